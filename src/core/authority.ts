@@ -1,0 +1,65 @@
+// Owns the second seam: the only door between data plane and control plane. Asynchronous and JSON only, so that
+// it is a call in one process and a message between an agent and its gateway. A test runs the product through a
+// serialising one.
+
+import type { CloseReason, Grant } from './grant.js'
+import type { Principal } from './principal.js'
+
+/** A target as the data plane needs it. No credential in it. */
+export interface TargetSpec {
+  readonly name: string
+  /** Name of a row of databases/list.ts. */
+  readonly database: string
+  readonly host: string
+  readonly port: number
+  readonly databaseName: string
+  /** `off` is accepted for literal loopback addresses only. `ca` is PEM text. */
+  readonly tls: { readonly verify: 'full'; readonly ca?: string; readonly serverName?: string } | { readonly verify: 'off' }
+  readonly contact?: string
+}
+
+export interface OpenSessionRequest {
+  readonly grant: string
+  /** Id of the authenticated principal; must be the grant's own. */
+  readonly principal: string
+  readonly client: { readonly version: string; readonly platform: string; readonly command: 'connect' | 'exec' }
+}
+
+export interface SessionLease {
+  readonly session: string
+  readonly principal: Principal
+  readonly grant: Grant
+  readonly target: TargetSpec
+  /** Compiled where it is used. */
+  readonly policy: { readonly source: string; readonly hash: string }
+  /** Milliseconds since the epoch; without a newer lease by then the data plane denies. */
+  readonly leaseUntil: number
+}
+
+/** Pushed to the data plane while a session is open. */
+export type SessionNotice =
+  | { readonly kind: 'ended'; readonly reason: CloseReason; readonly message: string }
+  | { readonly kind: 'policy'; readonly source: string; readonly hash: string }
+
+export interface SessionSummary {
+  readonly session: string
+  readonly reason: CloseReason
+  readonly operations: number
+  readonly denied: number
+  readonly rows: number
+  readonly bytesOut: number
+  /** Head of the recording: last sequence number and its hash in hex. */
+  readonly recording: { readonly records: number; readonly head: string }
+}
+
+export interface Authority {
+  /** Checks grant and principal again, and opens the session. Rejects with a VgateError (revoked, ended, unknown). */
+  openSession(request: OpenSessionRequest): Promise<SessionLease>
+  /** The database credential for one session. The value never leaves the process that dials. */
+  leaseCredential(session: string): Promise<{ readonly username: string; readonly password: string }>
+  /** Renews a lease of 5 s; called well before it ends. Rejects when the session is over. */
+  renewLease(session: string): Promise<{ readonly leaseUntil: number; readonly policyHash: string }>
+  /** Tells of an end or a new policy. The answer stops watching. */
+  watch(session: string, listener: (notice: SessionNotice) => void): () => void
+  closeSession(summary: SessionSummary): Promise<void>
+}

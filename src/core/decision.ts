@@ -1,0 +1,73 @@
+// Owns what policy answers and what must be carried out for a permit to stand.
+
+import type { ErrorCode } from './errors.js'
+import type { Risk } from './operation.js'
+
+export const DETECTORS = ['email', 'phone', 'card', 'iban', 'ssn'] as const
+export type MaskWith = 'redact' | 'partial' | 'hash' | 'null'
+
+/** How one field must be masked. `detect` masks what the detectors find inside the text; without it the whole value. */
+export type FieldTransform =
+  | { readonly kind: 'value'; readonly with: MaskWith }
+  /** detectors: names of DETECTORS or `re2:PATTERN`. */
+  | { readonly kind: 'detect'; readonly detectors: readonly string[]; readonly with: MaskWith }
+  | { readonly kind: 'vector' }
+
+/** What happens to a distance that leaves. */
+export type ScoreTransform = { readonly round: number } | 'hide' | 'exact'
+
+/** A mask as it applies to one field of one collection. */
+export interface FieldMask {
+  readonly collection: string
+  readonly field: string
+  readonly transforms: readonly FieldTransform[]
+  readonly scores: ScoreTransform
+  /** The rule, for the record: `roles.reader.mask[0]`. */
+  readonly rule: string
+}
+
+export type RecordLevel = 'full' | 'text' | 'metadata'
+
+export interface RowLimit {
+  readonly rows: number
+  /** `roles.reader.limits.rows`, or `holds.destructive` with thresholds.rows. */
+  readonly rule: string
+  readonly because: 'limit' | 'hold'
+}
+
+export interface Obligations {
+  /** One entry for each masked field that leaves. */
+  readonly masks: readonly FieldMask[]
+  /** An unbounded read fails at this many rows; absent where none applies. */
+  readonly rowLimit?: RowLimit
+  readonly record: RecordLevel
+}
+
+export interface Permit {
+  readonly verdict: 'permit'
+  /** The allow rule: `roles.reader.allow[0]`. */
+  readonly rule: string
+  readonly roles: readonly string[]
+  readonly obligations: Obligations
+}
+
+export interface Deny {
+  readonly verdict: 'deny'
+  /** `default deny`, or the rule that refused: `deny[0]`, `roles.reader.deny[1]`, `roles.reader.mask[0]`. */
+  readonly rule: string
+  readonly code: ErrorCode
+  /** One sentence for the caller, lower case, naming operation and collection. */
+  readonly reason: string
+  /** What to do: whom to ask, what to change. */
+  readonly hint: string
+}
+
+export interface Hold {
+  readonly verdict: 'hold'
+  readonly rule: string
+  readonly risks: readonly Risk[]
+  readonly reason: string
+  readonly obligations: Obligations
+}
+
+export type Decision = Permit | Deny | Hold

@@ -1,0 +1,114 @@
+// Owns the operation model that every dialect is classified into and policy decides on.
+
+export type Access = 'none' | 'read' | 'write' | 'admin'
+
+export const RISKS = [
+  'bulk-delete',
+  'bulk-update',
+  'bulk-write',
+  'overwrite',
+  'bulk-export',
+  'drop',
+  'index-rebuild',
+  'schema',
+  'server-side',
+] as const
+export type Risk = (typeof RISKS)[number]
+
+/** How much of a collection a write touches. `ids` counts keys that are named by constants or parameters. */
+export type Effect =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'ids'; readonly count: number }
+  | { readonly kind: 'rows'; readonly count: number } // an insert of a known number of rows
+  | { readonly kind: 'filter' }
+  | { readonly kind: 'all' }
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+/** The database's own catalogue as a collection. */
+export const CATALOG = '$catalog'
+
+/** One collection that an operation reaches. `docs` stands for `public.docs` in Postgres. */
+export interface CollectionUse {
+  readonly collection: string
+  readonly access: Access
+  /** Action name of the operation tables for this collection, e.g. `search`, `delete_by_filter`. */
+  readonly action: string
+  readonly effect: Effect
+}
+
+/**
+ * How an operation uses a field.
+ * - `output`: leaves as a plain column or member, so that a mask can be applied on its way.
+ * - `score`: leaves as a bare distance (or its negation, or 1 − distance) to a constant.
+ * - `derived`: leaves inside an expression, an aggregate or a whole row.
+ * - `copied`: is read into something that is written.
+ * - `equality`: is compared for equality with one constant.
+ * - `nearest`: orders the result by distance to a constant, with a limit.
+ * - `predicate`, `order`, `group`, `join`: steers which rows come, or in what order.
+ * - `written`: gets a value from the caller.
+ */
+export type FieldHow =
+  | 'output'
+  | 'score'
+  | 'derived'
+  | 'copied'
+  | 'equality'
+  | 'nearest'
+  | 'predicate'
+  | 'order'
+  | 'group'
+  | 'join'
+  | 'written'
+
+export interface FieldUse {
+  readonly collection: string
+  /** Column, or path into JSON, payload, metadata or properties. */
+  readonly field: string
+  readonly how: FieldHow
+  /** The field holds an embedding. */
+  readonly vector: boolean
+}
+
+/** Where a column of the result comes from. Parallel to the result's columns where the protocol is positional. */
+export interface Output {
+  readonly name: string
+  /** `column`: a plain field; `score`: a bare distance of that field to a constant; `derived`: anything else. */
+  readonly kind: 'column' | 'score' | 'derived'
+  /** `distance`: as it stands; `similarity`: 1 − distance or its negation. Only for kind `score`. */
+  readonly scoreOf?: 'cosine' | 'l2' | 'l1' | 'inner' | 'other'
+  /** Fields that the value depends on; exactly one for `column`. Set operations may name several. */
+  readonly sources: readonly { readonly collection: string; readonly field: string; readonly vector: boolean }[]
+}
+
+/** What comes back, as far as the request proves it. */
+export interface Returns {
+  /** The provable maximum of rows or points; `unbounded` where nothing proves one. */
+  readonly rows: number | 'unbounded'
+  readonly outputs: readonly Output[]
+}
+
+/** One classified action. Built by a protocol room, judged by policy, written to the recording. */
+export interface Operation {
+  /** Action name of the operation tables, e.g. `search`, `scroll`, `delete_by_filter`, `connect`. */
+  readonly name: string
+  /** The highest access among its collections. */
+  readonly access: Access
+  readonly collections: readonly CollectionUse[]
+  readonly fields: readonly FieldUse[]
+  readonly returns: Returns
+  /** Risks that follow from the form alone (drop, index-rebuild, schema, server-side, bulk-export of COPY). Policy adds those that depend on thresholds. */
+  readonly risks: readonly Risk[]
+  /** Functions called that are neither built in nor of a listed extension: `schema.name(type,…)`; a role must name them. */
+  readonly functions: readonly string[]
+  /** The request as a person reads it. */
+  readonly text: string
+}
+
+/** A request that was not understood: always refused. */
+export interface Unclassified {
+  readonly reason: string
+  readonly hint?: string
+  readonly text: string
+  /** A syntax error of the dialect, to be shown as the server would. `position` counts characters from 1. */
+  readonly syntax?: { readonly message: string; readonly position: number }
+}

@@ -1,0 +1,78 @@
+// Owns the seam between the wire adapter and the SQL analysis: what the adapter must know of a statement.
+// The adapter never looks at SQL, the analysis never at bytes.
+
+import type { SideQuery } from '../../core/adapter.js'
+import type { Operation, Unclassified } from '../../core/operation.js'
+
+/** A column as RowDescription names it, resolved: every base column its value can come from (views followed). */
+export interface ColumnOrigin {
+  readonly collection: string
+  readonly field: string
+  readonly vector: boolean
+}
+
+/** A snapshot of the database's catalogue, built from side queries. Immutable. */
+export interface Catalogue {
+  /** Schemas searched for unqualified names when the client sets nothing, resolved (`current_schemas(false)`). */
+  readonly defaultSearchPath: readonly string[]
+  hasSchema(name: string): boolean
+  /** Base columns behind one column of a table or view; undefined where the relation or column is unknown to this snapshot. */
+  originsOf(tableOid: number, attribute: number): readonly ColumnOrigin[] | undefined
+  /** True for an OID of a type that holds embeddings. */
+  isVectorType(typeOid: number): boolean
+}
+
+/** A parameter's value as text, NULL, or not known (not bound yet, or a type the adapter does not decode). */
+export type Parameter = { readonly known: true; readonly value: string | null } | { readonly known: false }
+
+export interface Classification {
+  readonly operation: Operation | Unclassified
+  /** Keys written or deleted as far as the statement names them. */
+  readonly keys?: Readonly<Record<string, readonly string[]>>
+}
+
+/** What a statement changes about the session, if it succeeds. */
+export interface StatementEffects {
+  /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
+  readonly ddl: boolean
+  /** Names of prepared statements it removes; `*` for all. */
+  readonly deallocates?: string
+  /** Transaction control. */
+  readonly transaction?: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to' | 'other'
+  readonly copy?: 'in' | 'out'
+  /** True when it reads only and changes nothing, whatever the session's state. */
+  readonly readOnly: boolean
+}
+
+export interface ParsedStatement {
+  /** This statement's own text, with literal vectors reduced to `vector(n)`, for records and people. */
+  readonly text: string
+  /** Highest `$n`. */
+  readonly parameterCount: number
+  readonly effects: StatementEffects
+  /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
+  readonly portalReady: boolean
+  /** Pure; cached by the implementation for a catalogue, search path and absent parameters. */
+  classify(catalogue: Catalogue, searchPath: readonly string[], parameters?: readonly Parameter[]): Classification
+}
+
+export type ParseOutcome =
+  | { readonly ok: true; readonly statements: readonly ParsedStatement[] }
+  /** PostgreSQL's own message and position (characters from 1). */
+  | { readonly ok: false; readonly message: string; readonly position: number }
+
+export interface SqlAnalyzer {
+  /** Loads the parser; once before anything else. */
+  prepare(): Promise<void>
+  /** Parses with PostgreSQL's grammar. Repeated texts come from a cache keyed by the exact text. */
+  parse(text: string): ParseOutcome
+  /** For texts above `offloadBytes`: the worker module, and the outcome from what it answered. */
+  readonly offloadBytes: number
+  readonly offloadEntry: URL
+  fromOffload(text: string, answer: unknown): ParseOutcome
+  loadCatalogue(query: SideQuery): Promise<Catalogue>
+  /** A start-up parameter or setting: true if it may be set by the client at start-up with this value. `search_path` is judged by `resolveSearchPath`. */
+  allowsSetting(name: string, value: string): boolean
+  /** A search_path value as the client gave it → schema names, or undefined where one is unknown. */
+  resolveSearchPath(value: string, catalogue: Catalogue, user: string): readonly string[] | undefined
+}
