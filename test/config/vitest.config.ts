@@ -1,0 +1,45 @@
+// Owns how the tests run: quick ones first, then those that start servers. Two workers, because a server
+// and its test are two processes already.
+
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const slow = ['test/integration/**', 'test/security/**', 'test/e2e/**', 'test/docs/**']
+
+export default defineConfig({
+  root,
+  test: {
+    root,
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    passWithNoTests: false,
+    allowOnly: !process.env['CI'],
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      reportsDirectory: 'coverage',
+    },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'quick',
+          include: ['test/**/*.test.ts'],
+          exclude: slow,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'servers',
+          include: slow.map((folder) => `${folder}/*.test.ts`),
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+})
