@@ -1,0 +1,316 @@
+// Owns private PostgreSQL servers for tests: one cluster in a temporary folder on a free port, thrown away
+// at the end. Two kinds: a build that carries pgvector, and the plain one of the distribution. Never touches
+// a server that it did not start.
+
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import pg from 'pg'
+
+export type PostgresKind = 'pgvector' | 'plain'
+
+export interface PostgresOptions {
+  readonly kind: PostgresKind
+  /** How TCP connections authenticate; `scram` by default. */
+  readonly auth?: 'scram' | 'md5' | 'password'
+  /** PEM text. With it the server refuses TCP connections without TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Every statement goes to the log, so that a test can prove that one never arrived. */
+  readonly logStatements?: boolean
+  /** More settings, as in `postgresql.conf`. */
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+export interface TestPostgres {
+  readonly host: string
+  readonly port: number
+  readonly superuser: string
+  readonly password: string
+  /** A new database: empty, run through `sql`, or a copy of `template`. Answers its name. */
+  createDatabase(from?: { readonly sql?: string; readonly template?: string }): Promise<string>
+  /** A new connected client of the superuser; the caller ends it. */
+  connect(database: string): Promise<pg.Client>
+  /** The server's whole log so far. */
+  log(): Promise<string>
+  stop(): Promise<void>
+}
+
+const run = promisify(execFile)
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const SUPERUSER = 'postgres'
+const METHODS = { scram: 'scram-sha-256', md5: 'md5', password: 'password' } as const
+
+/** Folders of server binaries that this machine has. */
+export function findPostgres(): { readonly pgvector?: string; readonly plain?: string } {
+  const cache = process.env['VGATE_TEST_PGVECTOR'] ?? join(root, '.cache/pgvector')
+  const pgvector = [join(cache, 'pgserver/pginstall/bin'), join(cache, 'bin')].find(hasServer)
+  const debian = '/usr/lib/postgresql'
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => +b - +a) : []
+  const plain = versions.map((version) => join(debian, version, 'bin')).find(hasServer)
+  return { ...(pgvector ? { pgvector } : {}), ...(plain ? { plain } : {}) }
+}
+
+function hasServer(folder: string): boolean {
+  return existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))
+}
+
+/**
+ * True when a server of this kind can be started. Where not, it says why, once per test file; under `CI` it
+ * throws, because there no integration test may be skipped.
+ */
+export function hasPostgres(kind: PostgresKind): boolean {
+  if (findPostgres()[kind]) return true
+  const why =
+    kind === 'pgvector'
+      ? 'no PostgreSQL with pgvector: unzip the Python wheel pgserver 0.1.4 into .cache/pgvector, or set VGATE_TEST_PGVECTOR'
+      : 'no PostgreSQL in /usr/lib/postgresql: install the package `postgresql`'
+  if (process.env['CI']) throw new Error(why)
+  process.stderr.write(`skipped: ${why}\n`)
+  return false
+}
+
+/** Starts a private cluster. It takes one to three seconds. */
+export async function startPostgres(options: PostgresOptions): Promise<TestPostgres> {
+  const found = findPostgres()[options.kind]
+  if (!found) throw new Error(`no PostgreSQL of kind ${options.kind} on this machine`)
+  const folder = mkdtempSync(join(tmpdir(), 'vgate-pg-'))
+  const user = serverUser()
+  if (user) chownSync(folder, user.uid, user.gid)
+  const bin = await reachable(found, folder, user)
+  const password = randomBytes(12).toString('hex')
+  await initialise(bin, folder, user, password, options)
+  let last: unknown
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    try {
+      const port = await freePort()
+      const server = await launch(bin, folder, user, port, options)
+      return new Cluster(server, folder, port, password, options.tls !== undefined).started()
+    } catch (error) {
+      last = error // another process may have taken the port meanwhile
+    }
+  }
+  rmSync(folder, { recursive: true, force: true })
+  throw last
+}
+
+interface ServerUser {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** initdb refuses root: an account of the machine that owns nothing of ours. */
+function serverUser(): ServerUser | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const accounts = readFileSync('/etc/passwd', 'utf8').split('\n')
+  for (const name of ['postgres', 'nobody']) {
+    const [, , uid, gid] = accounts.find((line) => line.startsWith(`${name}:`))?.split(':') ?? []
+    if (uid && gid) return { uid: Number(uid), gid: Number(gid) }
+  }
+  throw new Error('initdb refuses root, and there is neither a user postgres nor a user nobody')
+}
+
+/** The binaries, copied beside the cluster when the other account cannot reach them where they are. */
+async function reachable(
+  bin: string,
+  folder: string,
+  user: ServerUser | undefined,
+): Promise<string> {
+  try {
+    await run(join(bin, 'postgres'), ['--version'], { ...user })
+    return bin
+  } catch (error) {
+    if (!user) throw error
+    cpSync(join(bin, '..'), join(folder, 'install'), { recursive: true })
+    return join(folder, 'install/bin')
+  }
+}
+
+async function initialise(
+  bin: string,
+  folder: string,
+  user: ServerUser | undefined,
+  password: string,
+  options: PostgresOptions,
+): Promise<void> {
+  const own = (name: string, content: string): string => {
+    const path = join(folder, name)
+    writeFileSync(path, content, { mode: 0o600 })
+    if (user) chownSync(path, user.uid, user.gid)
+    return path
+  }
+  const pwfile = own('password', password)
+  if (options.tls) {
+    own('server.crt', options.tls.cert)
+    own('server.key', options.tls.key)
+  }
+  const method = METHODS[options.auth ?? 'scram']
+  await run(
+    join(bin, 'initdb'),
+    [
+      ...['-D', join(folder, 'data'), '-U', SUPERUSER, `--pwfile=${pwfile}`],
+      ...[`--auth-host=${method}`, '--auth-local=trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
+    ],
+    { ...user, cwd: folder, env: { PATH: process.env['PATH'] ?? '' } },
+  )
+  rmSync(pwfile)
+  if (options.tls) {
+    const lines = `hostssl all all 127.0.0.1/32 ${method}\nhostssl replication all 127.0.0.1/32 ${method}\n`
+    writeFileSync(join(folder, 'data/pg_hba.conf'), lines)
+  }
+}
+
+async function launch(
+  bin: string,
+  folder: string,
+  user: ServerUser | undefined,
+  port: number,
+  options: PostgresOptions,
+): Promise<ChildProcess> {
+  const settings: Record<string, string> = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '',
+    max_connections: '60',
+    shared_buffers: '32MB',
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    autovacuum: 'off',
+    ...(options.logStatements ? { log_statement: 'all', log_connections: 'on' } : {}),
+    ...(options.tls
+      ? {
+          ssl: 'on',
+          ssl_cert_file: join(folder, 'server.crt'),
+          ssl_key_file: join(folder, 'server.key'),
+        }
+      : {}),
+    ...options.settings,
+  }
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const server = spawn(join(bin, 'postgres'), ['-D', join(folder, 'data'), ...flags], {
+    ...user,
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+  })
+  const logFile = join(folder, 'server.log')
+  writeFileSync(logFile, '')
+  await new Promise<void>((resolve, reject) => {
+    let text = ''
+    server.stderr?.setEncoding('utf8')
+    server.stderr?.on('data', (chunk: string) => {
+      writeFileSync(logFile, chunk, { flag: 'a' })
+      text = text.length < 100_000 ? text + chunk : text
+      if (text.includes('ready to accept connections')) resolve()
+    })
+    server.once('error', reject)
+    server.once('exit', (code) => reject(new Error(`postgres ended with ${code}: ${text}`)))
+  })
+  return server
+}
+
+class Cluster implements TestPostgres {
+  readonly host = '127.0.0.1'
+  readonly superuser = SUPERUSER
+  readonly port: number
+  readonly password: string
+  readonly #server: ChildProcess
+  readonly #folder: string
+  readonly #tls: boolean
+  readonly #kill = (): void => {
+    this.#server.kill('SIGQUIT')
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+  #admin: pg.Client | undefined
+  #databases = 0
+
+  constructor(
+    server: ChildProcess,
+    folder: string,
+    port: number,
+    password: string,
+    tls: boolean,
+  ) {
+    this.#server = server
+    this.#folder = folder
+    this.port = port
+    this.password = password
+    this.#tls = tls
+    process.once('exit', this.#kill)
+  }
+
+  async started(): Promise<this> {
+    this.#admin = await this.connect('postgres')
+    return this
+  }
+
+  async connect(database: string): Promise<pg.Client> {
+    const client = new pg.Client({
+      host: this.host,
+      port: this.port,
+      user: SUPERUSER,
+      password: this.password,
+      database,
+      ...(this.#tls ? { ssl: { rejectUnauthorized: false } } : {}), // a private server of this very process
+    })
+    client.on('error', () => {}) // the server's stop ends idle clients; nothing is lost
+    await client.connect()
+    return client
+  }
+
+  async createDatabase(from: { sql?: string; template?: string } = {}): Promise<string> {
+    this.#databases += 1
+    const name = `t${this.#databases}`
+    const template = from.template ? ` TEMPLATE "${from.template}"` : ''
+    await this.#admin?.query(`CREATE DATABASE "${name}"${template}`)
+    if (from.sql === undefined) return name
+    const client = await this.connect(name)
+    try {
+      await client.query(from.sql)
+    } finally {
+      await client.end()
+    }
+    return name
+  }
+
+  async log(): Promise<string> {
+    return readFileSync(join(this.#folder, 'server.log'), 'utf8')
+  }
+
+  async stop(): Promise<void> {
+    process.removeListener('exit', this.#kill)
+    await this.#admin?.end()
+    if (this.#server.exitCode === null) {
+      const ended = new Promise((resolve) => this.#server.once('exit', resolve))
+      this.#server.kill('SIGINT') // fast shutdown: ends clients first
+      await ended
+    }
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen(0, '127.0.0.1', resolve)
+  })
+  const address = probe.address()
+  await new Promise((resolve) => probe.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
