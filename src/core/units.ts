@@ -1,0 +1,65 @@
+// Owns durations and sizes as configuration writes them: a whole number and a unit, never a bare number.
+
+import { z } from 'zod'
+
+const DURATIONS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+
+const SIZES: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1000,
+  KB: 1000,
+  MB: 1000 ** 2,
+  GB: 1000 ** 3,
+  TB: 1000 ** 4,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+}
+
+/** `30m` → milliseconds. Units: ms, s, m, h, d. Undefined for anything else, zero and more than 100 years included. */
+export function parseDuration(text: string): number | undefined {
+  const value = scaled(/^([1-9][0-9]{0,8})(ms|s|m|h|d)$/.exec(text), DURATIONS)
+  return value !== undefined && value <= 36_525 * 86_400_000 ? value : undefined
+}
+
+/** `64MiB`, `50MB` → bytes. Undefined for anything else, zero and unsafe integers included. */
+export function parseSize(text: string): number | undefined {
+  const value = scaled(/^([1-9][0-9]{0,8})([kKMGT]?i?B)$/.exec(text), SIZES)
+  return value !== undefined && Number.isSafeInteger(value) ? value : undefined
+}
+
+function scaled(
+  match: RegExpExecArray | null,
+  units: Readonly<Record<string, number>>,
+): number | undefined {
+  const unit = match?.[2]
+  if (unit === undefined || !Object.hasOwn(units, unit)) return undefined
+  const scale = units[unit]
+  return scale === undefined ? undefined : Number(match?.[1]) * scale
+}
+
+/** A duration with its unit; the value is milliseconds. */
+export function duration(): z.ZodType<number> {
+  return unit(parseDuration, 'expected a duration with its unit, such as 60s, 30m, 24h or 365d')
+}
+
+/** A size with its unit; the value is bytes. */
+export function size(): z.ZodType<number> {
+  return unit(parseSize, 'expected a size with its unit, such as 50MB or 64MiB')
+}
+
+function unit(parse: (text: string) => number | undefined, message: string): z.ZodType<number> {
+  return z.unknown().transform((input, context) => {
+    const value = typeof input === 'string' ? parse(input) : undefined
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+}
