@@ -1,0 +1,213 @@
+// Owns one client connection inside a session: its adapter, its upstream connection, and the flow between them.
+// It moves bytes and never looks into them.
+
+import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type {
+  Adapter,
+  AdapterContext,
+  AdapterHost,
+  Delivery,
+  JudgeRequest,
+  ProtocolFamily,
+  Question,
+  Ruling,
+} from '../core/adapter.js'
+import { VgateError } from '../core/errors.js'
+import type { UpstreamConnection } from './upstream.js'
+
+/** How long a cut stream may take to deliver what the client still reads. */
+export const CUT_DEADLINE_MS = 500
+
+/** What a connection needs of its session. */
+export interface ConnectionSession {
+  readonly family: ProtocolFamily
+  readonly context: Omit<AdapterContext, 'randomBytes'>
+  judge(connection: string, id: number, request: JudgeRequest): Ruling | Promise<Ruling>
+  delivered(connection: string, delivery: Delivery): void
+  /** Hands what was recorded to the operating system; before bytes are given to the client. Throws when it cannot. */
+  flush(): void
+  answer(question: Question): Promise<unknown>
+  dial(parameters: Readonly<Record<string, string>>): Promise<UpstreamConnection>
+  cancel(packet: Buffer): void
+  cancelOther(key: Buffer): void
+  closed(connection: string, error: VgateError | undefined): void
+}
+
+/** One client connection. Errors end it alone. */
+export class Connection implements AdapterHost {
+  readonly id: string
+  readonly #session: ConnectionSession
+  readonly #client: Duplex
+  readonly #adapter: Adapter
+  #upstream: UpstreamConnection | undefined
+  #closed = false
+  #opening = false
+  #terminating = false
+
+  constructor(id: string, session: ConnectionSession, client: Duplex) {
+    this.id = id
+    this.#session = session
+    this.#client = client
+    this.#adapter = session.family.createAdapter({ ...session.context, randomBytes }, this)
+    client.on('data', (bytes: Buffer) => this.#guarded(() => this.#fromClient(bytes)))
+    client.on('end', () => this.#guarded(() => this.#adapter.clientEnded()))
+    client.on('error', () => this.close())
+    client.on('close', () => this.close())
+    client.on('drain', () => this.#upstream?.socket.resume())
+  }
+
+  get cancelKey(): Buffer | undefined {
+    return this.#adapter.cancelKey
+  }
+
+  /** Sends the packet that cancels what this connection runs upstream. */
+  cancelUpstream(): void {
+    if (this.#upstream !== undefined) this.#session.cancel(this.#upstream.cancel)
+  }
+
+  /** Ends the connection with the protocol's own fatal error; the upstream is cancelled first. */
+  terminate(error: VgateError): void {
+    if (this.#closed) return
+    this.#terminating = true
+    this.#guarded(() => this.#adapter.terminate(error))
+    setTimeout(() => this.close(error), CUT_DEADLINE_MS).unref()
+  }
+
+  toClient(bytes: Buffer): void {
+    if (this.#closed) return
+    // The last words of a connection hold no data, and must be said when recording is what failed.
+    if (!this.#terminating) this.#session.flush()
+    if (!this.#client.write(bytes)) this.#upstream?.socket.pause()
+  }
+
+  toUpstream(bytes: Buffer): void {
+    const socket = this.#upstream?.socket
+    if (socket === undefined || this.#closed) return
+    if (!socket.write(bytes)) this.#client.pause()
+  }
+
+  openUpstream(parameters: Readonly<Record<string, string>>): void {
+    if (this.#opening) throw new Error('the upstream connection is opened once')
+    this.#opening = true
+    this.#session.dial(parameters).then(
+      (upstream) => this.#attach(upstream),
+      (error: unknown) => this.#guarded(() => this.#adapter.upstreamFailed(asUpstreamError(error))),
+    )
+  }
+
+  judge(id: number, request: JudgeRequest): void {
+    const ruling = this.#session.judge(this.id, id, request)
+    if (!(ruling instanceof Promise)) {
+      this.#adapter.ruled(id, ruling)
+      return
+    }
+    void ruling.then((late) => this.#guarded(() => this.#adapter.ruled(id, late)))
+  }
+
+  ask(id: number, question: Question): void {
+    this.#session.answer(question).then(
+      (value) => this.#guarded(() => this.#adapter.answered(id, { ok: true, value })),
+      (error: unknown) =>
+        this.#guarded(() => this.#adapter.answered(id, { ok: false, error: asUpstreamError(error) })),
+    )
+  }
+
+  delivered(delivery: Delivery): void {
+    this.#session.delivered(this.id, delivery)
+  }
+
+  cancelOther(key: Buffer): void {
+    this.#session.cancelOther(key)
+  }
+
+  close(error?: VgateError): void {
+    if (this.#closed) return
+    this.#closed = true
+    const upstream = this.#upstream?.socket
+    upstream?.removeAllListeners()
+    // A socket that is torn down may still report an error; nobody is left to tell.
+    upstream?.on('error', () => undefined)
+    upstream?.destroy()
+    this.#client.end()
+    setTimeout(() => this.#client.destroy(), CUT_DEADLINE_MS).unref()
+    this.#session.closed(this.id, error)
+  }
+
+  #attach(upstream: UpstreamConnection): void {
+    if (this.#closed) {
+      upstream.socket.destroy()
+      return
+    }
+    this.#upstream = upstream
+    const { socket } = upstream
+    socket.on('data', (bytes: Buffer) => this.#guarded(() => this.#fromUpstream(bytes)))
+    socket.on('drain', () => this.#resumeClient())
+    socket.on('error', () => this.#guarded(() => this.#adapter.upstreamFailed(lost())))
+    socket.on('close', () => this.#guarded(() => this.#adapter.upstreamFailed(lost())))
+    this.#guarded(() => {
+      this.#adapter.upstreamReady(upstream.greeting)
+      if (upstream.rest.length > 0) this.#adapter.fromUpstream(upstream.rest)
+      socket.resume()
+    })
+  }
+
+  #fromClient(bytes: Buffer): void {
+    const upstream: Socket | undefined = this.#upstream?.socket
+    upstream?.cork()
+    try {
+      this.#adapter.fromClient(bytes)
+    } finally {
+      upstream?.uncork()
+    }
+    if (this.#adapter.congested) this.#client.pause()
+  }
+
+  #fromUpstream(bytes: Buffer): void {
+    this.#client.cork()
+    try {
+      this.#adapter.fromUpstream(bytes)
+    } finally {
+      this.#client.uncork()
+    }
+  }
+
+  #resumeClient(): void {
+    if (!this.#adapter.congested && this.#upstream?.socket.writableNeedDrain !== true) this.#client.resume()
+  }
+
+  /** Any throw is the end of this connection alone: the client gets the protocol's own fatal error if that still works. */
+  #guarded(action: () => void): void {
+    if (this.#closed) return
+    try {
+      action()
+      if (!this.#closed && this.#client.isPaused()) this.#resumeClient()
+    } catch (error) {
+      const reason = asUnexpected(error)
+      this.#terminating = true
+      try {
+        this.#adapter.terminate(reason)
+      } catch {
+        // The adapter itself is broken: closing without words is all that is left.
+      }
+      this.close(reason)
+    }
+  }
+}
+
+function lost(): VgateError {
+  return new VgateError('VGATE_UPSTREAM_FAILED', 'the database connection was lost', {
+    hint: 'connect again; nothing that was unconfirmed may be taken as done',
+  })
+}
+
+function asUpstreamError(error: unknown): VgateError {
+  if (error instanceof VgateError) return error
+  return new VgateError('VGATE_UPSTREAM_FAILED', 'the gateway failed to reach the database', { cause: error })
+}
+
+function asUnexpected(error: unknown): VgateError {
+  if (error instanceof VgateError) return error
+  return new VgateError('VGATE_UNEXPECTED', 'the gateway failed on this connection and closed it', { cause: error })
+}

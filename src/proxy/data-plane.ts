@@ -1,0 +1,164 @@
+// Owns the sessions of one process: what they share (families, side queries, compiled policies, maskers) and how they
+// are opened and stopped. A gateway runs one, and so will an agent.
+
+import type { AdapterLimits, ProtocolFamily, ScramVerifier } from '../core/adapter.js'
+import type { Authority, OpenSessionRequest, SessionLease } from '../core/authority.js'
+import type { Clock } from '../core/clock.js'
+import { VgateError } from '../core/errors.js'
+import type { MaskerFactory } from '../core/masker.js'
+import type { Secret } from '../core/secret.js'
+import type { SigningKeyPair } from '../audit/keys.js'
+import { openRecording } from '../audit/writer.js'
+import { findDatabase } from '../databases/list.js'
+import type { Database } from '../databases/types.js'
+import { createMasker } from '../masking/masker.js'
+import type { CompiledPolicy } from '../policy/compile.js'
+import { postgresFamily } from '../protocol/postgres/family.js'
+import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
+import { Session, type SessionEvents } from './session.js'
+import { SideQueries } from './side-queries.js'
+
+const COMPILED_POLICIES_MAX = 8
+
+export interface DataPlaneOptions {
+  readonly authority: Authority
+  readonly clock: Clock
+  readonly limits: AdapterLimits
+  readonly connectionsPerSession: number
+  readonly recordings: { readonly directory: string; readonly key: SigningKeyPair; readonly durability: 'standard' | 'strict' }
+  /** The key that `with: hash` masks use for a target. */
+  readonly maskKey: (target: string) => Buffer
+  readonly compilePolicy: (source: string) => CompiledPolicy
+  readonly report: (event: string, error: unknown) => void
+}
+
+/** Opens sessions and ends them. */
+export class DataPlane {
+  readonly #options: DataPlaneOptions
+  readonly #families = new Map<string, ProtocolFamily>()
+  readonly #maskers = new Map<string, MaskerFactory>()
+  readonly #side = new Map<string, Promise<SideQueries>>()
+  readonly #policies = new Map<string, CompiledPolicy>()
+  readonly #sessions = new Map<string, Session>()
+
+  constructor(options: DataPlaneOptions) {
+    this.#options = options
+  }
+
+  /** Warms up the parsers of the databases that are configured. */
+  async prepare(databases: Iterable<string>): Promise<void> {
+    for (const name of new Set(databases)) {
+      const family = createFamily(databaseOf(name))
+      await family.prepare()
+      this.#families.set(name, family)
+    }
+  }
+
+  /** Opens a session under a grant. Rejects with a VgateError; then nothing stays open. */
+  async open(request: OpenSessionRequest, secret: ScramVerifier, events: SessionEvents): Promise<Session> {
+    const { authority } = this.#options
+    const lease = await authority.openSession(request)
+    try {
+      const session = new Session(
+        lease,
+        secret,
+        {
+          denied: (operation, refusal) => events.denied(operation, refusal),
+          expiring: (endsAt) => events.expiring(endsAt),
+          ended: (reason, error) => {
+            this.#sessions.delete(lease.session)
+            events.ended(reason, error)
+          },
+        },
+        this.#dependencies(lease),
+      )
+      this.#sessions.set(lease.session, session)
+      return session
+    } catch (error) {
+      await authority.closeSession({
+        session: lease.session,
+        reason: 'error',
+        operations: 0,
+        denied: 0,
+        rows: 0,
+        bytesOut: 0,
+        recording: { records: 0, head: '' },
+      })
+      throw error
+    }
+  }
+
+  /** Ends every session because the gateway stops, and closes the side connections. */
+  async stop(): Promise<void> {
+    const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the gateway is stopping', { hint: 'connect again when it is back' })
+    await Promise.all([...this.#sessions.values()].map((session) => session.end('stopped', error)))
+    const side = await Promise.allSettled(this.#side.values())
+    await Promise.all(side.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)))
+  }
+
+  #dependencies(lease: SessionLease): ConstructorParameters<typeof Session>[3] {
+    const { authority, clock, limits, connectionsPerSession, recordings, report } = this.#options
+    const family = this.#families.get(lease.target.database)
+    if (family === undefined) throw new VgateError('VGATE_UNEXPECTED', `the database ${lease.target.database} is not prepared`)
+    return {
+      authority,
+      clock,
+      family,
+      limits,
+      connectionsPerSession,
+      durability: recordings.durability,
+      masker: this.#maskerOf(lease.target.name),
+      compilePolicy: (policy) => this.#compiled(policy),
+      openRecording: (id) =>
+        openRecording({ directory: recordings.directory, id, kind: 'session', key: recordings.key, clock }),
+      sideQueries: (of, credential) => this.#sideQueriesOf(of, credential),
+      report,
+    }
+  }
+
+  #maskerOf(target: string): MaskerFactory {
+    let masker = this.#maskers.get(target)
+    if (masker === undefined) {
+      masker = createMasker({ hashKey: this.#options.maskKey(target) })
+      this.#maskers.set(target, masker)
+    }
+    return masker
+  }
+
+  #compiled(policy: { readonly source: string; readonly hash: string }): CompiledPolicy {
+    let compiled = this.#policies.get(policy.hash)
+    if (compiled === undefined) {
+      compiled = this.#options.compilePolicy(policy.source)
+      if (this.#policies.size >= COMPILED_POLICIES_MAX) this.#policies.clear()
+      this.#policies.set(policy.hash, compiled)
+    }
+    return compiled
+  }
+
+  #sideQueriesOf(
+    lease: SessionLease,
+    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
+  ): Promise<SideQueries> {
+    const { target } = lease
+    let side = this.#side.get(target.name)
+    if (side === undefined) {
+      side = credential().then(({ username }) => new SideQueries(target, credential, username, this.#options.clock.now))
+      side.catch(() => this.#side.delete(target.name))
+      this.#side.set(target.name, side)
+    }
+    return side
+  }
+}
+
+function databaseOf(name: string): Database {
+  const database = findDatabase(name)
+  if (database === undefined) throw new VgateError('VGATE_CONFIG_INVALID', `the database ${name} is not supported`)
+  return database
+}
+
+function createFamily(database: Database): ProtocolFamily {
+  switch (database.family) {
+    case 'postgres':
+      return postgresFamily(database.product, createAnalyzer(database.product))
+  }
+}

@@ -1,0 +1,45 @@
+// Owns work that is too long for the event loop: one worker thread per piece, ended after it, because the parser's
+// memory never shrinks.
+
+import { Worker } from 'node:worker_threads'
+import { VgateError } from '../core/errors.js'
+
+export const OFFLOAD_DEADLINE_MS = 10_000
+export const OFFLOAD_CONCURRENCY = 2
+
+let running = 0
+const waiting: (() => void)[] = []
+
+/** Sends `input` to a fresh worker of `entry` and answers with its first message. Rejects on a crash or after 10 s. */
+export async function offload(entry: URL, input: string): Promise<unknown> {
+  if (running >= OFFLOAD_CONCURRENCY) await new Promise<void>((resolve) => waiting.push(resolve))
+  running += 1
+  try {
+    return await runOnce(entry, input)
+  } finally {
+    running -= 1
+    waiting.shift()?.()
+  }
+}
+
+function runOnce(entry: URL, input: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(entry)
+    const fail = (cause: unknown): void =>
+      reject(new VgateError('VGATE_OPERATION_UNKNOWN', 'the statement could not be parsed', { cause }))
+    const deadline = setTimeout(() => {
+      fail(new Error('deadline'))
+      void worker.terminate()
+    }, OFFLOAD_DEADLINE_MS)
+    worker.once('message', (answer: unknown) => {
+      resolve(answer)
+      void worker.terminate()
+    })
+    worker.once('error', fail)
+    worker.once('exit', () => {
+      clearTimeout(deadline)
+      fail(new Error('the worker ended without an answer'))
+    })
+    worker.postMessage(input)
+  })
+}

@@ -1,0 +1,99 @@
+// Owns the gateway's own connections to a target: at most two, with a deadline, never the caller's. What they load is
+// shared by the sessions of that target for as long as each question allows.
+
+import pg from 'pg'
+import type { Question, SideQuery } from '../core/adapter.js'
+import type { TargetSpec } from '../core/authority.js'
+import { VgateError } from '../core/errors.js'
+import type { Secret } from '../core/secret.js'
+import { tlsOptions } from './upstream.js'
+
+export const SIDE_CONNECTIONS = 2
+export const SIDE_QUERY_DEADLINE_MS = 5_000
+export const SIDE_ROWS_MAX = 500_000
+
+type LoadQuestion = Extract<Question, { kind: 'load' }>
+
+interface Loaded {
+  readonly at: number
+  readonly value: Promise<unknown>
+}
+
+/** Side queries of one target. */
+export class SideQueries {
+  readonly #target: TargetSpec
+  readonly #pool: pg.Pool
+  readonly #loaded = new Map<string, Loaded>()
+  readonly #now: () => number
+
+  constructor(
+    target: TargetSpec,
+    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
+    username: string,
+    now: () => number,
+  ) {
+    this.#target = target
+    this.#now = now
+    this.#pool = new pg.Pool({
+      host: target.host,
+      port: target.port,
+      database: target.databaseName,
+      user: username,
+      password: async () => (await credential()).password.reveal(),
+      ssl: target.tls.verify === 'full' ? tlsOptions(target) : false,
+      max: SIDE_CONNECTIONS,
+      idleTimeoutMillis: 10_000,
+      allowExitOnIdle: true,
+      connectionTimeoutMillis: SIDE_QUERY_DEADLINE_MS,
+      query_timeout: SIDE_QUERY_DEADLINE_MS,
+      application_name: 'vgate catalogue',
+    })
+    // An idle connection that the database drops is replaced at the next question.
+    this.#pool.on('error', () => undefined)
+  }
+
+  /** Answers from memory while `maxAgeMs` allows; concurrent questions share one load. Rejects with VGATE_UPSTREAM_FAILED. */
+  load(question: LoadQuestion): Promise<unknown> {
+    const known = this.#loaded.get(question.key)
+    if (known !== undefined && question.maxAgeMs > 0 && this.#now() - known.at < question.maxAgeMs) return known.value
+    const value = this.#run(question)
+    this.#loaded.set(question.key, { at: this.#now(), value })
+    value.catch(() => {
+      if (this.#loaded.get(question.key)?.value === value) this.#loaded.delete(question.key)
+    })
+    return value
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+
+  async #run(question: LoadQuestion): Promise<unknown> {
+    let client: pg.PoolClient | undefined
+    try {
+      client = await this.#pool.connect()
+      const answer = await question.load(queryOn(client))
+      client.release()
+      return answer
+    } catch (error) {
+      // A connection whose query failed or timed out may still be busy: it is not used again.
+      client?.release(true)
+      throw new VgateError('VGATE_UPSTREAM_FAILED', `cannot read the catalogue of ${this.#target.name}`, {
+        cause: error,
+        hint: 'check that the database is up and not blocked, and what the credential of the target may read',
+      })
+    }
+  }
+}
+
+function queryOn(client: pg.PoolClient): SideQuery {
+  return async (statement) => {
+    const result = await client.query<(string | null)[]>({
+      text: statement,
+      rowMode: 'array',
+      types: { getTypeParser: () => (value: string) => value },
+    })
+    if (result.rows.length > SIDE_ROWS_MAX) throw new Error('the catalogue is larger than the gateway reads')
+    return result.rows
+  }
+}
