@@ -25,7 +25,11 @@ export function notSupportedYet(): z.ZodOptional<z.ZodNever> {
 }
 
 /** Texts for the issues of a failed parse of `input` against `schema`. */
-export function issueTexts(issues: readonly Issue[], schema: z.ZodType, input: unknown): IssueText[] {
+export function issueTexts(
+  issues: readonly Issue[],
+  schema: z.ZodType,
+  input: unknown,
+): IssueText[] {
   return issues.flatMap((issue) => describe(issue, [], schema, input))
 }
 
@@ -101,7 +105,8 @@ function describeUnion(
   const value = valueAt(input, path)
   if (issue.errors.length === 0) {
     const options = 'options' in issue && Array.isArray(issue.options) ? issue.options : undefined
-    if (value === undefined || options === undefined) return [got(path, value, 'one of the known types')]
+    if (value === undefined || options === undefined)
+      return [got(path, value, 'one of the known types')]
     return [got(path, value, `one of ${options.map(String).join(', ')}`)]
   }
   const meant = issue.errors.filter(
@@ -179,7 +184,9 @@ function show(value: unknown, path: Path): string {
   if (value === undefined || value === null) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'a map'
-  const guarded = path.some((part) => /pass|secret|token|key|credential|hook|hec/i.test(String(part)))
+  const guarded = path.some((part) =>
+    /pass|secret|token|key|credential|hook|hec/i.test(String(part)),
+  )
   if (guarded) return typeof value === 'string' ? 'text' : `a ${typeof value}`
   if (typeof value === 'string') {
     return value.length <= 40 && /^[\w$*.:/ -]*$/.test(value) ? JSON.stringify(value) : 'text'

@@ -8,6 +8,7 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   type ParsedNode,
@@ -130,6 +131,10 @@ function parseTree(source: string, file: string): Tree {
   if (source.length > MAX_CONFIG_LENGTH) {
     throw new ConfigError([{ ...whole, message: `the file is longer than ${MAX_CONFIG_LENGTH}` }])
   }
+  const deep = tooDeep(source)
+  if (deep !== undefined) {
+    throw new ConfigError([{ ...whole, line: deep, message: `nested deeper than ${MAX_DEPTH}` }])
+  }
   const lines = new LineCounter()
   try {
     const document = parseDocument<ParsedNode, true>(source, {
@@ -143,7 +148,10 @@ function parseTree(source: string, file: string): Tree {
     })
     const found: { offset: number; message: string; hint?: string }[] = []
     for (const problem of [...document.errors, ...document.warnings]) {
-      found.push({ offset: problem.pos[0], message: lowerFirst(problem.message.split('\n')[0] ?? '') })
+      found.push({
+        offset: problem.pos[0],
+        message: lowerFirst(problem.message.split('\n')[0] ?? ''),
+      })
     }
     if (document.directives.yaml.explicit && document.directives.yaml.version !== '1.2') {
       found.push({ offset: 0, message: 'got a YAML 1.1 directive, expected YAML 1.2' })
@@ -164,9 +172,30 @@ function parseTree(source: string, file: string): Tree {
     return { root: document.contents, lines, value: document.toJS({ maxAliasCount: 0 }) }
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    // The parser recurses: a RangeError is a file nested without end, anything else is a parser's defect.
     throw new ConfigError([{ ...whole, message: 'the file cannot be parsed as YAML' }])
   }
+}
+
+/**
+ * The line at which a file nests too deep for the parser, which recurses: on an exhausted stack V8 may abort the
+ * whole process instead of throwing. The lexer does not recurse.
+ */
+function tooDeep(source: string): number | undefined {
+  let flow = 0
+  let inLine = 0
+  let line = 1
+  for (const token of new Lexer().lex(source)) {
+    if (token === '[' || token === '{') flow += 1
+    else if (token === ']' || token === '}') flow = Math.max(0, flow - 1)
+    else if (flow === 0 && (token === '-' || token === '?' || token === ':')) inLine += 1
+    else if (flow === 0 && /^ +$/.test(token)) inLine += token.length >> 2
+    if (flow > MAX_DEPTH || inLine > MAX_DEPTH) return line
+    for (let at = token.indexOf('\n'); at !== -1; at = token.indexOf('\n', at + 1)) {
+      line += 1
+      inLine = 0
+    }
+  }
+  return undefined
 }
 
 /** Constructs that are YAML but hide what a file says: anchors, aliases, odd keys, endless nesting. */
