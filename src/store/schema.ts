@@ -1,0 +1,103 @@
+// Owns the tables and their migrations. A migration, once released, never changes: the next one mends it.
+
+import type { Insertable, Selectable } from 'kysely'
+
+/** Times are milliseconds since the epoch; lists and objects are JSON text. */
+export interface Tables {
+  principals: {
+    id: string
+    kind: string
+    provider: string
+    issuer: string
+    subject: string
+    name: string
+    groups: string
+    claims: string
+    first_seen: number
+    last_seen: number
+    disabled_at: number | null
+  }
+  logins: {
+    jti: string
+    principal: string
+    provider: string
+    at: number
+    expires_at: number
+    revoked_at: number | null
+  }
+  grants: {
+    id: string
+    principal: string
+    target: string
+    roles: string
+    reason: string | null
+    ticket: string | null
+    starts_at: number
+    ends_at: number
+    created_at: number
+    policy_hash: string
+    revoked_at: number | null
+    revoked_by: string | null
+    revoke_reason: string | null
+  }
+  sessions: {
+    id: string
+    grant_id: string
+    principal: string
+    principal_name: string
+    provider: string
+    target: string
+    database: string
+    roles: string
+    reason: string | null
+    client: string
+    started_at: number
+    ended_at: number | null
+    /** `open`, a close reason, or `crashed`. */
+    state: string
+    operations: number
+    denied: number
+    rows: number
+    bytes_out: number
+    records: number
+    head: string
+  }
+}
+
+export type SessionRecord = Selectable<Tables['sessions']>
+export type NewSession = Insertable<Tables['sessions']>
+export type GrantRecord = Selectable<Tables['grants']>
+export type PrincipalRecord = Selectable<Tables['principals']>
+
+/** Statements of each version, in order; `PRAGMA user_version` is not used because other stores have none. */
+export const MIGRATIONS: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE principals (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, provider TEXT NOT NULL, issuer TEXT NOT NULL,
+      subject TEXT NOT NULL, name TEXT NOT NULL, groups TEXT NOT NULL, claims TEXT NOT NULL,
+      first_seen BIGINT NOT NULL, last_seen BIGINT NOT NULL, disabled_at BIGINT,
+      UNIQUE (issuer, subject))`,
+    `CREATE TABLE logins (
+      jti TEXT PRIMARY KEY, principal TEXT NOT NULL REFERENCES principals (id),
+      provider TEXT NOT NULL, at BIGINT NOT NULL, expires_at BIGINT NOT NULL, revoked_at BIGINT)`,
+    `CREATE INDEX logins_expiry ON logins (expires_at)`,
+    `CREATE TABLE grants (
+      id TEXT PRIMARY KEY, principal TEXT NOT NULL REFERENCES principals (id),
+      target TEXT NOT NULL, roles TEXT NOT NULL, reason TEXT, ticket TEXT,
+      starts_at BIGINT NOT NULL, ends_at BIGINT NOT NULL CHECK (ends_at > starts_at),
+      created_at BIGINT NOT NULL, policy_hash TEXT NOT NULL,
+      revoked_at BIGINT, revoked_by TEXT, revoke_reason TEXT)`,
+    `CREATE INDEX grants_principal ON grants (principal, target)`,
+    `CREATE TABLE sessions (
+      id TEXT PRIMARY KEY, grant_id TEXT NOT NULL REFERENCES grants (id),
+      principal TEXT NOT NULL REFERENCES principals (id), principal_name TEXT NOT NULL,
+      provider TEXT NOT NULL, target TEXT NOT NULL, database TEXT NOT NULL, roles TEXT NOT NULL,
+      reason TEXT, client TEXT NOT NULL, started_at BIGINT NOT NULL, ended_at BIGINT,
+      state TEXT NOT NULL, operations BIGINT NOT NULL, denied BIGINT NOT NULL,
+      rows BIGINT NOT NULL, bytes_out BIGINT NOT NULL, records BIGINT NOT NULL,
+      head TEXT NOT NULL)`,
+    `CREATE INDEX sessions_principal ON sessions (principal, started_at)`,
+    `CREATE INDEX sessions_started ON sessions (started_at)`,
+    `CREATE INDEX sessions_state ON sessions (state, principal)`,
+  ],
+]
