@@ -1,0 +1,183 @@
+// Owns the way from rows of side queries to a catalogue snapshot. A row of an unexpected form stops the load:
+// without a catalogue nothing is judged, so everything is refused.
+
+import type { SideQuery } from '../../core/adapter.js'
+import { VgateError } from '../../core/errors.js'
+import type { PostgresProduct } from '../table.js'
+import {
+  type CatalogueParts,
+  collectionName,
+  type Relation,
+  type Routine,
+  type UserOperator,
+  type UserType,
+} from './catalogue.js'
+import {
+  FUNCTION_QUERY,
+  OPERATOR_QUERY,
+  RELATION_QUERY,
+  SESSION_QUERY,
+  TYPE_QUERY,
+} from './catalogue-queries.js'
+
+type Row = readonly (string | null)[]
+
+/** The five answers, as text. Also what tests keep as fixtures. */
+export interface CatalogueRows {
+  readonly session: readonly Row[]
+  readonly relations: readonly Row[]
+  readonly functions: readonly Row[]
+  readonly types: readonly Row[]
+  readonly operators: readonly Row[]
+}
+
+/** Runs the side queries one after the other. Errors of `query` pass up. */
+export async function readCatalogueRows(query: SideQuery): Promise<CatalogueRows> {
+  const session = await query(SESSION_QUERY)
+  const relations = await query(RELATION_QUERY)
+  const functions = await query(FUNCTION_QUERY)
+  const types = await query(TYPE_QUERY)
+  const operators = await query(OPERATOR_QUERY)
+  return { session, relations, functions, types, operators }
+}
+
+/** Rows → parts of a snapshot. Throws VGATE_UPSTREAM_FAILED for rows of an unexpected form. */
+export function catalogueParts(rows: CatalogueRows, product: PostgresProduct): CatalogueParts {
+  const session = rows.session[0]
+  if (session === undefined) throw malformed('session')
+  const types = rows.types.map(userType)
+  const vectorTypeOids = vectorTypes(types, product)
+  const vectors = new Set(vectorTypeOids)
+  return {
+    defaultSearchPath: strings(session[0]),
+    user: cell(session, 1),
+    schemas: strings(session[2]),
+    extensions: strings(session[3]),
+    builtInTypes: strings(session[4]),
+    relations: rows.relations.map((row) => relation(row, vectors)),
+    routines: rows.functions.map(routine),
+    types,
+    operators: rows.operators.map(operator),
+    vectorTypeOids,
+  }
+}
+
+/** Types of the product's own extensions, and domains over them. A type of that name made by anyone else is not one. */
+function vectorTypes(types: readonly UserType[], product: PostgresProduct): number[] {
+  const own = types.filter(
+    (type) =>
+      type.extension !== undefined &&
+      product.extensions.includes(type.extension) &&
+      product.vectorTypes.includes(type.name),
+  )
+  const oids = new Set(own.map((type) => type.oid))
+  for (let size = -1; size !== oids.size; ) {
+    size = oids.size
+    for (const type of types) if (type.base !== undefined && oids.has(type.base)) oids.add(type.oid)
+  }
+  return [...oids]
+}
+
+function relation(row: Row, vectors: ReadonlySet<number>): Relation {
+  const schema = cell(row, 1)
+  const name = cell(row, 2)
+  const columns = json(row[4]).map((entry) => {
+    const [attribute, columnName, typeOid, notNull] = Array.isArray(entry) ? entry : []
+    if (typeof attribute !== 'number' || typeof columnName !== 'string' || typeof typeOid !== 'number') {
+      throw malformed('relation')
+    }
+    return { attribute, name: columnName, typeOid, notNull: notNull === true, vector: vectors.has(typeOid) }
+  })
+  const keys = json(row[5]).flatMap((entry) => {
+    const [list, size] = Array.isArray(entry) ? entry : []
+    if (typeof list !== 'string' || typeof size !== 'number') throw malformed('relation')
+    const parts = list.split(' ').slice(0, size).map(Number)
+    const found = parts.map((attribute) => columns.find((each) => each.attribute === attribute))
+    return found.every((each) => each?.notNull === true) ? [found.map((each) => each?.name ?? '')] : []
+  })
+  return {
+    oid: Number(cell(row, 0)),
+    schema,
+    name,
+    kind: cell(row, 3),
+    collection: collectionName(schema, name),
+    system: schema === 'pg_catalog' || schema === 'information_schema',
+    columns,
+    keys,
+    parents: json(row[6]).map(Number),
+    definition: row[7] ?? undefined,
+    hasRules: row[8] === 'rules',
+    indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
+  }
+}
+
+function routine(row: Row): Routine {
+  const schema = cell(row, 0)
+  const name = cell(row, 1)
+  const count = Number(cell(row, 4))
+  const result = row[9] ?? undefined
+  const isRow = result !== undefined && /^\d+$/.test(result)
+  return {
+    schema,
+    name,
+    volatility: cell(row, 2),
+    kind: cell(row, 3),
+    minimumArguments: count - Number(cell(row, 5)) - (cell(row, 6) === 'true' ? 1 : 0),
+    maximumArguments: cell(row, 6) === 'true' ? Number.POSITIVE_INFINITY : count,
+    returnsSet: cell(row, 7) === 'true',
+    outputs: typeof row[8] === 'string' ? strings(row[8]) : undefined,
+    rowOf: isRow ? Number(result) : undefined,
+    pseudo: isRow ? undefined : result,
+    signature: `${schema}.${name}(${(row[10] ?? '').replaceAll(', ', ',')})`,
+    extension: row[11] ?? undefined,
+  }
+}
+
+function userType(row: Row): UserType {
+  return {
+    oid: Number(cell(row, 0)),
+    schema: cell(row, 1),
+    name: cell(row, 2),
+    kind: cell(row, 3),
+    base: typeof row[4] === 'string' ? Number(row[4]) : undefined,
+    extension: row[5] ?? undefined,
+    baseIsBuiltIn: row[6] === 'true',
+  }
+}
+
+function operator(row: Row): UserOperator {
+  return {
+    schema: cell(row, 0),
+    name: cell(row, 1),
+    left: Number(cell(row, 2)),
+    right: Number(cell(row, 3)),
+    function: cell(row, 4).replaceAll(', ', ','),
+    extension: row[5] ?? undefined,
+  }
+}
+
+function cell(row: Row, index: number): string {
+  const value = row[index]
+  if (typeof value !== 'string') throw malformed(`column ${index}`)
+  return value
+}
+
+function json(value: string | null | undefined): readonly unknown[] {
+  if (value === null || value === undefined) return []
+  const parsed: unknown = JSON.parse(value)
+  if (!Array.isArray(parsed)) throw malformed('list')
+  return parsed
+}
+
+function strings(value: string | null | undefined): string[] {
+  return json(value).map((entry) => {
+    if (typeof entry !== 'string') throw malformed('name')
+    return entry
+  })
+}
+
+function malformed(what: string): VgateError {
+  return new VgateError('VGATE_UPSTREAM_FAILED', `the database's catalogue was not understood (${what})`, {
+    hint: 'check that the target is PostgreSQL 13 or newer',
+  })
+}

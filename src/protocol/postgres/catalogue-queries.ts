@@ -1,0 +1,62 @@
+// Owns the side queries that read a database's catalogue (PostgreSQL 13–18, PGlite). They only read pg_catalog,
+// name every object in full and must never run anything that a client chose.
+
+/** Search path, user and version of the gateway's own connection; names of schemas, extensions and built-in types. */
+export const SESSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text,
+ (SELECT pg_catalog.json_agg(nspname) FROM pg_catalog.pg_namespace)::text,
+ (SELECT pg_catalog.json_agg(extname) FROM pg_catalog.pg_extension)::text,
+ (SELECT pg_catalog.json_agg(DISTINCT typname) FROM pg_catalog.pg_type
+   WHERE typnamespace OPERATOR(pg_catalog.=) 11::oid AND typrelid OPERATOR(pg_catalog.=) 0::oid)::text`
+
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index. */
+export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::int8, a.attnotnull) ORDER BY a.attnum)
+   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text,
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey::text, i.indnkeyatts))
+   FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+   AND i.indpred IS NULL AND i.indexprs IS NULL)::text,
+ (SELECT pg_catalog.json_agg(h.inhparent::int8) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)::text,
+ CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+   THEN pg_catalog.pg_get_viewdef(c.oid) END,
+ CASE WHEN c.relkind IN ('r', 'p', 'f') AND c.relhasrules THEN 'rules' END,
+ (SELECT i.indrelid::text FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid)
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE (c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
+   OR (c.relkind IN ('i', 'I') AND n.nspname NOT IN ('pg_catalog', 'information_schema')))
+ AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'`
+
+/** Functions: schema, name, volatility, kind, arguments, defaults, variadic, set, result columns, result row type, signature, extension. */
+export const FUNCTION_QUERY = `SELECT n.nspname::text, p.proname::text, p.provolatile::text, p.prokind::text,
+ p.pronargs::text, p.pronargdefaults::text, (p.provariadic <> 0::oid)::text, p.proretset::text,
+ CASE WHEN p.proargmodes IS NOT NULL THEN (SELECT pg_catalog.json_agg(coalesce(p.proargnames[k], '') ORDER BY k)
+   FROM pg_catalog.generate_subscripts(p.proargmodes, 1) k WHERE p.proargmodes[k] IN ('o', 'b', 't'))::text END,
+ CASE WHEN t.typrelid <> 0::oid THEN t.typrelid::text WHEN t.typtype = 'p' THEN t.typname::text END,
+ CASE WHEN n.nspname <> 'pg_catalog' THEN pg_catalog.oidvectortypes(p.proargtypes) END,
+ CASE WHEN n.nspname <> 'pg_catalog' THEN (SELECT e.extname FROM pg_catalog.pg_depend d
+   JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_catalog.pg_proc'::regclass
+   AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text END
+ FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+ JOIN pg_catalog.pg_type t ON t.oid = p.prorettype
+ WHERE n.nspname NOT IN ('information_schema')`
+
+/** Types outside pg_catalog that are not row types of tables or arrays: oid, schema, name, kind, base type, extension. */
+export const TYPE_QUERY = `SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text,
+ CASE WHEN t.typbasetype <> 0::oid THEN t.typbasetype::text END,
+ (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+   WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid
+   AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text,
+ (SELECT b.typnamespace = 11::oid FROM pg_catalog.pg_type b WHERE b.oid = t.typbasetype)::text
+ FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+ WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
+ AND n.nspname NOT LIKE 'pg\\_temp%' AND t.typtype IN ('b', 'd', 'e', 'r', 'm', 'c')
+ AND t.typcategory <> 'A' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')`
+
+/** Operators outside pg_catalog: schema, name, operand types, function and its extension. */
+export const OPERATOR_QUERY = `SELECT n.nspname::text, o.oprname::text, o.oprleft::text, o.oprright::text,
+ fn.nspname || '.' || p.proname || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')',
+ (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+   WHERE d.classid = 'pg_catalog.pg_operator'::regclass AND d.objid = o.oid
+   AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text
+ FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+ JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
+ WHERE n.nspname <> 'pg_catalog'`

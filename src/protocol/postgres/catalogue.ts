@@ -1,0 +1,250 @@
+// Owns the snapshot of a database's catalogue that SQL is judged against. It is built once from rows and never
+// changes; it must never guess: a name that is not in it is unknown.
+
+import { CATALOG } from '../../core/operation.js'
+import type { Catalogue, ColumnOrigin } from './statement.js'
+
+/** One column of a relation. */
+export interface RelationColumn {
+  readonly attribute: number
+  readonly name: string
+  readonly typeOid: number
+  readonly notNull: boolean
+  readonly vector: boolean
+}
+
+/** A table, view, sequence or index. */
+export interface Relation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** pg_class.relkind: r p v m f S i I. */
+  readonly kind: string
+  /** The name that policy knows it by. */
+  readonly collection: string
+  /** In pg_catalog or information_schema. */
+  readonly system: boolean
+  readonly columns: readonly RelationColumn[]
+  /** Unique keys whose columns are all NOT NULL: column names. */
+  readonly keys: readonly (readonly string[])[]
+  readonly parents: readonly number[]
+  /** The query of a view or materialised view. */
+  readonly definition: string | undefined
+  readonly hasRules: boolean
+  /** The table of an index. */
+  readonly indexOf: number | undefined
+}
+
+/** A function, aggregate or procedure. */
+export interface Routine {
+  readonly schema: string
+  readonly name: string
+  /** i, s or v. */
+  readonly volatility: string
+  /** f, a, w or p. */
+  readonly kind: string
+  readonly minimumArguments: number
+  readonly maximumArguments: number
+  readonly returnsSet: boolean
+  /** Names of the result's columns where it has OUT arguments or RETURNS TABLE. */
+  readonly outputs: readonly string[] | undefined
+  /** Relation whose row type it returns. */
+  readonly rowOf: number | undefined
+  /** Pseudo-type that it returns, e.g. `record`, `anyelement`. */
+  readonly pseudo: string | undefined
+  /** `schema.name(type,…)`. */
+  readonly signature: string
+  readonly extension: string | undefined
+}
+
+/** A type outside pg_catalog. */
+export interface UserType {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** pg_type.typtype. */
+  readonly kind: string
+  readonly base: number | undefined
+  /** The base type of a domain is one of pg_catalog. */
+  readonly baseIsBuiltIn: boolean
+  readonly extension: string | undefined
+}
+
+/** An operator outside pg_catalog. */
+export interface UserOperator {
+  readonly schema: string
+  readonly name: string
+  readonly left: number
+  readonly right: number
+  readonly function: string
+  readonly extension: string | undefined
+}
+
+export interface CatalogueParts {
+  readonly defaultSearchPath: readonly string[]
+  readonly user: string
+  readonly schemas: readonly string[]
+  readonly extensions: readonly string[]
+  readonly builtInTypes: readonly string[]
+  readonly relations: readonly Relation[]
+  readonly routines: readonly Routine[]
+  readonly types: readonly UserType[]
+  readonly operators: readonly UserOperator[]
+  readonly vectorTypeOids: readonly number[]
+}
+
+/** Finds the base columns behind a column; made by the analysis, which can read view definitions. */
+export type Lineage = (
+  relation: Relation,
+  column: RelationColumn,
+  catalogue: CatalogueSnapshot,
+) => readonly ColumnOrigin[] | undefined
+
+/** Name of a relation as policy writes it: `docs` for public.docs, else `schema.table`; odd names are quoted, so that no two meet. */
+export function collectionName(schema: string, name: string): string {
+  if (schema === 'pg_catalog' || schema === 'information_schema') return CATALOG
+  const shown = quoteOdd(name)
+  return schema === 'public' ? shown : `${quoteOdd(schema)}.${shown}`
+}
+
+function quoteOdd(name: string): string {
+  return /[."*]|^\$/.test(name) || name === '' ? `"${name.replaceAll('"', '""')}"` : name
+}
+
+const EFFECTIVE = new WeakMap<readonly string[], readonly string[]>()
+
+/** The path as PostgreSQL walks it: pg_catalog comes first unless the path names it (PostgreSQL docs, search_path). */
+export function effectivePath(path: readonly string[]): readonly string[] {
+  const known = EFFECTIVE.get(path)
+  if (known !== undefined) return known
+  const effective = path.includes('pg_catalog') ? path : ['pg_catalog', ...path]
+  EFFECTIVE.set(path, effective)
+  return effective
+}
+
+const qualified = (schema: string, name: string): string => `${schema}\u0000${name}`
+
+/** The snapshot. Look-ups are by exact name. */
+export class CatalogueSnapshot implements Catalogue {
+  readonly defaultSearchPath: readonly string[]
+  readonly user: string
+  readonly extensions: ReadonlySet<string>
+  /** View definitions already read, kept by the analysis. */
+  readonly expansions = new Map<number, unknown>()
+  readonly #schemas: ReadonlySet<string>
+  readonly #builtInTypes: ReadonlySet<string>
+  readonly #vectorTypes: ReadonlySet<number>
+  readonly #relations = new Map<string, Relation>()
+  readonly #byOid = new Map<number, Relation>()
+  readonly #children = new Map<number, Relation[]>()
+  readonly #routines = new Map<string, Routine[]>()
+  readonly #types = new Map<string, UserType>()
+  readonly #typesByOid = new Map<number, UserType>()
+  readonly #operators = new Map<string, UserOperator[]>()
+  readonly #lineage: Lineage
+
+  constructor(parts: CatalogueParts, lineage: Lineage) {
+    this.defaultSearchPath = parts.defaultSearchPath
+    this.user = parts.user
+    this.extensions = new Set(parts.extensions)
+    this.#schemas = new Set(parts.schemas)
+    this.#builtInTypes = new Set(parts.builtInTypes)
+    this.#vectorTypes = new Set(parts.vectorTypeOids)
+    this.#lineage = lineage
+    for (const relation of parts.relations) {
+      this.#relations.set(qualified(relation.schema, relation.name), relation)
+      this.#byOid.set(relation.oid, relation)
+      for (const parent of relation.parents) append(this.#children, parent, relation)
+    }
+    for (const routine of parts.routines) {
+      append(this.#routines, qualified(routine.schema, routine.name), routine)
+    }
+    for (const type of parts.types) {
+      this.#types.set(qualified(type.schema, type.name), type)
+      this.#typesByOid.set(type.oid, type)
+    }
+    for (const operator of parts.operators) append(this.#operators, operator.name, operator)
+  }
+
+  hasSchema(name: string): boolean {
+    return this.#schemas.has(name)
+  }
+
+  isVectorType(typeOid: number): boolean {
+    return this.#vectorTypes.has(typeOid)
+  }
+
+  /** A relation by schema, or along the search path. */
+  relation(schema: string | undefined, name: string, path: readonly string[]): Relation | undefined {
+    if (schema !== undefined) return this.#relations.get(qualified(schema, name))
+    for (const candidate of effectivePath(path)) {
+      const found = this.#relations.get(qualified(candidate, name))
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  relationByOid(oid: number): Relation | undefined {
+    return this.#byOid.get(oid)
+  }
+
+  /** Tables that inherit from it, at any depth. */
+  descendants(relation: Relation): readonly Relation[] {
+    return this.#walk(relation, (each) => this.#children.get(each.oid) ?? [])
+  }
+
+  /** Tables that it inherits from, at any depth. */
+  ancestors(relation: Relation): readonly Relation[] {
+    return this.#walk(relation, (each) => each.parents.flatMap((oid) => this.#byOid.get(oid) ?? []))
+  }
+
+  #walk(start: Relation, next: (relation: Relation) => readonly Relation[]): readonly Relation[] {
+    const seen = new Set<Relation>()
+    const waiting = [...next(start)]
+    for (let each = waiting.pop(); each !== undefined; each = waiting.pop()) {
+      if (seen.has(each)) continue
+      seen.add(each)
+      waiting.push(...next(each))
+    }
+    return [...seen]
+  }
+
+  /** Every function of this name in a schema, or in all schemas of the path. */
+  routines(schema: string | undefined, name: string, path: readonly string[]): readonly Routine[] {
+    if (schema !== undefined) return this.#routines.get(qualified(schema, name)) ?? []
+    return effectivePath(path).flatMap((each) => this.#routines.get(qualified(each, name)) ?? [])
+  }
+
+  /** Operators outside pg_catalog of this name in a schema, or in the schemas of the path. */
+  operators(schema: string | undefined, name: string, path: readonly string[]): readonly UserOperator[] {
+    const all = this.#operators.get(name) ?? []
+    if (schema !== undefined) return all.filter((each) => each.schema === schema)
+    return all.filter((each) => path.includes(each.schema))
+  }
+
+  isBuiltInType(name: string): boolean {
+    return this.#builtInTypes.has(name)
+  }
+
+  userType(schema: string, name: string): UserType | undefined {
+    return this.#types.get(qualified(schema, name))
+  }
+
+  userTypeByOid(oid: number): UserType | undefined {
+    return this.#typesByOid.get(oid)
+  }
+
+  originsOf(tableOid: number, attribute: number): readonly ColumnOrigin[] | undefined {
+    const relation = this.#byOid.get(tableOid)
+    if (relation === undefined) return undefined
+    if (relation.system || attribute < 0) return []
+    const column = relation.columns.find((each) => each.attribute === attribute)
+    return column === undefined ? undefined : this.#lineage(relation, column, this)
+  }
+}
+
+function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [value])
+  else list.push(value)
+}
