@@ -1,0 +1,236 @@
+// Owns the gateway's side of the tunnel: the WebSocket upgrade, the one session inside it, and its streams.
+// It authenticates nobody itself and looks into no byte of a stream.
+
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+import { clientMessage, PATHS, TUNNEL_SUBPROTOCOL, type ClientMessage, type GatewayMessage } from '../core/api.js'
+import { VgateError } from '../core/errors.js'
+import type { CloseReason } from '../core/grant.js'
+import type { Principal } from '../core/principal.js'
+import { findDatabase } from '../databases/list.js'
+import type { DataPlane } from '../proxy/data-plane.js'
+import type { Session } from '../proxy/session.js'
+import { bindMux } from '../tunnel/bind.js'
+import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
+import type { Mux } from '../tunnel/mux.js'
+import { RESET, type MuxStream } from '../tunnel/stream.js'
+import { StreamDuplex } from './stream-duplex.js'
+
+/** A tunnel that names no grant within this time is closed. */
+export const HELLO_DEADLINE_MS = 10_000
+export const HEARTBEAT_MS = 15_000
+export const SILENCE_MS = 45_000
+/** How long an ended session's last messages may take to leave. */
+export const GOODBYE_MS = 1_000
+
+export interface TunnelOptions {
+  readonly authenticate: (bearer: string) => Promise<Principal>
+  readonly dataPlane: DataPlane
+  readonly maxStreams: number
+  readonly report: (event: string, error: unknown) => void
+}
+
+/** Answers upgrade requests on the tunnel's path; everything else is refused. */
+export class TunnelEndpoint {
+  readonly #options: TunnelOptions
+  readonly #server = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_MESSAGE_BYTES,
+    perMessageDeflate: false,
+    clientTracking: true,
+    handleProtocols: (offered) => (offered.has(TUNNEL_SUBPROTOCOL) ? TUNNEL_SUBPROTOCOL : false),
+  })
+
+  constructor(options: TunnelOptions) {
+    this.#options = options
+  }
+
+  /** Handles one upgrade request to its end. */
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => socket.destroy())
+    try {
+      const principal = await this.#admit(request)
+      this.#server.handleUpgrade(request, socket, head, (websocket) => {
+        new Tunnel(websocket, principal, this.#options).start()
+      })
+    } catch (error) {
+      refuseUpgrade(socket, asVgateError(error))
+    }
+  }
+
+  /** Closes every tunnel that is still open. */
+  close(): void {
+    for (const websocket of this.#server.clients) websocket.terminate()
+    this.#server.close()
+  }
+
+  async #admit(request: IncomingMessage): Promise<Principal> {
+    const path = new URL(request.url ?? '/', 'http://gateway.invalid').pathname
+    if (path !== PATHS.tunnel) throw new VgateError('VGATE_NOT_FOUND', `there is no tunnel at ${path}`)
+    // A browser names its origin and cannot leave it out: no page opens a tunnel (DNS rebinding, cross-site WebSocket).
+    if (request.headers.origin !== undefined) {
+      throw new VgateError('VGATE_DENIED', 'the tunnel is not for browsers')
+    }
+    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+    if (!offered.includes(TUNNEL_SUBPROTOCOL)) {
+      throw new VgateError('VGATE_USAGE', `this gateway speaks ${TUNNEL_SUBPROTOCOL}`, {
+        hint: 'client and gateway are of different versions: update the older one',
+      })
+    }
+    const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1]
+    if (bearer === undefined) throw new VgateError('VGATE_LOGIN_REQUIRED', 'the tunnel needs an access token')
+    return await this.#options.authenticate(bearer)
+  }
+}
+
+/** One WebSocket and the one session in it. */
+class Tunnel {
+  readonly #socket: WebSocket
+  readonly #principal: Principal
+  readonly #options: TunnelOptions
+  readonly #mux: Mux
+  #session: Session | undefined
+  #opening = false
+  #closed = false
+  #lastHeard = Date.now()
+  #hello: NodeJS.Timeout | undefined
+  #heartbeat: NodeJS.Timeout | undefined
+
+  constructor(socket: WebSocket, principal: Principal, options: TunnelOptions) {
+    this.#socket = socket
+    this.#principal = principal
+    this.#options = options
+    this.#mux = bindMux(
+      socket,
+      {
+        opened: (stream) => this.#opened(stream),
+        control: (message) => this.#control(message),
+        heard: () => {
+          this.#lastHeard = Date.now()
+        },
+        closed: () => this.#lost(),
+      },
+      { side: 'gateway', maxStreams: options.maxStreams },
+    )
+  }
+
+  start(): void {
+    this.#hello = setTimeout(() => {
+      this.#end('error', new VgateError('VGATE_USAGE', 'the tunnel named no grant in time'))
+    }, HELLO_DEADLINE_MS)
+    this.#heartbeat = setInterval(() => {
+      if (Date.now() - this.#lastHeard > SILENCE_MS) this.#socket.terminate()
+      else this.#mux.ping(0)
+    }, HEARTBEAT_MS)
+  }
+
+  #control(raw: unknown): void {
+    const parsed = clientMessage.safeParse(raw)
+    if (!parsed.success) {
+      this.#end('error', new VgateError('VGATE_PROTOCOL_VIOLATION', 'the tunnel got a message that it does not know'))
+      return
+    }
+    if (parsed.data.type === 'open_session') void this.#openSession(parsed.data)
+    else this.#closeSession()
+  }
+
+  async #openSession(message: Extract<ClientMessage, { type: 'open_session' }>): Promise<void> {
+    if (this.#opening) {
+      this.#end('error', new VgateError('VGATE_PROTOCOL_VIOLATION', 'a tunnel carries one session'))
+      return
+    }
+    this.#opening = true
+    clearTimeout(this.#hello)
+    try {
+      const session = await this.#options.dataPlane.open(
+        { grant: message.grant, principal: this.#principal.id, client: message.client },
+        message.secret,
+        {
+          denied: (operation, refusal) =>
+            this.#send({ type: 'denied', operation, rule: refusal.rule, message: refusal.message }),
+          expiring: (endsAt) => this.#send({ type: 'expiring', expires_at: new Date(endsAt).toISOString() }),
+          ended: (reason, error) => this.#end(reason, error),
+        },
+      )
+      this.#session = session
+      if (this.#closed) return this.#lost()
+      this.#send({
+        type: 'session',
+        session: session.id,
+        target: session.lease.target.name,
+        database: session.lease.target.database,
+        database_name: session.lease.target.databaseName,
+        endpoints: [...(findDatabase(session.lease.target.database)?.endpoints ?? [])],
+        expires_at: new Date(session.lease.grant.endsAt).toISOString(),
+      })
+    } catch (error) {
+      this.#end('error', asVgateError(error))
+      if (!(error instanceof VgateError)) this.#options.report('tunnel.open_failed', error)
+    }
+  }
+
+  #opened(stream: MuxStream): void {
+    const duplex = new StreamDuplex(stream)
+    const session = this.#session
+    const known = session !== undefined && findDatabase(session.lease.target.database)?.endpoints.some((name) => name === stream.endpoint)
+    if (session === undefined || known !== true) {
+      stream.reset(RESET.REFUSED, 'there is no such endpoint')
+      return
+    }
+    try {
+      session.connect(duplex)
+    } catch (error) {
+      stream.reset(RESET.LIMIT, asVgateError(error).message)
+    }
+  }
+
+  #closeSession(): void {
+    const stopped = new VgateError('VGATE_GRANT_ENDED', 'the session was closed by its owner')
+    if (this.#session === undefined) this.#end('stopped', stopped)
+    else void this.#session.end('stopped', stopped)
+  }
+
+  /** The WebSocket is gone: nobody is left to serve. */
+  #lost(): void {
+    this.#closed = true
+    clearTimeout(this.#hello)
+    clearInterval(this.#heartbeat)
+    const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the client is gone')
+    this.#session?.end('stopped', error).catch((cause: unknown) => this.#options.report('session.end_failed', cause))
+  }
+
+  #end(reason: CloseReason, error: VgateError): void {
+    this.#send({
+      type: 'end',
+      reason,
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    })
+    setTimeout(() => this.#socket.close(1000, reason), 0)
+    setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
+  }
+
+  #send(message: GatewayMessage): void {
+    if (!this.#closed) this.#mux.sendControl(message)
+  }
+}
+
+/** Answers a refused upgrade as the control API would, and closes. */
+function refuseUpgrade(socket: Duplex, error: VgateError): void {
+  const body = JSON.stringify({
+    error: { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+  })
+  const { http } = error.faces
+  socket.end(
+    `HTTP/1.1 ${http} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  )
+}
+
+function asVgateError(error: unknown): VgateError {
+  return error instanceof VgateError
+    ? error
+    : new VgateError('VGATE_UNEXPECTED', 'the gateway failed here; its log says more', { cause: error })
+}

@@ -1,0 +1,237 @@
+// Owns a data plane on loopback for tests: real adapter, policy, masking, recording and upstream, with an authority
+// that answers from memory and plain TCP in place of the tunnel. The tunnel, the control API and the command line are
+// the matter of the end-to-end tests.
+
+import { createHash, pbkdf2Sync, randomBytes, createHmac } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadOrCreateKey } from '../../src/audit/keys.js'
+import { DEFAULT_LIMITS, type AdapterLimits, type ScramVerifier } from '../../src/core/adapter.js'
+import type { Authority, SessionLease, SessionNotice, SessionSummary, TargetSpec } from '../../src/core/authority.js'
+import { systemClock } from '../../src/core/clock.js'
+import { VgateError } from '../../src/core/errors.js'
+import { newId } from '../../src/core/ids.js'
+import { principalId, type Principal } from '../../src/core/principal.js'
+import { KNOWN_ACTIONS } from '../../src/databases/list.js'
+import { compilePolicy } from '../../src/policy/compile.js'
+import { loadPolicy } from '../../src/policy/load.js'
+import { rolesFor } from '../../src/policy/roles.js'
+import { DataPlane } from '../../src/proxy/data-plane.js'
+import type { Session } from '../../src/proxy/session.js'
+
+export interface TestGatewayOptions {
+  readonly postgres: { readonly host: string; readonly port: number; readonly superuser: string; readonly password: string }
+  readonly database: string
+  /** Source of a policy.yaml. */
+  readonly policy: string
+  /** Name → groups (`provider:name`). */
+  readonly users: Readonly<Record<string, readonly string[]>>
+  readonly target?: string
+  readonly tls?: TargetSpec['tls']
+  readonly host?: string
+  readonly contact?: string
+  readonly limits?: Partial<AdapterLimits>
+  readonly durability?: 'standard' | 'strict'
+  readonly grantMs?: number
+  /** Wraps the authority, for instance with the serialising one. */
+  readonly wrapAuthority?: (authority: Authority) => Authority
+}
+
+export interface TestConnection {
+  readonly host: string
+  readonly port: number
+  readonly password: string
+  readonly database: string
+  readonly user: string
+  readonly session: Session
+  readonly recording: string
+  readonly denied: { operation: string; rule: string; message: string }[]
+  /** Ends the session and waits until its recording is closed. */
+  close(): Promise<void>
+}
+
+export interface TestGateway {
+  readonly recordings: string
+  connectAs(user: string): Promise<TestConnection>
+  notify(session: string, notice: SessionNotice): void
+  readonly summaries: Map<string, SessionSummary>
+  readonly reports: { event: string; error: unknown }[]
+  stop(): Promise<void>
+}
+
+const COMPILE = { actions: KNOWN_ACTIONS, peopleProviders: ['corp'] }
+
+/** Starts a data plane in a temporary folder. Fresh sessions are cheap: one per `connectAs`. */
+export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
+  const directory = mkdtempSync(join(tmpdir(), 'vgate-test-'))
+  const recordings = join(directory, 'recordings')
+  const listeners = new Map<string, (notice: SessionNotice) => void>()
+  const summaries = new Map<string, SessionSummary>()
+  const reports: { event: string; error: unknown }[] = []
+  const grants = new Map<string, Principal>()
+  const policy = compilePolicy(loadPolicy(options.policy, 'policy.yaml'), COMPILE)
+  const inner = memoryAuthority({ options, grants, policy, listeners, summaries })
+  const dataPlane = new DataPlane({
+    authority: options.wrapAuthority?.(inner) ?? inner,
+    clock: systemClock,
+    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    connectionsPerSession: 100,
+    recordings: {
+      directory: recordings,
+      key: loadOrCreateKey({ file: join(directory, 'recording.key'), clock: systemClock }),
+      durability: options.durability ?? 'standard',
+    },
+    maskKey: (target) => createHash('sha256').update(`mask ${target}`).digest(),
+    compilePolicy: (source) => compilePolicy(loadPolicy(source, 'policy.yaml'), COMPILE),
+    report: (event, error) => reports.push({ event, error }),
+  })
+  await dataPlane.prepare(['pgvector'])
+  const servers = new Set<Server>()
+  return {
+    recordings,
+    summaries,
+    reports,
+    notify: (session, notice) => listeners.get(session)?.(notice),
+    connectAs: (user) => connectAs({ user, options, grants, dataPlane, servers, recordings }),
+    stop: async () => {
+      await dataPlane.stop()
+      for (const server of servers) server.close()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function connectAs(given: {
+  user: string
+  options: TestGatewayOptions
+  grants: Map<string, Principal>
+  dataPlane: DataPlane
+  servers: Set<Server>
+  recordings: string
+}): Promise<TestConnection> {
+  const { user, options, grants, dataPlane, servers, recordings } = given
+  const grant = newId('grt')
+  const principal = principalOf(user, options.users[user] ?? [])
+  grants.set(grant, principal)
+  const password = randomBytes(18).toString('base64url')
+  const denied: TestConnection['denied'] = []
+  let over: () => void = () => undefined
+  const ended = new Promise<void>((resolve) => {
+    over = resolve
+  })
+  const session = await dataPlane.open(
+    { grant, principal: principal.id, client: { version: 'test', platform: 'test', command: 'connect' } },
+    scramVerifierOf(password),
+    {
+      denied: (operation, { rule, message }) => denied.push({ operation, rule, message }),
+      expiring: () => undefined,
+      ended: () => over(),
+    },
+  )
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+    try {
+      session.connect(socket)
+    } catch {
+      socket.destroy()
+    }
+  })
+  servers.add(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return {
+    host: '127.0.0.1',
+    port: address.port,
+    password,
+    database: options.database,
+    user,
+    session,
+    recording: join(recordings, `${session.id}.vgr`),
+    denied,
+    close: async () => {
+      await session.end('stopped', new VgateError('VGATE_GRANT_ENDED', 'closed by the test'))
+      await ended
+      server.close()
+      servers.delete(server)
+    },
+  }
+}
+
+function memoryAuthority(state: {
+  options: TestGatewayOptions
+  grants: Map<string, Principal>
+  policy: ReturnType<typeof compilePolicy>
+  listeners: Map<string, (notice: SessionNotice) => void>
+  summaries: Map<string, SessionSummary>
+}): Authority {
+  const { options, grants, policy, listeners, summaries } = state
+  const target = options.target ?? 'prod-vectors'
+  return {
+    openSession: async ({ grant, principal: id }): Promise<SessionLease> => {
+      const principal = grants.get(grant)
+      if (principal === undefined || principal.id !== id) throw new VgateError('VGATE_REVOKED', 'no such grant')
+      const now = systemClock.now()
+      return {
+        session: newId('ses'),
+        principal,
+        grant: {
+          id: grant,
+          principal: id,
+          target,
+          roles: rolesFor(policy, principal, target).map((offer) => offer.role),
+          startsAt: now,
+          endsAt: now + (options.grantMs ?? 3_600_000),
+        },
+        target: {
+          name: target,
+          database: 'pgvector',
+          host: options.host ?? options.postgres.host,
+          port: options.postgres.port,
+          databaseName: options.database,
+          tls: options.tls ?? { verify: 'off' },
+          ...(options.contact === undefined ? {} : { contact: options.contact }),
+        },
+        policy: { source: options.policy, hash: createHash('sha256').update(options.policy).digest('hex') },
+        leaseUntil: now + 5_000,
+      }
+    },
+    leaseCredential: async () => ({ username: options.postgres.superuser, password: options.postgres.password }),
+    renewLease: async () => ({ leaseUntil: systemClock.now() + 5_000, policyHash: '' }),
+    watch: (session, listener) => {
+      listeners.set(session, listener)
+      return () => listeners.delete(session)
+    },
+    closeSession: async (summary) => {
+      summaries.set(summary.session, summary)
+    },
+  }
+}
+
+function principalOf(name: string, groups: readonly string[]): Principal {
+  const issuer = 'https://id.example.test'
+  return {
+    id: principalId(issuer, name),
+    kind: 'person',
+    provider: 'corp',
+    issuer,
+    subject: name,
+    name,
+    groups,
+    claims: {},
+  }
+}
+
+/** RFC 5802 §3: what the client sends in place of the secret. */
+export function scramVerifierOf(password: string): ScramVerifier {
+  const salt = randomBytes(16)
+  const salted = pbkdf2Sync(password, salt, 4096, 32, 'sha256')
+  const key = (label: string): Buffer => createHmac('sha256', salted).update(label).digest()
+  return {
+    iterations: 4096,
+    salt: salt.toString('base64'),
+    storedKey: createHash('sha256').update(key('Client Key')).digest('base64'),
+    serverKey: key('Server Key').toString('base64'),
+  }
+}
