@@ -1,0 +1,58 @@
+// Owns reading a recording for people and searches: verified first, then its records one after another. It must
+// never give out a record that no checkpoint of a good chain covers.
+
+import { VgateError } from '../core/errors.js'
+import { type ByteSource, chunksOf } from './byte-source.js'
+import { parseRecords } from './read-record.js'
+import type { StoredRecord } from './records.js'
+import { RecordingScanner } from './scanner.js'
+import { type Verification, verifyFile, type VerifyOptions } from './verify.js'
+
+/** A file that can be read twice. */
+export type Rereadable = Exclude<ByteSource, AsyncIterable<Uint8Array>>
+
+export interface VerifiedRecording {
+  readonly verification: Verification
+  /** The authentic records in order. Empty when the verdict is `tampered`, unless `evenIfTampered`. */
+  records(): AsyncGenerator<StoredRecord>
+}
+
+/**
+ * Verifies a recording, then opens it. `records()` checks the chain again while it reads, and throws
+ * VGATE_RECORDING_BROKEN when the file was changed between the two.
+ */
+export async function openVerified(
+  source: Rereadable,
+  options: VerifyOptions & { /** Also play what stands before the bad place, as far as it is signed. */ readonly evenIfTampered?: boolean },
+): Promise<VerifiedRecording> {
+  const verification = await verifyFile(source, options)
+  const refused = verification.verdict === 'tampered' && options.evenIfTampered !== true
+  const upTo = refused ? 0 : verification.records
+  return { verification, records: () => recordsUpTo(source, upTo, verification) }
+}
+
+async function* recordsUpTo(source: Rereadable, upTo: number, verification: Verification): AsyncGenerator<StoredRecord> {
+  if (upTo === 0) return
+  const scanner = new RecordingScanner()
+  let given = 0
+  for await (const chunk of chunksOf(source)) {
+    scanner.push(chunk)
+    for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
+      if (scanner.header?.id !== verification.id || scanner.header?.key.public !== verification.key?.public) break
+      if (block.kind !== 'records') continue
+      for (const record of parseRecords(block).records) {
+        if (given === upTo) return
+        given += 1
+        yield record
+      }
+    }
+    if (given === upTo) return
+    if (scanner.outcome !== undefined) break
+  }
+  scanner.end()
+  if (given < upTo) {
+    throw new VgateError('VGATE_RECORDING_BROKEN', 'the recording changed while it was read', {
+      hint: 'run: vgate verify',
+    })
+  }
+}

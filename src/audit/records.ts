@@ -1,0 +1,197 @@
+// Owns what a record of a session or of the audit log says. Records are plain JSON; a body never carries a
+// credential, a token or a secret. New types may be added; members of a type never change their meaning.
+
+import type { Delivery } from '../core/adapter.js'
+import type { RecordLevel } from '../core/decision.js'
+import type { Access, CollectionUse, Effect, Operation, Risk, Unclassified } from '../core/operation.js'
+
+export interface RecordedPrincipal {
+  readonly id: string
+  readonly kind?: 'person' | 'workload'
+  readonly name: string
+  readonly provider: string
+}
+
+export interface RecordedGrant {
+  readonly id: string
+  readonly roles: readonly string[]
+  readonly reason?: string
+  readonly ticket?: string
+  /** ISO 8601, UTC. */
+  readonly startsAt: string
+  readonly endsAt: string
+}
+
+export interface RecordedClient {
+  readonly version: string
+  readonly platform: string
+  readonly command: string
+}
+
+export interface SessionOpened {
+  readonly type: 'session.opened'
+  readonly session: string
+  readonly principal: RecordedPrincipal
+  readonly grant: RecordedGrant
+  readonly target: string
+  readonly database: string
+  readonly databaseName?: string
+  readonly policyHash: string
+  readonly client: RecordedClient
+}
+
+export interface ConnectionOpened {
+  readonly type: 'connection.opened'
+  readonly connection: string
+}
+
+export interface ConnectionClosed {
+  readonly type: 'connection.closed'
+  readonly connection: string
+  readonly error?: { readonly code: string; readonly message: string }
+}
+
+export interface RecordedOperation {
+  readonly name: string
+  readonly access: Access
+  readonly collections: readonly { readonly collection: string; readonly access: Access; readonly action: string; readonly effect: Effect }[]
+  readonly risks: readonly Risk[]
+  readonly functions?: readonly string[]
+}
+
+export interface RecordedObligations {
+  /** How many fields are masked. */
+  readonly masks: number
+  readonly rowLimit?: number
+}
+
+/** The outcome of judging one request: the intent, recorded before anything is forwarded. */
+export interface OperationJudged {
+  readonly type: 'operation.judged'
+  readonly connection: string
+  /** Number of the request within its connection; ascending. */
+  readonly op: number
+  readonly form: string
+  /** Literal vectors reduced. Absent under `record: metadata`. */
+  readonly text?: string
+  readonly parameters?: readonly (string | null)[]
+  readonly operations: readonly (RecordedOperation | { readonly unclassified: string })[]
+  readonly verdict: 'permit' | 'deny' | 'hold'
+  readonly rule: string
+  /** Why, for a refusal: the message the caller got. */
+  readonly reason?: string
+  readonly obligations?: RecordedObligations
+  /** Keys written or deleted as far as the request names them: collection → keys. */
+  readonly keys?: Readonly<Record<string, readonly string[]>>
+  /** Keys are written or deleted that the request does not name. */
+  readonly keysUnknown?: boolean
+}
+
+/** What the client is about to be given, after masking. */
+export interface OperationDelivered extends Omit<Delivery, 'request'> {
+  readonly type: 'operation.delivered'
+  readonly connection: string
+  readonly op: number
+}
+
+export interface OperationEnded {
+  readonly type: 'operation.ended'
+  readonly connection: string
+  readonly op: number
+  readonly outcome: 'done' | 'failed' | 'cancelled' | 'unknown'
+  readonly ms?: number
+  readonly message?: string
+}
+
+export interface Totals {
+  readonly operations: number
+  readonly denied: number
+  readonly rows: number
+  readonly bytesOut: number
+}
+
+export interface SessionClosed {
+  readonly type: 'session.closed'
+  readonly reason: string
+  readonly message?: string
+  readonly totals: Totals
+}
+
+export type SessionRecord =
+  | SessionOpened
+  | ConnectionOpened
+  | ConnectionClosed
+  | OperationJudged
+  | OperationDelivered
+  | OperationEnded
+  | SessionClosed
+
+/** Head of a recording: number of records, and hash of its last block in hex. */
+export interface RecordingHead {
+  readonly records: number
+  readonly head: string
+}
+
+export type LogRecord =
+  | { readonly type: 'gateway.started'; readonly version: string; readonly node: string; readonly configHash?: string; readonly policyHash?: string }
+  | { readonly type: 'gateway.stopped'; readonly reason: string }
+  | { readonly type: 'config.loaded'; readonly hash: string; readonly file?: string }
+  | { readonly type: 'policy.loaded'; readonly hash: string; readonly file?: string }
+  | { readonly type: 'login.succeeded'; readonly principal: RecordedPrincipal; readonly issuer?: string; readonly expiresAt?: string }
+  | { readonly type: 'login.failed'; readonly provider: string; readonly code: string; readonly message: string }
+  | { readonly type: 'login.refreshed'; readonly principal: RecordedPrincipal; readonly expiresAt?: string }
+  | { readonly type: 'logout'; readonly principal: RecordedPrincipal }
+  | { readonly type: 'grant.issued'; readonly principal: RecordedPrincipal; readonly target: string; readonly grant: RecordedGrant; readonly rules?: readonly string[] }
+  | { readonly type: 'grant.refused'; readonly principal: RecordedPrincipal; readonly target: string; readonly role?: string; readonly code: string; readonly rule?: string; readonly message: string }
+  | { readonly type: 'grant.revoked'; readonly grant: string; readonly by: RecordedPrincipal; readonly reason?: string }
+  | { readonly type: 'session.started'; readonly session: string; readonly principal: RecordedPrincipal; readonly target: string; readonly grant: string }
+  | { readonly type: 'session.ended'; readonly session: string; readonly principal?: RecordedPrincipal; readonly target?: string; readonly reason: string; readonly totals?: Totals; readonly recording: RecordingHead }
+  | { readonly type: 'session.recovered'; readonly session: string; readonly state: string; readonly recording: RecordingHead; readonly message?: string }
+  | { readonly type: 'session.killed'; readonly session: string; readonly by: RecordedPrincipal; readonly reason?: string }
+  | { readonly type: 'recording.read'; readonly session: string; readonly principal: RecordedPrincipal; readonly how: 'replay' | 'download' | 'search' }
+  | { readonly type: 'log.closed'; readonly reason: string }
+
+export type RecordBody = SessionRecord | LogRecord
+
+/** A record as it comes back: its number, its time, its type and whatever its body says. */
+export interface StoredRecord {
+  readonly seq: number
+  /** ISO 8601, UTC. Information: the number orders records. */
+  readonly at: string
+  readonly type: string
+  readonly [member: string]: unknown
+}
+
+/** An operation as it is recorded: what was judged, without its text, which stands once beside it. */
+export function recordedOperation(operation: Operation | Unclassified): RecordedOperation | { readonly unclassified: string } {
+  if ('reason' in operation) return { unclassified: operation.reason }
+  const collections = operation.collections.map(({ collection, access, action, effect }: CollectionUse) => ({
+    collection,
+    access,
+    action,
+    effect,
+  }))
+  const { name, access, risks, functions } = operation
+  return functions.length > 0 ? { name, access, collections, risks, functions } : { name, access, collections, risks }
+}
+
+/** What a client is given, as it is recorded under this level: `metadata` keeps counts only. */
+export function recordedDelivery(connection: string, delivery: Delivery, level: RecordLevel): OperationDelivered {
+  const { request, rows, columns, keys, error, ...counts } = delivery
+  const base = { type: 'operation.delivered', connection, op: request, ...counts } as const
+  if (level === 'metadata') {
+    // The database's message may quote data; its code does not. Keys stay: they answer "who added this vector".
+    return {
+      ...base,
+      ...(keys === undefined ? {} : { keys }),
+      ...(error === undefined ? {} : { error: { sqlstate: error.sqlstate, message: '' } }),
+    }
+  }
+  return {
+    ...base,
+    ...(columns === undefined ? {} : { columns }),
+    ...(rows === undefined ? {} : { rows }),
+    ...(keys === undefined ? {} : { keys }),
+    ...(error === undefined ? {} : { error }),
+  }
+}

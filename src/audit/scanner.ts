@@ -1,0 +1,245 @@
+// Owns the verification steps of docs/spec/recording-v1.md as a sans-I/O machine: bytes in, verified blocks out.
+// Holds at most one block. It must never give out a block whose bytes do not hash, follow and count as they should.
+
+import { inflateRawSync } from 'node:zlib'
+import { isUtf8 } from 'node:buffer'
+import { type Checkpoint, type CheckpointKey, openCheckpoint } from './checkpoint.js'
+import {
+  BLOCK_HEAD_BYTES,
+  type BlockHead,
+  BlockHasher,
+  decodeBlockHead,
+  FLAG_DEFLATE,
+  HASH_BYTES,
+  HEADER_PREFIX_BYTES,
+  KIND_CHECKPOINT,
+  MAX_HEADER_JSON_BYTES,
+  type RecordingHeader,
+} from './format.js'
+import type { ChainPosition } from './chain.js'
+import { headerJsonBytes, openHeader } from './header.js'
+
+/** The first bad place. `record`: the first that is not proven good; `block`: from 0; `offset`: bytes. */
+export interface Place {
+  readonly record: number
+  readonly block: number
+  readonly offset: number
+}
+
+/** One verified block. The payload of records is NDJSON and valid only until the next call. */
+export type ScannedBlock =
+  | { readonly kind: 'records'; readonly first: number; readonly count: number; readonly payload: Buffer; readonly at: Place }
+  | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint; readonly at: Place }
+
+export type ScanOutcome =
+  /** Ended by a closing or recovering checkpoint, or before one, with how many bytes stand behind the last whole block. */
+  | { readonly kind: 'whole'; readonly state: 'closed' | 'recovered' | 'open'; readonly torn: number; readonly at: Place }
+  | { readonly kind: 'tampered'; readonly reason: string; readonly at: Place }
+
+export class RecordingScanner {
+  #buffer = Buffer.allocUnsafe(256 * 1024)
+  #start = 0
+  #end = 0
+  /** Bytes of the file before #start. */
+  #offset = 0
+  #ended = false
+  #header: { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey } | undefined
+  #hasher: BlockHasher | undefined
+  #position: ChainPosition | undefined
+  /** The block after the last good checkpoint: where a rewritten stretch may begin. */
+  #afterSigned: Place = { record: 1, block: 0, offset: 0 }
+  #final: 'closed' | 'recovered' | undefined
+  #outcome: ScanOutcome | undefined
+
+  /** Known once the header was read. */
+  get header(): RecordingHeader | undefined {
+    return this.#header?.fields
+  }
+
+  get headerHash(): Buffer | undefined {
+    return this.#header?.hash
+  }
+
+  /** Records, signed records, blocks and head so far. */
+  get position(): ChainPosition | undefined {
+    return this.#position
+  }
+
+  /** Set when there is no more to come. */
+  get outcome(): ScanOutcome | undefined {
+    return this.#outcome
+  }
+
+  /** Takes the next bytes of the file. Call `next` until it answers nothing before giving more. */
+  push(chunk: Uint8Array): void {
+    const held = this.#end - this.#start
+    if (this.#end + chunk.length > this.#buffer.length) {
+      const target = held + chunk.length > this.#buffer.length ? Buffer.allocUnsafe((held + chunk.length) * 2) : this.#buffer
+      this.#buffer.copy(target, 0, this.#start, this.#end)
+      this.#buffer = target
+      this.#start = 0
+      this.#end = held
+    }
+    this.#buffer.set(chunk, this.#end)
+    this.#end += chunk.length
+  }
+
+  /** No more bytes. */
+  end(): void {
+    this.#ended = true
+  }
+
+  /** The next verified block; undefined when more bytes are needed or `outcome` is set. */
+  next(): ScannedBlock | undefined {
+    if (this.#outcome !== undefined) return undefined
+    if (this.#header === undefined && !this.#readHeader()) return undefined
+    const place = this.#place()
+    const held = this.#end - this.#start
+    if (this.#final !== undefined) return this.#atEnd(held, this.#final, place)
+    if (held < BLOCK_HEAD_BYTES) return this.#short(held, place)
+    const head = decodeBlockHead(this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES))
+    if (typeof head === 'string') return this.#tampered(head, place)
+    const fault = this.#doesNotFollow(head)
+    if (fault !== undefined) return this.#tampered(fault, place)
+    if (held < head.length) return this.#short(held, place)
+    return this.#readBlock(head, place)
+  }
+
+  #place(): Place {
+    const position = this.#position
+    return { record: (position?.records ?? 0) + 1, block: position?.blocks ?? 0, offset: this.#offset }
+  }
+
+  #tampered(reason: string, at: Place): undefined {
+    this.#outcome = { kind: 'tampered', reason, at }
+    return undefined
+  }
+
+  /** Fewer bytes than the block has: more may come, or the tail is torn. */
+  #short(held: number, at: Place): undefined {
+    if (!this.#ended) return undefined
+    // The file appears under its name with its first checkpoint in it, so that can only be missing by tampering.
+    if (at.block === 0) return this.#tampered('the file ends before its first checkpoint', at)
+    this.#outcome = { kind: 'whole', state: 'open', torn: held, at }
+    return undefined
+  }
+
+  #atEnd(held: number, state: 'closed' | 'recovered', at: Place): undefined {
+    if (held > 0) return this.#tampered('there are bytes after the closing checkpoint', at)
+    if (this.#ended) this.#outcome = { kind: 'whole', state, torn: 0, at }
+    return undefined
+  }
+
+  #readHeader(): boolean {
+    const at: Place = { record: 1, block: 0, offset: 0 }
+    const held = this.#end - this.#start
+    const window = this.#buffer.subarray(this.#start, this.#end)
+    const jsonBytes = held < HEADER_PREFIX_BYTES ? 0 : headerJsonBytes(window)
+    if (typeof jsonBytes === 'string') {
+      this.#tampered(jsonBytes, at)
+      return false
+    }
+    const length = HEADER_PREFIX_BYTES + Math.min(jsonBytes, MAX_HEADER_JSON_BYTES) + HASH_BYTES
+    if (held < HEADER_PREFIX_BYTES || held < length) {
+      if (this.#ended) this.#tampered('the header is cut off', at)
+      return false
+    }
+    const header = openHeader(Buffer.from(window.subarray(0, length)))
+    if (typeof header === 'string') {
+      this.#tampered(header, at)
+      return false
+    }
+    this.#header = header
+    this.#hasher = new BlockHasher(header.hash)
+    this.#position = { records: 0, signed: 0, blocks: 0, head: header.hash }
+    this.#consume(length)
+    return true
+  }
+
+  #doesNotFollow(head: BlockHead): string | undefined {
+    const position = this.#position
+    if (position === undefined) return 'there is no header'
+    const previous = this.#buffer.subarray(this.#start + 20, this.#start + 20 + HASH_BYTES)
+    if (!previous.equals(position.head)) return 'the block does not follow the one before it'
+    if (head.first !== position.records + 1) return `the block begins with record ${head.first}, expected ${position.records + 1}`
+    if (position.blocks === 0 && head.kind !== KIND_CHECKPOINT) return 'the first block is not a checkpoint'
+    return undefined
+  }
+
+  #readBlock(head: BlockHead, at: Place): ScannedBlock | undefined {
+    const position = this.#position
+    if (position === undefined || this.#hasher === undefined || this.#header === undefined) return undefined
+    const end = this.#start + head.length - HASH_BYTES
+    const hash = this.#hasher.hash(this.#buffer.subarray(this.#start, end))
+    if (!hash.equals(this.#buffer.subarray(end, end + HASH_BYTES))) {
+      return this.#tampered('the hash of the block is wrong', at)
+    }
+    const payload = this.#buffer.subarray(this.#start + BLOCK_HEAD_BYTES, end)
+    const block = head.kind === KIND_CHECKPOINT ? this.#checkpoint(payload, at) : this.#records(head, payload, at)
+    if (block === undefined) return undefined
+    const records = position.records + head.count
+    const signed = block.kind === 'checkpoint' ? records : position.signed
+    this.#position = { records, signed, blocks: position.blocks + 1, head: hash }
+    this.#consume(head.length)
+    if (block.kind === 'checkpoint') this.#afterSigned = this.#place()
+    return block
+  }
+
+  #records(head: BlockHead, stored: Buffer, at: Place): ScannedBlock | undefined {
+    const payload = head.flags === FLAG_DEFLATE ? inflate(stored, head.payloadBytes) : stored
+    if (payload === undefined) return this.#tampered('the block does not decompress to its stated length', at)
+    if (!isUtf8(payload)) return this.#tampered('the records are not UTF-8', at)
+    if (payload[payload.length - 1] !== 0x0a || countLines(payload) !== head.count) {
+      return this.#tampered('the block does not hold as many records as it says', at)
+    }
+    return { kind: 'records', first: head.first, count: head.count, payload, at }
+  }
+
+  #checkpoint(payload: Buffer, at: Place): ScannedBlock | undefined {
+    const header = this.#header
+    const position = this.#position
+    if (header === undefined || position === undefined) return undefined
+    const checkpoint = openCheckpoint(payload, header.key)
+    if (typeof checkpoint === 'string') return this.#tampered(checkpoint, at)
+    if (checkpoint.id !== header.fields.id) return this.#tampered('the checkpoint belongs to another file', at)
+    if (
+      !checkpoint.head.equals(position.head) ||
+      checkpoint.records !== position.records ||
+      checkpoint.block !== position.blocks
+    ) {
+      // Hashes were made afresh around something that was changed since the last good checkpoint.
+      return this.#tampered('the chain is not the one that the next checkpoint signs', this.#afterSigned)
+    }
+    if (checkpoint.state !== 'open') this.#final = checkpoint.state
+    return { kind: 'checkpoint', checkpoint, at }
+  }
+
+  #consume(bytes: number): void {
+    this.#start += bytes
+    this.#offset += bytes
+    if (this.#start === this.#end) {
+      this.#start = 0
+      this.#end = 0
+    }
+  }
+}
+
+/** Exactly `length` bytes, or undefined. Never inflates beyond them, so a bomb costs no more than it states (≤ 32 MiB). */
+function inflate(stored: Buffer, length: number): Buffer | undefined {
+  try {
+    const { buffer, engine } = inflateRawSync(stored, { maxOutputLength: length, info: true }) as unknown as {
+      readonly buffer: Buffer
+      readonly engine: { readonly bytesWritten: number }
+    }
+    // Bytes behind the end of the DEFLATE stream would be hashed but shown to nobody.
+    return buffer.length === length && engine.bytesWritten === stored.length ? buffer : undefined
+  } catch {
+    return undefined // not DEFLATE, or longer than stated
+  }
+}
+
+function countLines(payload: Buffer): number {
+  let lines = 0
+  for (let at = payload.indexOf(0x0a); at >= 0; at = payload.indexOf(0x0a, at + 1)) lines += 1
+  return lines
+}
