@@ -61,7 +61,7 @@ export class DataPlane {
     try {
       const session = new Session(
         lease,
-        secret,
+        { secret, client: request.client },
         {
           denied: (operation, refusal) => events.denied(operation, refusal),
           expiring: (endsAt) => events.expiring(endsAt),

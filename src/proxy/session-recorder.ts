@@ -1,15 +1,14 @@
 // Owns what of a session goes into its recording, and when it must be on the disk (recording.md, "Durability").
 
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
-import type { VgateError } from '../core/errors.js'
-import type { Operation, Unclassified } from '../core/operation.js'
-import type { Recording } from '../audit/writer.js'
+import type { RecordLevel } from '../core/decision.js'
+import { type RecordBody, type RecordingHead, recordedDelivery, recordedOperation } from '../audit/records.js'
+import { CHECKPOINT_MS, CHECKPOINT_RECORDS, type Recording } from '../audit/writer.js'
 import type { Judgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
 export const READ_SYNC_MS = 10
-export const CHECKPOINT_MS = 2_000
-export const CHECKPOINT_RECORDS = 100
+const LEVELS_MAX = 10_000
 
 export interface Totals {
   operations: number
@@ -24,6 +23,8 @@ export class SessionRecorder {
   readonly #recording: Recording
   readonly #onFailed: (error: unknown) => void
   readonly #checkpoints: NodeJS.Timeout
+  /** What may be recorded of a result, where that is not the default. The newest requests; older ones are long answered. */
+  readonly #levels = new Map<string, RecordLevel>()
   #unflushed = false
   #syncTimer: NodeJS.Timeout | undefined
   #sinceCheckpoint = 0
@@ -46,21 +47,22 @@ export class SessionRecorder {
   ): void | Promise<void> {
     this.totals.operations += 1
     if (judgement.verdict === 'deny') this.totals.denied += 1
+    const level = levelOf(judgement)
     this.append({
       type: 'operation.judged',
       connection,
       op: id,
-      phase: request.phase,
       form: request.form,
-      text: request.text,
-      ...(request.parameters === undefined ? {} : { parameters: request.parameters }),
-      operations: request.operations.map(summary),
+      ...(level === 'metadata' ? {} : { text: request.text }),
+      ...(request.parameters === undefined || level === 'metadata' ? {} : { parameters: request.parameters }),
+      operations: request.operations.map(recordedOperation),
       verdict: judgement.verdict,
       rule: judgement.rule,
       ...(judgement.reason === undefined ? {} : { reason: judgement.reason }),
-      masks: judgement.obligations.flatMap((o) => o.masks.map((mask) => `${mask.collection}.${mask.field}`)),
+      ...(judgement.verdict === 'deny' ? {} : { obligations: recordedObligations(judgement) }),
       ...(request.keys === undefined ? {} : { keys: request.keys }),
     })
+    if (level !== 'text') this.#remember(`${connection}/${id}`, level)
     this.flush()
     return durable ? this.#recording.sync() : undefined
   }
@@ -69,12 +71,19 @@ export class SessionRecorder {
   delivered(connection: string, delivery: Delivery): void {
     this.totals.rows += delivery.rowCount
     this.totals.bytesOut += delivery.bytes
-    const { request, ...rest } = delivery
-    this.append({ type: 'operation.delivered', connection, op: request, ...rest })
+    const operation = `${connection}/${delivery.request}`
+    this.append(recordedDelivery(connection, delivery, this.#levels.get(operation) ?? 'text'))
+  }
+
+  /** The connection is over: nothing more of its requests is delivered. */
+  forget(connection: string): void {
+    for (const operation of this.#levels.keys()) {
+      if (operation.startsWith(`${connection}/`)) this.#levels.delete(operation)
+    }
   }
 
   /** Appends any record of the session. */
-  append(body: { readonly type: string } & Readonly<Record<string, unknown>>): void {
+  append(body: RecordBody): void {
     this.#recording.append(body)
     this.#unflushed = true
     this.#sinceCheckpoint += 1
@@ -104,10 +113,16 @@ export class SessionRecorder {
   }
 
   /** Closes the recording with its last record. */
-  async close(body: { readonly type: string } & Readonly<Record<string, unknown>>): Promise<{ records: number; head: string }> {
+  async close(body: RecordBody): Promise<RecordingHead> {
     clearInterval(this.#checkpoints)
     clearTimeout(this.#syncTimer)
     return await this.#recording.close(body)
+  }
+
+  #remember(operation: string, level: RecordLevel): void {
+    this.#levels.set(operation, level)
+    const [oldest] = this.#levels.keys()
+    if (this.#levels.size > LEVELS_MAX && oldest !== undefined) this.#levels.delete(oldest)
   }
 
   #checkpoint(): void {
@@ -116,26 +131,22 @@ export class SessionRecorder {
     this.#sinceCheckpoint = 0
     this.#recording
       .checkpoint()
-      .catch((error: unknown) => this.#onFailed(error as VgateError))
+      .catch(this.#onFailed)
       .finally(() => {
         this.#checkpointing = false
       })
   }
 }
 
-function summary(operation: Operation | Unclassified): Record<string, unknown> {
-  if (!('access' in operation)) return { unclassified: operation.reason }
-  return {
-    name: operation.name,
-    access: operation.access,
-    collections: operation.collections.map(({ collection, access, action, effect }) => ({
-      collection,
-      access,
-      action,
-      effect,
-    })),
-    risks: operation.risks,
-    ...(operation.functions.length === 0 ? {} : { functions: operation.functions }),
-    rows: operation.returns.rows,
-  }
+/** Several statements of one message are recorded at the level of the one that allows least. */
+function levelOf(judgement: Judgement): RecordLevel {
+  const levels = judgement.obligations.map((one) => one.record)
+  if (levels.includes('metadata')) return 'metadata'
+  return levels.length > 0 && levels.every((level) => level === 'full') ? 'full' : 'text'
+}
+
+function recordedObligations(judgement: Judgement): { masks: number; rowLimit?: number } {
+  const masks = judgement.obligations.reduce((sum, one) => sum + one.masks.length, 0)
+  const limits = judgement.obligations.flatMap((one) => (one.rowLimit === undefined ? [] : [one.rowLimit.rows]))
+  return { masks, ...(limits.length === 0 ? {} : { rowLimit: Math.min(...limits) }) }
 }

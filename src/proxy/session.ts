@@ -2,13 +2,14 @@
 
 import type { Duplex } from 'node:stream'
 import type { AdapterLimits, ProtocolFamily, Question, Refusal, Ruling, ScramVerifier } from '../core/adapter.js'
-import type { Authority, SessionLease, SessionNotice } from '../core/authority.js'
+import type { Authority, OpenSessionRequest, SessionLease, SessionNotice } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { newId } from '../core/ids.js'
 import type { MaskerFactory } from '../core/masker.js'
 import { Secret } from '../core/secret.js'
+import type { RecordingHead, SessionOpened } from '../audit/records.js'
 import type { Recording } from '../audit/writer.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
@@ -67,17 +68,22 @@ export class Session {
   #warning: NodeJS.Timeout | undefined
 
   /** Opens recording and policy; throws a VgateError when either cannot be had, and then nothing was opened. */
-  constructor(lease: SessionLease, secret: ScramVerifier, events: SessionEvents, deps: SessionDependencies) {
+  constructor(
+    lease: SessionLease,
+    given: { readonly secret: ScramVerifier; readonly client: OpenSessionRequest['client'] },
+    events: SessionEvents,
+    deps: SessionDependencies,
+  ) {
     this.id = lease.session
     this.lease = lease
     this.#deps = deps
     this.#events = events
-    this.#secret = secret
+    this.#secret = given.secret
     this.#leaseUntil = lease.leaseUntil
     this.#policy = deps.compilePolicy(lease.policy)
     const recording = deps.openRecording(lease.session)
     this.#recorder = new SessionRecorder(recording, (error) => this.#recordingFailed(error))
-    this.#recorder.append(opened(lease))
+    this.#recorder.append(opened(lease, given.client))
     this.#recorder.flush()
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
     this.#timers.push(setInterval(() => this.#renew(), LEASE_RENEWAL_MS))
@@ -167,6 +173,7 @@ export class Session {
 
   #connectionClosed(connection: string, error: VgateError | undefined): void {
     if (!this.#connections.delete(connection)) return
+    this.#recorder.forget(connection)
     if (error?.code === 'VGATE_UNEXPECTED') this.#deps.report('connection.failed', error.cause ?? error)
     if (this.#ended !== undefined) return
     try {
@@ -244,9 +251,14 @@ export class Session {
       .catch((cause: unknown) => this.#deps.report('session.close_failed', cause))
   }
 
-  async #closeRecording(reason: CloseReason, error: VgateError): Promise<{ records: number; head: string }> {
+  async #closeRecording(reason: CloseReason, error: VgateError): Promise<RecordingHead> {
     try {
-      return await this.#recorder.close({ type: 'session.closed', reason, message: error.message, ...this.#recorder.totals })
+      return await this.#recorder.close({
+        type: 'session.closed',
+        reason,
+        message: error.message,
+        totals: this.#recorder.totals,
+      })
     } catch (cause) {
       this.#deps.report('recording.close_failed', cause)
       return { records: 0, head: '' }
@@ -254,7 +266,7 @@ export class Session {
   }
 }
 
-function opened(lease: SessionLease): { readonly type: string } & Readonly<Record<string, unknown>> {
+function opened(lease: SessionLease, client: OpenSessionRequest['client']): SessionOpened {
   const { principal, grant, target } = lease
   return {
     type: 'session.opened',
@@ -264,7 +276,6 @@ function opened(lease: SessionLease): { readonly type: string } & Readonly<Recor
       name: principal.name,
       provider: principal.provider,
       kind: principal.kind,
-      groups: principal.groups,
     },
     grant: {
       id: grant.id,
@@ -276,7 +287,9 @@ function opened(lease: SessionLease): { readonly type: string } & Readonly<Recor
     },
     target: target.name,
     database: target.database,
+    databaseName: target.databaseName,
     policyHash: lease.policy.hash,
+    client,
   }
 }
 
