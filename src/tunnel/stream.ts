@@ -28,6 +28,8 @@ export interface StreamEvents {
   reset(code: number, reason: string): void
   /** There is room again after a `write` that answered false. */
   drain(): void
+  /** All that was written, and the end, has been handed to the channel. Only after `end()`. */
+  flushed?(): void
 }
 
 /** What a stream asks of its mux. */
@@ -56,6 +58,7 @@ export class MuxStream {
   #endReceived = false
   #over = false
   #full = false
+  #flushed = false
   /** Received and not yet returned as credit. */
   #owed = 0
   #consumed = 0
@@ -152,6 +155,7 @@ export class MuxStream {
       const message = Buffer.allocUnsafe(HEADER_BYTES)
       writeHeader(message, this.id, TYPE.END, 0)
       if (this.#endReceived) this.#finish()
+      this.#flushed = true
       return message
     }
     const size = Math.min(this.#pending, this.#credit, MAX_PAYLOAD_BYTES)
@@ -164,6 +168,10 @@ export class MuxStream {
 
   /** For the mux, after a frame of this stream has gone. */
   relieve(): void {
+    if (this.#flushed) {
+      this.#flushed = false
+      this.#tell((events) => events.flushed?.())
+    }
     if (!this.#full || this.#pending >= STREAM_HIGH_WATER_BYTES / 2) return
     this.#full = false
     this.#tell((events) => events.drain())

@@ -1,0 +1,147 @@
+// Owns the client's side of the control API (core/api.ts): typed calls whose answers are checked. Must never
+// decide anything, and never put a token into an error.
+
+import type { z } from 'zod'
+import {
+  type Discovery,
+  discovery,
+  errorBody,
+  type GrantBody,
+  type GrantRequest,
+  grantBody,
+  keysBody,
+  PATHS,
+  type SessionRow,
+  type SigningKey,
+  sessionBody,
+  sessionsBody,
+  type TargetsBody,
+  type TokenBody,
+  targetsBody,
+  tokenBody,
+  type WhoamiBody,
+  whoamiBody,
+} from '../core/api.js'
+import { isErrorCode, VgateError } from '../core/errors.js'
+import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
+
+const RECORDING_BYTES = 2 * 1024 * 1024 * 1024
+
+export interface GatewayAddress {
+  /** An origin, checked by `gatewayOrigin`. */
+  readonly url: string
+  /** PEM of an extra authority. */
+  readonly ca?: string
+}
+
+export class GatewayApi {
+  readonly address: GatewayAddress
+  readonly #token: (() => Promise<string>) | undefined
+
+  /** Without `token` only `discovery` and `exchange` work. */
+  constructor(address: GatewayAddress, token?: () => Promise<string>) {
+    this.address = address
+    this.#token = token
+  }
+
+  discovery(): Promise<Discovery> {
+    return this.#call(discovery, { method: 'GET' }, PATHS.discovery, false)
+  }
+
+  /** A provider's ID token for vgate's own access token. */
+  exchange(provider: string, idToken: string): Promise<TokenBody> {
+    const body = JSON.stringify({ provider, id_token: idToken })
+    return this.#call(tokenBody, { method: 'POST', body }, PATHS.token, false)
+  }
+
+  async logout(): Promise<void> {
+    await this.#send({ method: 'POST', body: '{}' }, PATHS.logout, true)
+  }
+
+  whoami(): Promise<WhoamiBody> {
+    return this.#call(whoamiBody, { method: 'GET' }, PATHS.whoami)
+  }
+
+  targets(): Promise<TargetsBody> {
+    return this.#call(targetsBody, { method: 'GET' }, PATHS.targets)
+  }
+
+  requestGrant(request: GrantRequest): Promise<GrantBody> {
+    return this.#call(grantBody, { method: 'POST', body: JSON.stringify(request) }, PATHS.grants)
+  }
+
+  /** Newest first. */
+  async sessions(query: { readonly target?: string; readonly limit?: number }): Promise<SessionRow[]> {
+    const search = new URLSearchParams()
+    if (query.target !== undefined) search.set('target', query.target)
+    if (query.limit !== undefined) search.set('limit', String(query.limit))
+    const path = search.size === 0 ? PATHS.sessions : `${PATHS.sessions}?${search}`
+    return (await this.#call(sessionsBody, { method: 'GET' }, path)).sessions
+  }
+
+  async session(id: string): Promise<SessionRow> {
+    const path = `${PATHS.sessions}/${encodeURIComponent(id)}`
+    return (await this.#call(sessionBody, { method: 'GET' }, path)).session
+  }
+
+  /** The bytes of a session's recording, as they are on the gateway's disk. */
+  async recording(id: string): Promise<Buffer> {
+    const path = `${PATHS.sessions}/${encodeURIComponent(id)}/recording`
+    return (await this.#send({ method: 'GET', limit: RECORDING_BYTES }, path, true)).body
+  }
+
+  async keys(): Promise<SigningKey[]> {
+    return (await this.#call(keysBody, { method: 'GET' }, PATHS.keys)).keys
+  }
+
+  async #call<T>(schema: z.ZodType<T>, request: HttpRequest, path: string, authenticated = true): Promise<T> {
+    const answer = await this.#send(request, path, authenticated)
+    const parsed = schema.safeParse(parseJson(answer.body))
+    if (parsed.success) return parsed.data
+    throw new VgateError('VGATE_GATEWAY_UNREACHABLE', `${this.address.url} does not answer as a vgate gateway`, {
+      hint: 'check the address; client and gateway may be of different versions',
+    })
+  }
+
+  async #send(request: HttpRequest, path: string, authenticated: boolean): Promise<HttpAnswer> {
+    const headers: Record<string, string> = {}
+    if (request.body !== undefined) headers['content-type'] = 'application/json'
+    if (authenticated) headers['authorization'] = `Bearer ${await this.#bearer()}`
+    const ca = this.address.ca
+    const answer = await sendHttp(new URL(path, this.address.url), {
+      ...request,
+      headers,
+      ...(ca === undefined ? {} : { ca }),
+    })
+    if (answer.status >= 200 && answer.status < 300) return answer
+    throw refusalOf(answer.status, answer.body, this.address.url)
+  }
+
+  async #bearer(): Promise<string> {
+    if (this.#token === undefined) throw new VgateError('VGATE_LOGIN_REQUIRED', 'not logged in', { hint: 'run `vgate login`' })
+    return this.#token()
+  }
+}
+
+/** The error that a gateway's answer stands for. */
+export function refusalOf(status: number, body: Buffer, url: string): VgateError {
+  const parsed = errorBody.safeParse(parseJson(body))
+  if (!parsed.success) {
+    return new VgateError('VGATE_GATEWAY_UNREACHABLE', `${url} answered with status ${status}, and not as a vgate gateway`, {
+      hint: 'check the address, and what stands between you and the gateway',
+    })
+  }
+  const { code, message, hint, details } = parsed.data.error
+  return new VgateError(isErrorCode(code) ? code : 'VGATE_UNEXPECTED', message, {
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  })
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}

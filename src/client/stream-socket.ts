@@ -1,0 +1,42 @@
+// Owns the tie between one stream of the tunnel and one local socket: bytes both ways, backpressure both ways,
+// half-closes, and a cut that leaves the client half a second. Must never look at the bytes.
+
+import type { Socket } from 'node:net'
+import type { Mux } from '../tunnel/mux.js'
+import { RESET } from '../tunnel/stream.js'
+
+/** After a cut, what the client has not taken by then is dropped. */
+const CUT_MS = 500
+
+/** Opens a stream to `endpoint` for an accepted socket. */
+export function tieSocket(mux: Mux, endpoint: string, socket: Socket): void {
+  socket.setNoDelay(true)
+  const stream = mux.open(endpoint, {
+    data: (bytes) => {
+      // The credit goes back when the kernel has taken the bytes, so that a client that stops reading stops the sender.
+      socket.write(bytes, (error) => {
+        if (error === undefined || error === null) stream.consumed(bytes.length)
+      })
+    },
+    end: () => {
+      socket.end()
+    },
+    reset: () => cut(socket),
+    drain: () => {
+      socket.resume()
+    },
+  })
+  socket.on('data', (chunk: Buffer) => {
+    if (!stream.write(chunk)) socket.pause()
+  })
+  socket.on('end', () => stream.end())
+  socket.on('error', () => stream.reset(RESET.CANCELLED, 'the client vanished'))
+  socket.on('close', () => stream.reset(RESET.CANCELLED, 'the client closed'))
+}
+
+function cut(socket: Socket): void {
+  socket.resume()
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), CUT_MS)
+  socket.once('close', () => clearTimeout(timer))
+}
