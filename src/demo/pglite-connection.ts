@@ -1,0 +1,298 @@
+// Owns one client connection of the demo database: start-up, password, and its messages one after the other, with the
+// turn held from the first message of a unit of work until the backend is idle again. It must never hold the turn for a
+// slow reader: answers are queued on the socket, up to a cap.
+
+import { randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { DatabaseError, type PrivateState, type SharedBackend } from './pglite-backend.js'
+import {
+  AUTHENTICATION_CLEARTEXT,
+  AUTHENTICATION_OK,
+  errorResponse,
+  Framer,
+  type Message,
+  message,
+  negotiateProtocolVersion,
+  parameterStatus,
+  query,
+  readyForQuery,
+  strings,
+  SYNC,
+} from './pglite-wire.js'
+
+export interface FrontOptions {
+  readonly username: string
+  readonly password: string
+  readonly databaseName: string
+  /** Bytes that may wait on one connection's socket; above, it is closed. */
+  readonly maxQueuedBytes: number
+}
+
+const MAX_MESSAGE = 64 * 1024 * 1024
+const MAX_STARTUP = 64 * 1024
+/** Bytes of messages that may wait for the turn before the socket is no longer read. */
+const MAX_WAITING = 1024 * 1024
+const SSL_REQUEST = 80877103
+const GSSENC_REQUEST = 80877104
+const CANCEL_REQUEST = 80877102
+const REPORTED = [
+  'server_version', 'server_encoding', 'client_encoding', 'application_name', 'default_transaction_read_only',
+  'in_hot_standby', 'is_superuser', 'session_authorization', 'DateStyle', 'IntervalStyle', 'TimeZone',
+  'integer_datetimes', 'standard_conforming_strings', 'scram_iterations', 'search_path',
+]
+const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'options'])
+
+/** PGlite never comes back from COPY FROM STDIN. Comments and quoted text are not looked into. */
+const COPY_IN = /\bcopy\b[^;]*\bfrom\s+stdin\b/i
+const NOISE = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|\$([a-z_]*)\$[\s\S]*?\$\1\$/gi
+const COPY_REFUSED =
+  "DO $vgate$BEGIN RAISE EXCEPTION 'COPY FROM STDIN is not supported by the demo database' USING ERRCODE = '0A000'; END$vgate$"
+
+export class FrontConnection {
+  readonly #socket: Socket
+  readonly #backend: SharedBackend
+  readonly #options: FrontOptions
+  readonly #startupFramer = new Framer(MAX_STARTUP)
+  readonly #framer = new Framer(MAX_MESSAGE)
+  readonly #state: PrivateState = { settings: [], prepared: [], parses: new Map() }
+  #phase: 'startup' | 'password' | 'ready' | 'over' = 'startup'
+  #queue: Message[] = []
+  #queuedBytes = 0
+  #pumping = false
+  /** The turn is ours. */
+  #turn = false
+  #status = 'I'
+  /** An extended message has run since the last Sync. */
+  #unsynced = false
+
+  constructor(socket: Socket, backend: SharedBackend, options: FrontOptions) {
+    this.#socket = socket
+    this.#backend = backend
+    this.#options = options
+    socket.setNoDelay(true)
+    socket.on('data', (chunk) => this.#received(Buffer.from(chunk)))
+    socket.on('error', () => socket.destroy()) // the reason is the peer's; `close` follows and cleans up
+    socket.on('close', () => {
+      this.#phase = 'over'
+      this.#queue = []
+      void this.#pump()
+    })
+  }
+
+  #received(chunk: Buffer): void {
+    try {
+      if (this.#phase === 'startup') {
+        this.#startupFramer.push(chunk)
+        this.#startup()
+        return
+      }
+      this.#framer.push(chunk)
+      this.#enqueue()
+    } catch (error) {
+      this.#fatal('08P01', error instanceof Error ? error.message : 'malformed message')
+    }
+  }
+
+  #startup(): void {
+    for (let next = this.#startupFramer.next(true); next !== undefined; next = this.#startupFramer.next(true)) {
+      const code = next.payload.length >= 4 ? next.payload.readInt32BE(0) : 0
+      if (code === SSL_REQUEST || code === GSSENC_REQUEST) {
+        this.#socket.write('N')
+        continue
+      }
+      if (code === CANCEL_REQUEST) {
+        this.#socket.destroy() // one backend cannot be interrupted; a real server also answers by closing
+        return
+      }
+      this.#begin(code, strings(next.payload.subarray(4)))
+      return
+    }
+  }
+
+  #begin(version: number, words: readonly string[]): void {
+    if (version >> 16 !== 3) {
+      this.#fatal('0A000', `unsupported frontend protocol ${version >> 16}.${version & 0xffff}`)
+      return
+    }
+    const parameters = new Map<string, string>()
+    for (let i = 0; i + 1 < words.length && words[i] !== ''; i += 2) parameters.set(words[i] ?? '', words[i + 1] ?? '')
+    const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
+    if ((version & 0xffff) > 0 || unknown.length > 0) this.#socket.write(negotiateProtocolVersion(unknown))
+    const database = parameters.get('database') ?? parameters.get('user') ?? ''
+    if (database !== this.#options.databaseName) {
+      this.#fatal('3D000', `database "${database}" does not exist`)
+      return
+    }
+    if (parameters.get('user') !== this.#options.username) {
+      this.#fatal('28P01', 'password authentication failed')
+      return
+    }
+    const settings = [...parameters].filter(([name]) => !NOT_SETTINGS.has(name) && !name.startsWith('_pq_.'))
+    this.#state.settings = [...settings, ...commandLineSettings(parameters.get('options') ?? '')]
+    this.#phase = 'password'
+    this.#socket.write(AUTHENTICATION_CLEARTEXT)
+  }
+
+  #enqueue(): void {
+    for (let next = this.#framer.next(false); next !== undefined; next = this.#framer.next(false)) {
+      this.#queue.push(next)
+      this.#queuedBytes += next.bytes.length
+    }
+    if (this.#queuedBytes > MAX_WAITING) this.#socket.pause()
+    void this.#pump()
+  }
+
+  /** Takes the messages in order; one pump at a time. */
+  async #pump(): Promise<void> {
+    if (this.#pumping) return
+    this.#pumping = true
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        this.#queuedBytes -= next.bytes.length
+        if (this.#queuedBytes <= MAX_WAITING) this.#socket.resume()
+        await this.#handle(next)
+      }
+      if (this.#over) await this.#leave()
+    } catch (error) {
+      const known = error instanceof DatabaseError
+      this.#fatal(known ? error.sqlstate : 'XX000', known ? error.message : 'the demo database failed')
+      await this.#leave()
+    } finally {
+      this.#pumping = false
+    }
+    // The socket closed, or more came, while the last step was awaited.
+    if (this.#queue.length > 0 || (this.#over && this.#turn)) void this.#pump()
+  }
+
+  get #over(): boolean {
+    return this.#phase === 'over'
+  }
+
+  async #handle(next: Message): Promise<void> {
+    if (this.#phase === 'password') {
+      await this.#authenticate(next)
+      return
+    }
+    if (next.type === 'X') {
+      this.#end()
+      return
+    }
+    if ('dcf'.includes(next.type)) return // stray COPY data is ignored outside COPY, as the server does
+    if (!'QPBDECHSF'.includes(next.type)) {
+      this.#fatal('08P01', `unexpected message type ${JSON.stringify(next.type)}`)
+      return
+    }
+    await this.#work(this.#prepared(next))
+  }
+
+  /** What really runs: a COPY that would wedge PGlite is replaced by a statement that fails in its place. */
+  #prepared(next: Message): Message {
+    const words = next.type === 'Q' || next.type === 'P' ? strings(next.payload) : []
+    const text = (next.type === 'P' ? words[1] : words[0]) ?? ''
+    if (!COPY_IN.test(text.replace(NOISE, ' '))) return next
+    const bytes = next.type === 'Q' ? query(COPY_REFUSED) : message('P', words[0] ?? '', COPY_REFUSED, Buffer.alloc(2))
+    return { type: next.type, payload: bytes.subarray(5), bytes }
+  }
+
+  async #work(next: Message): Promise<void> {
+    if (!this.#turn) {
+      await this.#backend.acquire(this.#state)
+      this.#turn = true
+      if (this.#over) return
+    }
+    this.#unsynced = next.type !== 'S' && next.type !== 'Q' && next.type !== 'F'
+    this.#remember(next)
+    await this.#run(next.bytes)
+    if (!this.#unsynced && this.#status === 'I') this.#release()
+  }
+
+  /** Keeps what has to be prepared again when the turn comes back. */
+  #remember(next: Message): void {
+    const { parses } = this.#state
+    if (next.type === 'P') parses.set(strings(next.payload)[0] ?? '', next.bytes)
+    else if (next.type === 'Q') parses.delete('') // a simple query does away with the unnamed statement
+    else if (next.type === 'C' && next.payload[0] === 0x53) parses.delete(strings(next.payload)[0]?.slice(1) ?? '')
+  }
+
+  async #run(bytes: Buffer): Promise<void> {
+    const framer = new Framer(0x3fff_ffff)
+    await this.#backend.run(bytes, (chunk) => {
+      const copy = Buffer.from(chunk) // PGlite uses its buffer again
+      framer.push(copy)
+      for (let next = framer.next(false); next !== undefined; next = framer.next(false)) {
+        if (next.type === 'Z') this.#status = next.payload.toString('latin1')
+      }
+      this.#send(copy)
+    })
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#over || this.#socket.destroyed) return
+    this.#socket.write(bytes)
+    if (this.#socket.writableLength > this.#options.maxQueuedBytes) this.#socket.destroy()
+  }
+
+  async #authenticate(next: Message): Promise<void> {
+    const given = next.type === 'p' ? (strings(next.payload)[0] ?? '') : ''
+    const wanted = Buffer.from(this.#options.password)
+    const got = Buffer.from(given)
+    if (got.length !== wanted.length || !timingSafeEqual(got, wanted)) {
+      this.#fatal('28P01', 'password authentication failed')
+      return
+    }
+    await this.#backend.acquire(this.#state)
+    this.#turn = true
+    if (this.#over) return
+    const rows = await this.#backend.ask(
+      `SELECT name, pg_catalog.current_setting(name, true) FROM unnest(ARRAY['${REPORTED.join("','")}']) AS name`,
+    )
+    this.#release()
+    this.#phase = 'ready'
+    const statuses = rows.flatMap(([name, value]) => (value === null ? [] : [parameterStatus(name ?? '', value ?? '')]))
+    this.#send(Buffer.concat([AUTHENTICATION_OK, ...statuses, message('K', randomBytes(8)), readyForQuery('I')]))
+  }
+
+  #release(): void {
+    this.#turn = false
+    this.#backend.release()
+  }
+
+  /** Gives the turn back with the backend idle, whatever was under way. */
+  async #leave(): Promise<void> {
+    if (this.#turn) {
+      const drop = (): void => undefined
+      await this.#backend.run(SYNC, drop)
+      await this.#backend.run(query('ROLLBACK'), drop)
+      this.#backend.forget(this.#state)
+      this.#release()
+    }
+    this.#backend.forget(this.#state)
+  }
+
+  #fatal(sqlstate: string, text: string): void {
+    if (this.#over) return
+    this.#socket.write(errorResponse('FATAL', sqlstate, text))
+    this.#end()
+  }
+
+  #end(): void {
+    this.#phase = 'over'
+    this.#queue = []
+    this.#socket.end()
+    void this.#pump()
+  }
+}
+
+/** `-c name=value` and `--name=value` of the start-up parameter `options`. */
+function commandLineSettings(options: string): [string, string][] {
+  const words = options.match(/(?:\\.|[^\s\\])+/g)?.map((word) => word.replace(/\\(.)/g, '$1')) ?? []
+  const pairs = words.flatMap((word, index) => {
+    if (word.startsWith('--')) return [word.slice(2)]
+    if (word === '-c') return [words[index + 1] ?? '']
+    return word.startsWith('-c') ? [word.slice(2)] : []
+  })
+  return pairs.map((pair) => {
+    const at = pair.indexOf('=')
+    return [pair.slice(0, at).replaceAll('-', '_'), pair.slice(at + 1)]
+  })
+}
