@@ -20,6 +20,8 @@ export type ScoreTransform = { readonly round: number } | 'hide' | 'exact'
 export interface FieldMask {
   readonly collection: string
   readonly field: string
+  /** Where inside the field's JSON value the masked part stands, one entry a step; absent: the whole value. */
+  readonly path?: readonly string[]
   readonly transforms: readonly FieldTransform[]
   readonly scores: ScoreTransform
   /** The rule, for the record: `roles.reader.mask[0]`. */

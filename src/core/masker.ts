@@ -2,8 +2,11 @@
 
 import type { FieldMask } from './decision.js'
 
-/** What a value is, as far as masking cares. */
-export type ValueKind = 'text' | 'vector' | 'other'
+/**
+ * What a value is, as far as masking cares. `json` is a typed JSON document (json, jsonb, payload): what takes its
+ * place is valid JSON, and detectors look inside its strings only.
+ */
+export type ValueKind = 'text' | 'json' | 'vector' | 'other'
 
 /** A value in its text form. NULL is `null`. */
 export interface MaskedText {
