@@ -238,13 +238,7 @@ class Cluster implements TestPostgres {
   #admin: pg.Client | undefined
   #databases = 0
 
-  constructor(
-    server: ChildProcess,
-    folder: string,
-    port: number,
-    password: string,
-    tls: boolean,
-  ) {
+  constructor(server: ChildProcess, folder: string, port: number, password: string, tls: boolean) {
     this.#server = server
     this.#folder = folder
     this.port = port

@@ -1,0 +1,173 @@
+// Owns the sending of a corpus item over a raw connection, and what was seen of it. The same driver runs
+// straight against PostgreSQL for the control run.
+
+import type { CorpusItem, Step } from './corpus.js'
+import { stepsOf } from './corpus.js'
+import { errorFields, RawPostgres, type Reply } from './raw-postgres.js'
+import {
+  GSSENC_REQUEST,
+  PROTOCOL_3_0,
+  queryOfBytes,
+  SSL_REQUEST,
+  startup,
+} from './raw-postgres-messages.js'
+
+/** Where an item is sent and as whom. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly database: string
+}
+
+/** What was seen of one item. */
+export interface Transcript {
+  /** The connection it ran on, perhaps over. */
+  readonly connection: RawPostgres
+  /** Replies after the log-in, or all of them where the item starts up by itself. */
+  readonly replies: readonly Reply[]
+  /** Every byte received. */
+  readonly bytes: Buffer
+  /** The server ended the connection, unasked. */
+  readonly closedByServer: boolean
+  /** A wait ran out: neither an answer nor an end. */
+  readonly timedOut: boolean
+}
+
+/** Runs an item to its end. Never throws for what the server does. */
+export async function runItem(item: CorpusItem, endpoint: Endpoint): Promise<Transcript> {
+  const starts = item.mode === 'raw-connection' && stepsOf(item).some(startsConnection)
+  const connection = starts
+    ? await RawPostgres.open(endpoint)
+    : await RawPostgres.login({ ...endpoint, timeoutMs: 20_000 })
+  const script = new Script(connection, endpoint, connection.replies.length)
+  const steps = stepsOf(item)
+  for (const [index, step] of steps.entries()) {
+    if (connection.closed) break
+    await script.run(step, steps[index + 1])
+  }
+  return script.transcript()
+}
+
+function startsConnection(step: string | Step): boolean {
+  return (
+    typeof step === 'object' &&
+    ['startup', 'startup_dup', 'ssl', 'gssenc'].some((name) => name in step)
+  )
+}
+
+class Script {
+  readonly #raw: RawPostgres
+  readonly #endpoint: Endpoint
+  readonly #from: number
+  #terminated = false
+  #timedOut = false
+
+  constructor(raw: RawPostgres, endpoint: Endpoint, from: number) {
+    this.#raw = raw
+    this.#endpoint = endpoint
+    this.#from = from
+  }
+
+  async run(step: string | Step, next: string | Step | undefined): Promise<void> {
+    const raw = this.#raw
+    if (typeof step === 'string') return this.#simple(step)
+    if ('m' in step) {
+      const from = raw.replies.length
+      raw.step(step)
+      if (step.m === 'X') {
+        this.#terminated = true
+        await raw.waitClosed()
+      }
+      if ('QSFcf'.includes(step.m)) await this.#answered(step.m === 'Q' ? 'ZGW' : 'Z', from)
+      return
+    }
+    if ('bytes_hex' in step) {
+      const from = raw.replies.length
+      raw.send(queryOfBytes(Buffer.from(step.bytes_hex, 'hex')))
+      return this.#answered('Z', from)
+    }
+    if ('startup' in step) return this.#start(Object.entries(step.startup), step.proto)
+    if ('startup_dup' in step) return this.#start(step.startup_dup)
+    if ('ssl' in step || 'gssenc' in step) {
+      const early = typeof next === 'object' && 'hex_immediately' in next
+      const behind = early ? [Buffer.from(next.hex_immediately, 'hex')] : []
+      await raw.askBare('ssl' in step ? SSL_REQUEST : GSSENC_REQUEST, ...behind)
+      return
+    }
+    if ('hex' in step) return raw.send(Buffer.from(step.hex, 'hex'))
+    if ('text' in step) return raw.send(Buffer.from(step.text, 'utf8'))
+    if ('hex_immediately' in step || 'expect_close_or_error_within_s' in step) {
+      // The bytes of `hex_immediately` went out together with the request before them.
+      return this.#refused()
+    }
+    // Steps about approvals: as long as a hold is answered by a refusal there is nothing to approve or revoke.
+  }
+
+  transcript(): Transcript {
+    const raw = this.#raw
+    return {
+      connection: raw,
+      replies: raw.replies.slice(this.#from),
+      bytes: raw.received,
+      closedByServer: raw.closed && !this.#terminated,
+      timedOut: this.#timedOut,
+    }
+  }
+
+  async #simple(sql: string): Promise<void> {
+    const from = this.#raw.replies.length
+    this.#raw.step({ m: 'Q', sql })
+    await this.#answered('ZG', from)
+    if (this.#raw.replies.at(-1)?.type === 'G') {
+      const behind = this.#raw.replies.length
+      this.#raw.step({ m: 'c' })
+      await this.#answered('Z', behind)
+    }
+  }
+
+  async #answered(types: string, from: number): Promise<void> {
+    if ((await this.#raw.waitFor(types, from)) === 'timeout') this.#timedOut = true
+  }
+
+  /** The corpus' own names (`alice`, `probe`) become those of this end. */
+  async #start(parameters: [string, string][], protocol = PROTOCOL_3_0): Promise<void> {
+    const named = parameters.map(([name, value]): [string, string] => {
+      if (name === 'user') return [name, this.#endpoint.user]
+      if (name === 'database' && value === 'probe') return [name, this.#endpoint.database]
+      return [name, value]
+    })
+    this.#raw.send(startup(named, protocol))
+    const accepted = await this.#raw.authenticate(this.#endpoint)
+    if (!accepted && isFatal(errorsOf(this.#raw.replies).at(-1))) await this.#raw.waitClosed()
+  }
+
+  /** Waits for an error or the end; a fatal error is followed by the end. */
+  async #refused(): Promise<void> {
+    const end = await this.#raw.waitFor('E', this.#from)
+    if (end === 'timeout') this.#timedOut = true
+    if (end === 'found' && isFatal(errorsOf(this.#raw.replies).at(-1))) await this.#raw.waitClosed()
+  }
+}
+
+function isFatal(error: Record<string, string> | undefined): boolean {
+  return error?.['S'] === 'FATAL' || error?.['S'] === 'PANIC'
+}
+
+/** The errors among the replies, by their fields. */
+export function errorsOf(replies: readonly Reply[]): Record<string, string>[] {
+  return replies.filter((reply) => reply.type === 'E').map((reply) => errorFields(reply.body))
+}
+
+/** What a run gave, in a form that two runs can be compared by: rows, completions and SQLSTATEs. */
+export function outcomeOf(replies: readonly Reply[]): string {
+  return replies
+    .filter((reply) => 'DCIE'.includes(reply.type))
+    .map((reply) =>
+      reply.type === 'E'
+        ? `E:${errorFields(reply.body)['C']}`
+        : `${reply.type}:${reply.body.toString('hex')}`,
+    )
+    .join('\n')
+}
