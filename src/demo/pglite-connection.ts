@@ -64,6 +64,8 @@ export class FrontConnection {
   #status = 'I'
   /** An extended message has run since the last Sync. */
   #unsynced = false
+  /** Since the last Sync nothing has run but Parse, Describe and Close of statements, and nothing failed. */
+  #onlyPrepared = true
 
   constructor(socket: Socket, backend: SharedBackend, options: FrontOptions) {
     this.#socket = socket
@@ -200,10 +202,18 @@ export class FrontConnection {
       this.#turn = true
       if (this.#over) return
     }
+    this.#onlyPrepared = (this.#onlyPrepared || !this.#unsynced) && preparesOnly(next)
     this.#unsynced = next.type !== 'S' && next.type !== 'Q' && next.type !== 'F'
     this.#remember(next)
     await this.#run(next.bytes)
-    if (!this.#unsynced && this.#status === 'I') this.#release()
+    if (this.#status !== 'I') return
+    if (!this.#unsynced) this.#release()
+    else if (this.#onlyPrepared && this.#queue.length === 0) {
+      // A client that prepares, and thinks before it sends Bind or Sync, would keep everybody waiting: a Sync of the
+      // front's own changes nothing, and what was prepared comes back with the turn.
+      await this.#backend.run(SYNC, () => undefined)
+      this.#release()
+    }
   }
 
   /** Keeps what has to be prepared again when the turn comes back. */
@@ -221,6 +231,7 @@ export class FrontConnection {
       framer.push(copy)
       for (let next = framer.next(false); next !== undefined; next = framer.next(false)) {
         if (next.type === 'Z') this.#status = next.payload.toString('latin1')
+        if (next.type === 'E') this.#onlyPrepared = false
       }
       this.#send(copy)
     })
@@ -281,6 +292,11 @@ export class FrontConnection {
     this.#socket.end()
     void this.#pump()
   }
+}
+
+/** True for a message that makes, describes or closes a statement, or asks for output. */
+function preparesOnly({ type, payload }: Message): boolean {
+  return type === 'P' || type === 'H' || ((type === 'D' || type === 'C') && payload[0] === 0x53)
 }
 
 /** `-c name=value` and `--name=value` of the start-up parameter `options`. */
