@@ -1,0 +1,183 @@
+// Owns the whole product for end-to-end tests: a real identity provider, the real binary as gateway and as client, a
+// temporary home for each person. Nothing in it reaches into the product's code.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa, type ResultPromise } from 'execa'
+import { approveDevice } from '../../src/demo/approve-device.js'
+import { startIdentityProvider } from '../../src/demo/identity-provider.js'
+
+const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+export const STEP_MS = 30_000
+
+export interface Result {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A running command whose NDJSON events can be awaited. */
+export interface Running {
+  readonly process: ResultPromise<{ reject: false; buffer: true }>
+  readonly seen: Record<string, unknown>[]
+  /** The next event of this name, also one that has come already. Rejects when the command ends first. */
+  event(name: string): Promise<Record<string, unknown>>
+  stop(signal?: NodeJS.Signals): Promise<Result>
+}
+
+export interface Product {
+  readonly directory: string
+  readonly url: string
+  readonly issuer: string
+  readonly configFile: string
+  /** Runs a command as this person and waits for its end. */
+  run(person: string, args: readonly string[], options?: { env?: Record<string, string>; input?: string }): Promise<Result>
+  /** Starts a command that runs on. */
+  start(person: string, args: readonly string[], options?: { env?: Record<string, string> }): Running
+  login(person: string): Promise<void>
+  stopGateway(signal?: NodeJS.Signals): Promise<Result>
+  startGateway(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface ProductOptions {
+  readonly postgres: { readonly host: string; readonly port: number; readonly superuser: string; readonly password: string }
+  readonly database: string
+  /** Source of policy.yaml. */
+  readonly policy: string
+  /** YAML lines to put at the top level of vgate.yaml. */
+  readonly more?: string
+  readonly target?: string
+  /** A line for the target's TLS; `tls: off` by default. */
+  readonly tls?: string
+  readonly env?: Record<string, string>
+}
+
+/** Starts provider and gateway on free ports. */
+export async function startProduct(options: ProductOptions): Promise<Product> {
+  const directory = mkdtempSync(join(tmpdir(), 'vgate-e2e-'))
+  const provider = await startIdentityProvider()
+  const configFile = join(directory, 'vgate.yaml')
+  writeFileSync(configFile, configOf(options, provider.issuer))
+  writeFileSync(join(directory, 'policy.yaml'), options.policy)
+  const environment = (person: string): Record<string, string> => ({
+    PATH: process.env['PATH'] ?? '',
+    HOME: join(directory, 'homes', person),
+    VGATE_CONFIG_DIR: join(directory, 'homes', person, 'vgate'),
+    VGATE_TOKEN_STORE: 'file',
+    NO_COLOR: '1',
+    VGATE_TEST_DB_PASSWORD: options.postgres.password,
+    ...options.env,
+  })
+  let gateway: Running | undefined
+  let url = ''
+  const start: Product['start'] = (person, args, more) =>
+    running(args, { ...environment(person), ...(url === '' ? {} : { VGATE_GATEWAY: url }), ...more?.env })
+  const product: Product = {
+    directory,
+    get url() {
+      return url
+    },
+    issuer: provider.issuer,
+    configFile,
+    start,
+    run: async (person, args, more) => {
+      const result = await execa(process.execPath, [BIN, ...args], {
+        env: { ...environment(person), VGATE_GATEWAY: url, ...more?.env },
+        extendEnv: false,
+        reject: false,
+        timeout: STEP_MS,
+        ...(more?.input === undefined ? { stdin: 'ignore' as const } : { input: more.input }),
+      })
+      return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr }
+    },
+    login: async (person) => {
+      const login = start(person, ['login', '--json', '--no-browser'])
+      const code = await login.event('device_code')
+      await approveDevice(String(code['verification_uri_complete']), person)
+      await login.event('logged_in')
+      await login.process
+    },
+    startGateway: async () => {
+      gateway = running(['gateway', 'start', '--config', configFile, '--json'], environment('gateway'))
+      url = String((await gateway.event('listening'))['url'])
+    },
+    stopGateway: async (signal) => {
+      if (gateway === undefined) throw new Error('no gateway runs')
+      return await gateway.stop(signal)
+    },
+    stop: async () => {
+      await gateway?.stop()
+      await provider.close()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+  await product.startGateway()
+  return product
+}
+
+function configOf(options: ProductOptions, issuer: string): string {
+  const { host, port, superuser } = options.postgres
+  return `gateway:
+  listen: 127.0.0.1:0
+  data: ./data
+  auditors: [{ group: data-owners }]
+identity:
+  providers:
+    corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }
+targets:
+  ${options.target ?? 'prod-vectors'}:
+    database: pgvector
+    address: postgres://${host}:${port}/${options.database}
+    ${options.tls ?? 'tls: off'}
+    credential: { username: ${superuser}, password: env:VGATE_TEST_DB_PASSWORD }
+    contact: "#vector-help"
+policy: file:policy.yaml
+${options.more ?? ''}`
+}
+
+function running(args: readonly string[], env: Record<string, string>): Running {
+  const child = execa(process.execPath, [BIN, ...args], { env, extendEnv: false, reject: false, stdin: 'ignore' })
+  const seen: Record<string, unknown>[] = []
+  const waiting = new Set<() => void>()
+  let rest = ''
+  child.stdout?.on('data', (bytes: Buffer) => {
+    const lines = (rest + bytes.toString()).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line.startsWith('{')) seen.push(JSON.parse(line) as Record<string, unknown>)
+    for (const wake of waiting) wake()
+  })
+  let ended: string | undefined
+  void child.then((result) => {
+    ended = `exit ${result.exitCode}: ${result.stdout}\n${result.stderr}`
+    for (const wake of waiting) wake()
+  })
+  let taken = 0
+  return {
+    process: child as Running['process'],
+    seen,
+    event: (name) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const index = seen.findIndex((event, at) => at >= taken && event['event'] === name)
+          const found = seen[index]
+          if (found === undefined && ended === undefined) return
+          waiting.delete(look)
+          if (found === undefined) reject(new Error(`no event ${name}: ${args.join(' ')}: ${ended}`))
+          else {
+            taken = index + 1
+            resolve(found)
+          }
+        }
+        waiting.add(look)
+        look()
+      }),
+    stop: async (signal = 'SIGTERM') => {
+      child.kill(signal)
+      const result = await child
+      return { exitCode: result.exitCode ?? -1, stdout: String(result.stdout), stderr: String(result.stderr) }
+    },
+  }
+}
