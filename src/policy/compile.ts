@@ -1,0 +1,211 @@
+// Owns the policy as it is decided on: names resolved, patterns compiled, defaults filled in. It must never be built
+// from a document with an open issue.
+
+import type { FieldTransform, RecordLevel, ScoreTransform } from '../core/decision.js'
+import type { Access, Risk } from '../core/operation.js'
+import { ConfigError, inFileOrder } from '../core/strict-yaml.js'
+import { checkPolicy } from './check.js'
+import {
+  DEFAULT_GRANT_MAX_MS,
+  DEFAULT_GRANT_MS,
+  DEFAULT_RECORD,
+  DEFAULT_SCORES,
+  DEFAULT_THRESHOLDS,
+  type Thresholds,
+} from './defaults.js'
+import { compilePattern, type Pattern } from './glob.js'
+import { qualifiedGroup } from './groups.js'
+import type { MaskEntry, PolicyDocument, PolicyFile, RoleEntry } from './schema.js'
+
+export type Level = Exclude<Access, 'none'>
+
+export interface AllowRule {
+  readonly rule: string
+  readonly access: Level | undefined
+  readonly operations: ReadonlySet<string> | undefined
+  readonly collections: readonly Pattern[]
+}
+
+/** What a deny or a hold matches; absent conditions hold for everything. */
+export interface Condition {
+  readonly rule: string
+  readonly risks: ReadonlySet<Risk> | undefined
+  readonly access: Level | undefined
+  readonly operations: ReadonlySet<string> | undefined
+  readonly collections: readonly Pattern[] | undefined
+}
+
+export interface MaskRule {
+  readonly rule: string
+  readonly collections: readonly Pattern[]
+  /** Undefined: every field that holds an embedding. */
+  readonly fields: readonly string[] | undefined
+  readonly transform: FieldTransform
+  /** What happens to distances of a masked embedding. */
+  readonly scores: ScoreTransform
+  readonly equality: boolean
+}
+
+export interface CompiledRole {
+  readonly name: string
+  readonly allow: readonly AllowRule[]
+  readonly deny: readonly Condition[]
+  readonly masks: readonly MaskRule[]
+  readonly rows: number | undefined
+  readonly functions: ReadonlySet<string>
+  readonly record: RecordLevel
+  readonly thresholds: Thresholds
+}
+
+export interface AccessRule {
+  readonly rule: string
+  /** `provider:name`. */
+  readonly group: string
+  readonly role: string
+  readonly targets: readonly Pattern[]
+  readonly defaultMs: number
+  readonly maxMs: number
+  readonly reason: 'required' | 'optional' | undefined
+  readonly ticket: 'required' | 'optional' | undefined
+}
+
+export interface HoldRule extends Condition {
+  /** Roles whose own permit is not held. */
+  readonly except: ReadonlySet<string>
+}
+
+export interface DenyRule extends Condition {
+  readonly targets: readonly Pattern[] | undefined
+}
+
+export interface CompiledPolicy {
+  readonly hash: string
+  /** Every action name that exists; any other is refused. */
+  readonly actions: ReadonlySet<string>
+  readonly roles: ReadonlyMap<string, CompiledRole>
+  readonly access: readonly AccessRule[]
+  readonly holds: readonly HoldRule[]
+  readonly deny: readonly DenyRule[]
+}
+
+export interface CompileOptions {
+  /** Action names of the operation tables. */
+  readonly actions: readonly string[]
+  /** Names of the configured providers of people. */
+  readonly peopleProviders: readonly string[]
+  /** Names of the configured targets; when given, a pattern that matches none of them is an issue. */
+  readonly targets?: readonly string[]
+}
+
+/** Compiles a policy. Throws a ConfigError that lists everything that one part says wrongly of another. */
+export function compilePolicy(document: PolicyDocument, options: CompileOptions): CompiledPolicy {
+  const issues = checkPolicy(document, options)
+  if (issues.length > 0) throw new ConfigError(inFileOrder(issues))
+  const file = document.value
+  const roles = new Map<string, CompiledRole>()
+  for (const [name, entry] of Object.entries(file.roles)) {
+    roles.set(name, compileRole(name, entry, file.thresholds))
+  }
+  return {
+    hash: document.hash,
+    actions: new Set(options.actions),
+    roles,
+    access: file.access.map((entry, index) => compileAccess(entry, index, options.peopleProviders)),
+    holds: (file.holds ?? []).map((entry) => ({
+      ...condition(`holds.${entry.name}`, entry.match),
+      except: new Set((entry.except ?? []).map((exception) => exception.role)),
+    })),
+    deny: (file.deny ?? []).map((entry, index) => ({
+      ...condition(`deny[${index}]`, entry.match),
+      targets: entry.targets?.map(compilePattern),
+    })),
+  }
+}
+
+function compileRole(
+  name: string,
+  entry: RoleEntry,
+  shared: PolicyFile['thresholds'],
+): CompiledRole {
+  const own = entry.thresholds
+  return {
+    name,
+    allow: entry.allow.map((rule, index) => ({
+      rule: `roles.${name}.allow[${index}]`,
+      access: rule.access,
+      operations: setOf(rule.operations),
+      collections: rule.collections.map(compilePattern),
+    })),
+    deny: (entry.deny ?? []).map((rule, index) => condition(`roles.${name}.deny[${index}]`, rule)),
+    masks: (entry.mask ?? []).map((rule, index) =>
+      compileMask(`roles.${name}.mask[${index}]`, rule),
+    ),
+    rows: entry.limits?.rows,
+    functions: new Set((entry.functions ?? []).map((signature) => signature.replaceAll(' ', ''))),
+    record: entry.record ?? DEFAULT_RECORD,
+    thresholds: {
+      ids: own?.ids ?? shared?.ids ?? DEFAULT_THRESHOLDS.ids,
+      rows: own?.rows ?? shared?.rows ?? DEFAULT_THRESHOLDS.rows,
+      perMs: own?.per ?? shared?.per ?? DEFAULT_THRESHOLDS.perMs,
+    },
+  }
+}
+
+function compileMask(rule: string, entry: MaskEntry): MaskRule {
+  return {
+    rule,
+    collections: entry.collections.map(compilePattern),
+    fields: entry.vectors === undefined ? (entry.fields ?? []) : undefined,
+    transform: transformOf(entry),
+    scores: entry.scores ?? DEFAULT_SCORES,
+    equality: entry.filter === 'equality',
+  }
+}
+
+function transformOf(entry: MaskEntry): FieldTransform {
+  if (entry.vectors !== undefined) return { kind: 'vector' }
+  const how = entry.with ?? 'null'
+  return entry.detect === undefined
+    ? { kind: 'value', with: how }
+    : { kind: 'detect', detectors: entry.detect, with: how }
+}
+
+function compileAccess(
+  entry: PolicyFile['access'][number],
+  index: number,
+  providers: readonly string[],
+): AccessRule {
+  const maxMs = entry.grant?.max ?? DEFAULT_GRANT_MAX_MS
+  return {
+    rule: `access[${index}]`,
+    group: qualifiedGroup(entry.who.group, providers),
+    role: entry.role,
+    targets: entry.targets.map(compilePattern),
+    defaultMs: entry.grant?.default ?? Math.min(DEFAULT_GRANT_MS, maxMs),
+    maxMs,
+    reason: entry.grant?.reason,
+    ticket: entry.grant?.ticket,
+  }
+}
+
+function condition(
+  rule: string,
+  match: {
+    readonly risk?: readonly Risk[] | undefined
+    readonly access?: Level | undefined
+    readonly operations?: readonly string[] | undefined
+    readonly collections?: readonly string[] | undefined
+  },
+): Condition {
+  return {
+    rule,
+    risks: setOf(match.risk),
+    access: match.access,
+    operations: setOf(match.operations),
+    collections: match.collections?.map(compilePattern),
+  }
+}
+
+function setOf<T>(values: readonly T[] | undefined): ReadonlySet<T> | undefined {
+  return values === undefined ? undefined : new Set(values)
+}

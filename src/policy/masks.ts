@@ -1,0 +1,151 @@
+// Owns how masks meet an operation's fields: which leave masked, and which uses are refused because they would tell
+// what the mask hides. Lineage first: a use that is not understood is refused.
+
+import type { FieldMask, FieldTransform, ScoreTransform } from '../core/decision.js'
+import type { FieldHow, FieldUse, Operation } from '../core/operation.js'
+import type { CompiledRole, MaskRule } from './compile.js'
+import { covers } from './glob.js'
+
+/** A use that a mask does not allow. */
+export interface MaskRefusal {
+  readonly rule: string
+  readonly collection: string
+  readonly field: string
+  /** What the operation would do with the field, as a person says it. */
+  readonly act: string
+  /** True when one equality would have been allowed. */
+  readonly equality: boolean
+}
+
+export type MaskOutcome =
+  | { readonly refused: MaskRefusal }
+  | { readonly refused?: never; readonly masks: readonly FieldMask[] }
+
+const ACTS: Readonly<Record<FieldHow, string>> = {
+  output: 'return',
+  score: 'return a distance to',
+  derived: 'compute with',
+  copied: 'copy',
+  equality: 'filter by',
+  nearest: 'order by distance to',
+  predicate: 'filter by',
+  order: 'sort by',
+  group: 'group by',
+  join: 'join on',
+  written: 'write',
+}
+
+/** One mask on one field: the whole value, or a path inside it. */
+interface Hit {
+  readonly rule: MaskRule
+  readonly path: readonly string[]
+}
+
+/** Applies the masks of every role held: a field that one of them masks is masked. */
+export function applyMasks(roles: readonly CompiledRole[], operation: Operation): MaskOutcome {
+  const rules = roles.flatMap((role) => role.masks)
+  if (rules.length === 0) return { masks: [] }
+  const masks = new Map<string, FieldMask>()
+  let equalities = 0
+  for (const use of [...operation.fields, ...outputUses(operation)]) {
+    const hits = rules.flatMap((rule) => hitsOf(rule, use))
+    const first = hits[0]
+    if (first === undefined) continue
+    if (use.how === 'equality') equalities += 1
+    if (!allowed(use, hits, equalities)) {
+      const culprit = hits.find((hit) => !hit.rule.equality) ?? first
+      return {
+        refused: {
+          rule: culprit.rule.rule,
+          collection: use.collection,
+          field: use.field,
+          act: ACTS[use.how] ?? 'use',
+          equality: hits.every((hit) => hit.rule.equality),
+        },
+      }
+    }
+    if (use.how === 'output' || use.how === 'score') addMasks(masks, use, hits)
+  }
+  return { masks: [...masks.values()] }
+}
+
+/** Outputs as uses, so that a result column is masked even where the list of fields forgot it. */
+function outputUses(operation: Operation): FieldUse[] {
+  return operation.returns.outputs.flatMap((output) =>
+    output.sources.map((source) => ({
+      ...source,
+      how: output.kind === 'column' ? ('output' as const) : output.kind,
+    })),
+  )
+}
+
+function hitsOf(rule: MaskRule, use: FieldUse): Hit[] {
+  if (!rule.collections.some((pattern) => covers(pattern, use.collection))) return []
+  if (rule.fields === undefined) return use.vector || use.field === '*' ? [{ rule, path: [] }] : []
+  return rule.fields.flatMap((field) => {
+    const path = pathInto(field, use.field)
+    return path === undefined ? [] : [{ rule, path }]
+  })
+}
+
+/** Undefined when the mask of `field` does not concern the use; else where inside the used value the masked part stands. */
+function pathInto(field: string, used: string): readonly string[] | undefined {
+  if (used === '*' || used === field || used.startsWith(`${field}.`)) return []
+  return field.startsWith(`${used}.`) ? field.slice(used.length + 1).split('.') : undefined
+}
+
+function allowed(use: FieldUse, hits: readonly Hit[], equalities: number): boolean {
+  switch (use.how) {
+    case 'written':
+      return true
+    case 'output':
+      return use.field !== '*'
+    case 'score':
+    case 'nearest':
+      return use.vector
+    case 'equality':
+      // One guess a request: two together would already be a search.
+      return equalities === 1 && hits.every((hit) => hit.rule.equality)
+    default:
+      return false
+  }
+}
+
+function addMasks(masks: Map<string, FieldMask>, use: FieldUse, hits: readonly Hit[]): void {
+  for (const hit of hits) {
+    const key = JSON.stringify([use.collection, use.field, hit.path])
+    const scores = use.vector ? hit.rule.scores : 'exact'
+    const known = masks.get(key)
+    masks.set(key, {
+      collection: use.collection,
+      field: use.field,
+      ...(hit.path.length === 0 ? {} : { path: hit.path }),
+      transforms: withTransform(known?.transforms ?? [], hit.rule.transform),
+      scores: known === undefined ? scores : stricterScore(known.scores, scores),
+      rule: withRule(known?.rule, hit.rule.rule),
+    })
+  }
+}
+
+function withTransform(
+  list: readonly FieldTransform[],
+  one: FieldTransform,
+): readonly FieldTransform[] {
+  const text = JSON.stringify(one)
+  return list.some((known) => JSON.stringify(known) === text) ? list : [...list, one]
+}
+
+function withRule(rules: string | undefined, rule: string): string {
+  if (rules === undefined) return rule
+  return rules.split(', ').includes(rule) ? rules : `${rules}, ${rule}`
+}
+
+/** hide, then fewer digits, then exact. */
+function stricterScore(a: ScoreTransform, b: ScoreTransform): ScoreTransform {
+  return digits(a) <= digits(b) ? a : b
+}
+
+function digits(scores: ScoreTransform): number {
+  if (scores === 'hide') return -1
+  return scores === 'exact' ? Number.POSITIVE_INFINITY : scores.round
+}

@@ -1,0 +1,23 @@
+// Owns the strictest of what several roles oblige.
+
+import type { RecordLevel } from '../core/decision.js'
+import type { CompiledRole } from './compile.js'
+import { DEFAULT_RECORD, DEFAULT_THRESHOLDS, type Thresholds } from './defaults.js'
+
+const CONTENT: readonly RecordLevel[] = ['metadata', 'text', 'full']
+
+/** The smallest of each threshold among the roles. */
+export function strictestThresholds(roles: readonly CompiledRole[]): Thresholds {
+  const all = roles.length === 0 ? [DEFAULT_THRESHOLDS] : roles.map((role) => role.thresholds)
+  return {
+    ids: Math.min(...all.map((one) => one.ids)),
+    rows: Math.min(...all.map((one) => one.rows)),
+    perMs: Math.max(...all.map((one) => one.perMs)),
+  }
+}
+
+/** The level that stores the least content: a role that keeps content out of recordings is not overruled by another. */
+export function strictestRecord(roles: readonly CompiledRole[]): RecordLevel {
+  const levels = roles.map((role) => role.record)
+  return CONTENT.find((level) => levels.includes(level)) ?? DEFAULT_RECORD
+}

@@ -1,0 +1,218 @@
+// Owns the form of policy.yaml: its keys, their types and their limits. What one part says of another is checked in
+// compile.ts. A key that is specified but not built is refused by name.
+
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { notSupportedYet } from '../core/config-issues.js'
+import { DETECTORS } from '../core/decision.js'
+import { RISKS } from '../core/operation.js'
+import { readStrictYaml, type StrictDocument } from '../core/strict-yaml.js'
+import { duration } from '../core/units.js'
+import { patternProblem } from './glob.js'
+
+const pattern = z.string().superRefine((text, context) => {
+  const problem = patternProblem(text)
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+})
+const patterns = z.array(pattern).min(1)
+const names = z.array(z.string().min(1)).min(1)
+const count = z.number().int().min(1).max(1_000_000_000)
+const roleName = z
+  .string()
+  .regex(/^[a-z][a-z0-9_-]{0,62}$/i, { error: 'expected a name of letters, digits, - and _' })
+const accessLevel = z.enum(['read', 'write', 'admin'])
+
+const thresholds = z.strictObject({
+  /** A delete or update of more keys is a bulk one. */
+  ids: z.number().int().min(0).max(1_000_000_000).optional(),
+  /** A write or a read of more rows is a bulk one. */
+  rows: count.optional(),
+  /** The window that counts distinct keys, in milliseconds. */
+  per: duration().optional(),
+})
+
+const allowRule = z
+  .strictObject({
+    access: accessLevel.optional(),
+    operations: names.optional(),
+    collections: patterns,
+    when: notSupportedYet(),
+  })
+  .superRefine((rule, context) => {
+    if ((rule.access === undefined) === (rule.operations === undefined)) {
+      context.addIssue({ code: 'custom', message: 'expected either access or operations' })
+    }
+  })
+
+const roleDeny = z
+  .strictObject({
+    access: accessLevel.optional(),
+    operations: names.optional(),
+    collections: patterns.optional(),
+    when: notSupportedYet(),
+  })
+  .superRefine(notEmpty)
+
+const detector = z.string().superRefine((name, context) => {
+  if ((DETECTORS as readonly string[]).includes(name) || name.startsWith('re2:')) return
+  const message = `expected one of ${DETECTORS.join(', ')} or re2:PATTERN`
+  context.addIssue({ code: 'custom', message })
+})
+
+const mask = z
+  .strictObject({
+    collections: patterns,
+    fields: names.optional(),
+    detect: z.array(detector).min(1).optional(),
+    // `with: null` is YAML's null; what it asks for is the same.
+    with: z
+      .literal(['redact', 'partial', 'hash', 'null', null])
+      .transform((value) => value ?? ('null' as const))
+      .optional(),
+    filter: z.enum(['deny', 'equality']).optional(),
+    vectors: z.literal('drop').optional(),
+    scores: z
+      .union([z.strictObject({ round: z.number().int().min(0).max(6) }), z.enum(['hide', 'exact'])])
+      .optional(),
+    when: notSupportedYet(),
+  })
+  .superRefine((rule, context) => {
+    const problem = maskProblem(rule)
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  })
+
+function maskProblem(rule: {
+  readonly fields?: unknown
+  readonly detect?: unknown
+  readonly with?: unknown
+  readonly filter?: unknown
+  readonly vectors?: unknown
+  readonly scores?: unknown
+}): string | undefined {
+  if ((rule.fields === undefined) === (rule.vectors === undefined)) {
+    return 'expected either fields or vectors; write two masks for both'
+  }
+  if (rule.fields !== undefined) {
+    if (rule.with === undefined) return 'expected with: redact, partial, hash or null'
+    return rule.scores === undefined ? undefined : 'expected scores beside vectors: drop only'
+  }
+  return rule.with === undefined && rule.detect === undefined && rule.filter === undefined
+    ? undefined
+    : 'expected nothing but scores beside vectors: drop'
+}
+
+const role = z.strictObject({
+  allow: z.array(allowRule).min(1),
+  deny: z.array(roleDeny).min(1).optional(),
+  mask: z.array(mask).min(1).optional(),
+  limits: z
+    .strictObject({
+      rows: count.optional(),
+      bytes: notSupportedYet(),
+      rate: notSupportedYet(),
+    })
+    .optional(),
+  budget: notSupportedYet(),
+  functions: z
+    .array(
+      z.string().regex(/^[^\s().]+\.[^\s().]+\([^()]*\)$/, {
+        error: 'expected a function with its schema and types, such as app.rank(text)',
+      }),
+    )
+    .optional(),
+  record: z.enum(['full', 'text', 'metadata']).optional(),
+  thresholds: thresholds.optional(),
+})
+
+const access = z.strictObject({
+  who: z.strictObject({
+    group: z.string().min(1),
+    provider: notSupportedYet(),
+    claims: notSupportedYet(),
+  }),
+  role: z.string(),
+  targets: patterns,
+  requires: notSupportedYet(),
+  grant: z
+    .strictObject({
+      default: duration().optional(),
+      max: duration().optional(),
+      reason: z.enum(['required', 'optional']).optional(),
+      ticket: z.enum(['required', 'optional']).optional(),
+      approval: notSupportedYet(),
+      schedule: notSupportedYet(),
+    })
+    .optional(),
+  owner: notSupportedYet(),
+  until: notSupportedYet(),
+})
+
+const hold = z.strictObject({
+  name: roleName,
+  match: z
+    .strictObject({
+      risk: z.array(z.enum(RISKS)).min(1).optional(),
+      operations: names.optional(),
+      collections: patterns.optional(),
+    })
+    .superRefine(notEmpty),
+  except: z
+    .array(z.strictObject({ role: z.string() }))
+    .min(1)
+    .optional(),
+  approval: z
+    .strictObject({
+      by: names,
+      count: z.number().int().min(1).max(20).optional(),
+      expires: duration().optional(),
+    })
+    .optional(),
+  inTransaction: duration().optional(),
+})
+
+const deny = z.strictObject({
+  match: z
+    .strictObject({
+      operations: names.optional(),
+      risk: z.array(z.enum(RISKS)).min(1).optional(),
+      access: accessLevel.optional(),
+      collections: patterns.optional(),
+      when: notSupportedYet(),
+    })
+    .superRefine(notEmpty),
+  targets: patterns.optional(),
+})
+
+function notEmpty(rule: object, context: z.core.$RefinementCtx<object>): void {
+  if (Object.values(rule).some((value) => value !== undefined)) return
+  context.addIssue({ code: 'custom', message: 'expected at least one condition' })
+}
+
+const policy = z.strictObject({
+  thresholds: thresholds.optional(),
+  roles: z.record(roleName, role),
+  access: z.array(access),
+  holds: z.array(hold).optional(),
+  deny: z.array(deny).optional(),
+  breakGlass: notSupportedYet(),
+})
+
+export type PolicyFile = z.infer<typeof policy>
+export type RoleEntry = z.infer<typeof role>
+export type MaskEntry = z.infer<typeof mask>
+
+/** A policy whose form is right. Names in it are not yet resolved. */
+export interface PolicyDocument extends StrictDocument<PolicyFile> {
+  /** SHA-256 of the source in hex: two policies are the same when their texts are. */
+  readonly hash: string
+}
+
+/** Reads policy.yaml. `file` is how messages name it. Throws a ConfigError with every problem of form. */
+export function loadPolicy(source: string, file: string): PolicyDocument {
+  return { ...readStrictYaml(source, file, policy), hash: policyHash(source) }
+}
+
+/** The hash under which a policy's source is known, in hex. */
+export function policyHash(source: string): string {
+  return createHash('sha256').update(source).digest('hex')
+}
