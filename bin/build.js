@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// Owns the build: TypeScript to dist and oclif's manifest, when something is newer than the last build. Quiet
+// unless it fails. `--force` builds anyway.
+
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dist = join(root, 'dist')
+const stamp = join(dist, '.built')
+const inputs = ['src', 'tsconfig.json', 'package.json', 'bin/build.js']
+
+/** Every file under a path. */
+function files(path) {
+  if (!statSync(path).isDirectory()) return [path]
+  return readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+}
+
+function newest(paths) {
+  return Math.max(...paths.flatMap((path) => [...files(path), path]).map((file) => statSync(file).mtimeMs))
+}
+
+/** Runs a program of node_modules; its output is shown only when it fails. */
+function run(script, args) {
+  const result = spawnSync(process.execPath, [join(root, 'node_modules', script), ...args], { cwd: root, encoding: 'utf8' })
+  if (result.status === 0) return
+  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}build: ${script} failed\n`)
+  process.exit(1)
+}
+
+/** What src holds besides TypeScript (the demo's data) goes along as it is. */
+function copyData() {
+  for (const file of files(join(root, 'src'))) {
+    if (file.endsWith('.ts')) continue
+    const target = join(dist, relative(join(root, 'src'), file))
+    mkdirSync(dirname(target), { recursive: true })
+    copyFileSync(file, target)
+  }
+}
+
+const fresh =
+  existsSync(stamp) &&
+  existsSync(join(root, 'oclif.manifest.json')) &&
+  statSync(stamp).mtimeMs > newest(inputs.map((input) => join(root, input)))
+if (!fresh || process.argv.includes('--force')) {
+  // The time of the start, so that a file saved meanwhile counts as newer.
+  const started = new Date()
+  rmSync(dist, { recursive: true, force: true })
+  run('typescript/bin/tsc', ['-p', 'tsconfig.json'])
+  copyData()
+  run('oclif/bin/run.js', ['manifest'])
+  writeFileSync(stamp, `${started.toISOString()}\n`)
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+// Owns the start of the command line: the quick answer to --version, then oclif. Must never load what is not needed.
+
+import { readFileSync } from 'node:fs'
+
+// `vgate … | head`: the reader is gone, and so is the reason to go on.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
+    throw error
+  })
+}
+
+const argument = process.argv[2]
+if (process.argv.length === 3 && (argument === '--version' || argument === '-V')) {
+  const { name, version } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  )
+  process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
+} else {
+  const { execute } = await import('@oclif/core')
+  await execute({ dir: import.meta.url })
+  await Promise.all(
+    [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
+  )
+  process.exit()
+}

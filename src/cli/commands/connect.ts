@@ -1,0 +1,74 @@
+// Owns `vgate connect`.
+
+import { Args, Flags } from '@oclif/core'
+import type { Closed, Connection } from '../../client/connect.js'
+import { closedLine, eventLine, readyLines } from '../connect-lines.js'
+import { grantFlags, grantRequestOf } from '../grant-flags.js'
+import { gatewayFlags, RunCommand } from '../run-command.js'
+import { exitCodeOfSignal, firstSignal } from '../signals.js'
+import { spin } from '../spinner.js'
+
+export default class Connect extends RunCommand {
+  static override description = 'Open a local port to a database: ask for access, wait for approval if policy wants one, and stay until the grant ends.'
+  static override examples = [
+    '<%= config.bin %> connect prod-vectors',
+    '<%= config.bin %> connect prod-vectors --ttl 30m --reason "reindex docs" --json',
+  ]
+  static override args = { name: Args.string({ description: 'target to connect to', required: true }) }
+  static override flags = {
+    ...grantFlags,
+    socket: Flags.string({ description: 'listen on a unix socket instead of a port', helpValue: 'PATH', exclusive: ['port', 'bind'] }),
+    'new-secret': Flags.boolean({ description: 'replace the secret of the local port' }),
+    wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
+    ...gatewayFlags,
+  }
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Connect)
+    const { output } = this
+    const request = grantRequestOf(args.name, flags)
+    const context = await this.openGateway(flags)
+    const { connect, exitCodeOf } = await import('../../client/connect.js')
+    const { signal, ignore } = firstSignal()
+    const opening = spin(output, `connecting to ${args.name}`, () =>
+      connect(
+        context,
+        context.api,
+        {
+          request,
+          command: 'connect',
+          version: this.config.version,
+          newSecret: flags['new-secret'],
+          ...(flags.port === undefined ? {} : { port: flags.port }),
+          ...(flags.bind === undefined ? {} : { bind: flags.bind }),
+          ...(flags.socket === undefined ? {} : { socket: flags.socket }),
+        },
+        (happened) => {
+          const { event, ...fields } = happened
+          output.event(event, fields)
+          output.say(eventLine(output, happened))
+        },
+      ),
+    )
+    const early = await Promise.race([opening, signal])
+    if (typeof early === 'string') process.exit(exitCodeOfSignal(early))
+    const closed = await this.#stay(early, signal)
+    ignore()
+    if (typeof closed === 'number') return this.exitWith(closed)
+    output.event('closed', { reason: closed.reason })
+    output.say(closedLine(output, closed))
+    this.exitWith(exitCodeOf(closed))
+  }
+
+  async #stay(connection: Connection, signal: ReturnType<typeof firstSignal>['signal']): Promise<Closed | number> {
+    const { snippets, notes, ...ready } = connection.ready
+    this.output.event('ready', ready)
+    for (const line of readyLines(this.output, { ...ready, snippets, notes }, Date.now())) this.output.say(line)
+    this.output.data(ready.url)
+    const end = await Promise.race([connection.closed, signal])
+    if (typeof end !== 'string') return end
+    await connection.stop()
+    this.output.event('closed', { reason: 'stopped' })
+    return exitCodeOfSignal(end)
+  }
+}

@@ -1,0 +1,25 @@
+// Owns `vgate demo`.
+
+import { existsSync } from 'node:fs'
+import { Flags } from '@oclif/core'
+import { VgateError } from '../../core/errors.js'
+import { RunCommand } from '../run-command.js'
+
+export default class Demo extends RunCommand {
+  static override description = 'Try it: a real PostgreSQL with pgvector, an identity provider and a gateway on this machine, with real text in it.'
+  static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --tour']
+  static override flags = { tour: Flags.boolean({ description: 'play the scripted tour, and end' }) }
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Demo)
+    // The demo's database and provider are not part of the installed product.
+    const entry = new URL('../../demo/start.js', import.meta.url)
+    if (!existsSync(entry)) {
+      throw new VgateError('VGATE_USAGE', 'the demo is not part of the installed package', {
+        hint: 'in a checkout of vgate: npm ci && npm run demo',
+      })
+    }
+    const { runDemo } = await import('../../demo/start.js')
+    await runDemo({ tour: flags.tour, json: flags.json })
+  }
+}

@@ -1,0 +1,55 @@
+// Owns `vgate exec`.
+
+import { Args } from '@oclif/core'
+import { VgateError } from '../../core/errors.js'
+import { closedLine, eventLine } from '../connect-lines.js'
+import { grantFlags, grantRequestOf } from '../grant-flags.js'
+import { gatewayFlags, RunCommand } from '../run-command.js'
+import { spin } from '../spinner.js'
+
+export default class Exec extends RunCommand {
+  static override description = 'Run one command with a connection to a database in its environment. The exit code is the command’s own; 125 if the session was lost, 126 or 127 if it could not be started.'
+  static override examples = [
+    '<%= config.bin %> exec prod-vectors -- psql -c "SELECT count(*) FROM docs"',
+    '<%= config.bin %> exec prod-vectors --ttl 10m -- python nightly.py',
+  ]
+  static override usage = 'exec NAME [FLAGS] -- COMMAND...'
+  static override strict = false
+  static override args = { name: Args.string({ description: 'target to connect to', required: true }) }
+  static override flags = { ...grantFlags, ...gatewayFlags }
+
+  async run(): Promise<void> {
+    const { args, flags, argv } = await this.parse(Exec)
+    const command = argv.slice(1).map(String)
+    if (!this.argv.includes('--') || command.length === 0) {
+      throw new VgateError('VGATE_USAGE', 'no command to run', { hint: 'vgate exec NAME -- COMMAND…' })
+    }
+    const request = grantRequestOf(args.name, flags)
+    const context = await this.openGateway(flags)
+    const { connect } = await import('../../client/connect.js')
+    const { runChild } = await import('../run-child.js')
+    // stdout is the child's: what vgate has to say goes to stderr.
+    const tell = (line: string): boolean => process.stderr.write(`vgate: ${line}\n`)
+    const connection = await spin(this.output, `connecting to ${args.name}`, () =>
+      connect(
+        context,
+        context.api,
+        {
+          request,
+          command: 'exec',
+          version: this.config.version,
+          newSecret: false,
+          ...(flags.port === undefined ? {} : { port: flags.port }),
+          ...(flags.bind === undefined ? {} : { bind: flags.bind }),
+        },
+        (event) => tell(eventLine(this.output, event)),
+      ),
+    )
+    const { env, session, target, expires_at } = connection.ready
+    const own = { VGATE_SESSION: session, VGATE_TARGET: target, VGATE_EXPIRES_AT: expires_at }
+    const end = await runChild(command, { ...env, ...own }, connection.closed)
+    if (end.lost) tell(closedLine(this.output, await connection.closed))
+    await connection.stop()
+    this.exitWith(end.code)
+  }
+}

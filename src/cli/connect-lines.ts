@@ -1,0 +1,33 @@
+// Owns what `connect` tells people.
+
+import type { Closed, ConnectEvent, Ready } from '../client/connect.js'
+import { type Output, visible } from './output.js'
+import { indent, whenText } from './people.js'
+
+/** What stands above and below the connection string. */
+export function readyLines(output: Output, ready: Ready, now: number): string[] {
+  const lines = [
+    `${output.colour.green('✔')} connected to ${visible(ready.target)} until ${whenText(ready.expires_at, now)}, session ${ready.session}`,
+    ...ready.notes.map((note) => `  ${output.colour.dim('note:')} ${visible(note)}`),
+    '',
+  ]
+  for (const snippet of ready.snippets) lines.push(output.colour.bold(snippet.client), indent(visible(snippet.code)), '')
+  lines.push(output.colour.dim('Ctrl-C disconnects. The connection string:'))
+  return lines
+}
+
+/** One line for something that happened. */
+export function eventLine(output: Output, event: ConnectEvent): string {
+  if (event.event === 'expiring') {
+    return `${output.colour.yellow('!')} access ends at ${whenText(event.expires_at, Date.now())}`
+  }
+  return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)} ${output.colour.dim(`(${visible(event.rule)})`)}`
+}
+
+/** Why it is over. */
+export function closedLine(output: Output, closed: Closed): string {
+  if (closed.reason === 'expired') return 'access has ended with its grant'
+  const why = closed.error === undefined ? closed.reason : visible(closed.error.message)
+  const hint = closed.error?.hint === undefined ? '' : `\n  ${visible(closed.error.hint)}`
+  return `${output.colour.red('error:')} ${why}${hint}`
+}

@@ -1,0 +1,121 @@
+// Owns the terminal. The rules: stdout is data, stderr is for people. With --json stdout carries JSON alone: one
+// object, or one event a line. What came from elsewhere is shown with control and bidirectional characters made
+// visible. Colour only on a terminal without NO_COLOR. A closed pipe ends quietly. Never a stack, never a secret
+// that was not asked for.
+
+import { Chalk, type ChalkInstance } from 'chalk'
+import { VgateError } from '../core/errors.js'
+import type { Environment } from '../client/state-dir.js'
+
+export interface Stream {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): boolean
+}
+
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  readonly hint?: string
+  readonly exit: number
+}
+
+/** Control characters, and those that change the order or hide (Unicode TR 36 §3; "Trojan Source"). Tab and LF pass. */
+const UNSAFE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
+
+/** Text from elsewhere, safe for a terminal: what would steer it is written as `\u{…}`. */
+export function visible(text: string): string {
+  return text.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+}
+
+export class Output {
+  readonly json: boolean
+  readonly colour: ChalkInstance
+  readonly #stdout: Stream
+  readonly #stderr: Stream
+  readonly #env: Environment
+
+  constructor(options: { readonly json: boolean; readonly stdout: Stream; readonly stderr: Stream; readonly env: Environment }) {
+    this.json = options.json
+    this.#stdout = options.stdout
+    this.#stderr = options.stderr
+    this.#env = options.env
+    const plain = (options.env['NO_COLOR'] ?? '') !== '' || options.env['TERM'] === 'dumb' || options.stderr.isTTY !== true
+    this.colour = new Chalk({ level: plain ? 0 : 1 })
+  }
+
+  /** People are watching stderr, and nothing reads JSON. */
+  get interactive(): boolean {
+    return this.#stderr.isTTY === true && !this.json && (this.#env['CI'] ?? '') === ''
+  }
+
+  /** Data for people or a pipe; nothing under --json. */
+  data(text: string): void {
+    if (!this.json) this.#stdout.write(`${text}\n`)
+  }
+
+  /** The one object of a one-shot command. Nothing without --json. */
+  result(fields: object): void {
+    if (this.json) this.#stdout.write(`${JSON.stringify({ v: 1, ...fields })}\n`)
+  }
+
+  /** One event of a command that runs on. Nothing without --json. */
+  event(event: string, fields: object): void {
+    if (this.json) this.#stdout.write(`${JSON.stringify({ v: 1, event, at: new Date().toISOString(), ...fields })}\n`)
+  }
+
+  /** A line for people; nothing under --json. */
+  say(text: string): void {
+    if (!this.json) this.#stderr.write(`${text}\n`)
+  }
+
+  /** A line that people should not miss; also under --json. */
+  warn(text: string): void {
+    this.#stderr.write(`${this.colour.yellow('warning:')} ${visible(text)}\n`)
+  }
+
+  /** Reports a failure in the one way there is, and answers its exit code. */
+  fail(error: unknown): number {
+    const failure = failureOf(error)
+    const { code, message, hint } = failure
+    if (this.json) {
+      const body = { code, message, ...(hint === undefined ? {} : { hint }) }
+      this.#stdout.write(`${JSON.stringify({ v: 1, error: body })}\n`)
+    } else {
+      this.#stderr.write(`${this.colour.red('error:')} ${visible(message)}\n`)
+      if (hint !== undefined) this.#stderr.write(`  ${visible(hint)}\n`)
+      this.#stderr.write(`  ${this.colour.dim(code)}\n`)
+    }
+    if ((this.#env['VGATE_DEBUG'] ?? '') !== '' && error instanceof Error) {
+      this.#stderr.write(`${visible(error.stack ?? '')}\n`)
+      if (error.cause instanceof Error) this.#stderr.write(`caused by ${visible(error.cause.stack ?? '')}\n`)
+    }
+    return failure.exit
+  }
+}
+
+/** What a failure is to the caller. Usage errors of oclif carry exit 2; anything else unknown is ours to fix. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof VgateError) {
+    const { code, message, hint, faces } = error
+    return { code, message, ...(hint === undefined ? {} : { hint }), exit: faces.exit }
+  }
+  const oclif = error instanceof Error && 'oclif' in error ? error.oclif : undefined
+  if (error instanceof Error && typeof oclif === 'object' && oclif !== null && 'exit' in oclif && oclif.exit === 2) {
+    const message = error.message.replace(/\n?See more help with --help$/, '').trim()
+    return { code: 'VGATE_USAGE', message: firstLower(message), hint: 'see --help', exit: 2 }
+  }
+  const text = error instanceof Error ? error.message : String(error)
+  return {
+    code: 'VGATE_UNEXPECTED',
+    message: `unexpected: ${text.split('\n')[0] ?? ''}`,
+    hint: 'set VGATE_DEBUG=1 to see where, and please report it',
+    exit: 1,
+  }
+}
+
+function firstLower(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
+}
