@@ -11,7 +11,7 @@ import type { SigningKeyPair } from './keys.js'
 import { recoverRecordings, scan } from './recover.js'
 import type { LogRecord } from './records.js'
 import type { RecordingFs } from './recording-fs.js'
-import { openRecording, type Recording, RECORDING_SUFFIX } from './writer.js'
+import { openRecording, type Recording } from './writer.js'
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024
 const NAME = /^log-(\d{8})\.vgr$/
@@ -91,6 +91,8 @@ class ChainedLog implements AuditLog {
   /** Changing files is asynchronous; events wait for it in order. */
   #turn: Promise<void> = Promise.resolve()
   #closed = false
+  /** The file has ended and the next one is not there yet. */
+  #between = false
 
   constructor(options: OpenAuditLogOptions, recording: Recording) {
     this.#options = options
@@ -112,7 +114,7 @@ class ChainedLog implements AuditLog {
 
   checkpoint(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#closed || !this.#recording.unsigned) return []
+      if (this.#closed || this.#between || !this.#recording.unsigned) return []
       return [this.#recording.checkpoint()]
     })
   }
@@ -121,7 +123,7 @@ class ChainedLog implements AuditLog {
     return this.#inTurn(async () => {
       if (this.#closed) return []
       this.#closed = true
-      await this.#recording.close({ type: 'log.closed', reason })
+      if (!this.#between) await this.#recording.close({ type: 'log.closed', reason })
       return []
     })
   }
@@ -138,16 +140,18 @@ class ChainedLog implements AuditLog {
 
   async #ready(): Promise<void> {
     if (this.#closed) throw new VgateError('VGATE_RECORDING_UNAVAILABLE', 'the audit log is closed')
-    const failed = this.#recording.failed !== undefined
-    if (!failed && this.#recording.bytes < (this.#options.maxFileBytes ?? MAX_FILE_BYTES)) return
-    try {
-      await this.#recording.close({ type: 'log.closed', reason: failed ? 'failed' : 'rotated' })
-    } catch (error) {
-      // A failed file is closed as incomplete by `nextFile`; a healthy one that cannot be closed is an error.
-      if (!failed) throw error
+    if (!this.#between) {
+      const failed = this.#recording.failed !== undefined
+      if (!failed && this.#recording.bytes < (this.#options.maxFileBytes ?? MAX_FILE_BYTES)) return
+      this.#between = true
+      try {
+        await this.#recording.close({ type: 'log.closed', reason: failed ? 'failed' : 'rotated' })
+      } catch (error) {
+        // What could not be closed is closed as incomplete by `nextFile`.
+        if (!(error instanceof VgateError)) throw error
+      }
     }
     this.#recording = await nextFile(this.#options)
+    this.#between = false
   }
 }
-
-export { RECORDING_SUFFIX }

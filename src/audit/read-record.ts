@@ -14,17 +14,41 @@ export interface ParsedRecords {
 /** The records of one block, numbered. */
 export function parseRecords(block: { readonly first: number; readonly payload: Buffer }): ParsedRecords {
   const records: StoredRecord[] = []
-  const lines = block.payload.toString('utf8').split('\n')
-  lines.pop() // behind the last LF, which the scanner has checked
-  for (const line of lines) {
-    const record = parseRecord(line, block.first + records.length)
-    if (typeof record === 'string') return { records, fault: record }
-    records.push(record)
+  for (const line of linesOf(block.payload)) {
+    const value = parseLine(line)
+    if (typeof value === 'string') return { records, fault: value }
+    // Spread: the members come from JSON.parse, so `__proto__` is an own member here and stays one.
+    records.push({ ...value, seq: block.first + records.length })
   }
   return { records, fault: undefined }
 }
 
-function parseRecord(line: string, seq: number): StoredRecord | string {
+/** The first malformed record of a block, without making the others. */
+export function faultInRecords(block: {
+  readonly first: number
+  readonly payload: Buffer
+}): { readonly record: number; readonly reason: string } | undefined {
+  let record = block.first
+  for (const line of linesOf(block.payload)) {
+    const value = parseLine(line)
+    if (typeof value === 'string') return { record, reason: value }
+    record += 1
+  }
+  return undefined
+}
+
+function linesOf(payload: Buffer): readonly string[] {
+  const lines = payload.toString('utf8').split('\n')
+  lines.pop() // behind the last LF, which the scanner has checked
+  return lines
+}
+
+interface Line {
+  readonly at: string
+  readonly type: string
+}
+
+function parseLine(line: string): Line | string {
   let value: unknown
   try {
     value = JSON.parse(line)
@@ -32,24 +56,23 @@ function parseRecord(line: string, seq: number): StoredRecord | string {
     return 'the record is not JSON'
   }
   if (!isObject(value)) return 'the record is not an object'
-  const { at, type } = value
-  if (typeof at !== 'string' || typeof type !== 'string') return 'the record has no time or no type'
+  if (!isLine(value)) return 'the record has no time or no type'
   if (Object.hasOwn(value, 'seq')) return 'the record carries a number of its own'
-  if (!isShallow(value, MAX_DEPTH)) return 'the record is nested too deeply'
-  // Spread: the members come from JSON.parse, so `__proto__` is an own member here and stays one.
-  return { ...value, seq, at, type }
+  return isShallow(value, MAX_DEPTH) ? value : 'the record is nested too deeply'
+}
+
+function isLine(value: Record<string, unknown>): value is Record<string, unknown> & Line {
+  return typeof value['at'] === 'string' && typeof value['type'] === 'string'
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isShallow(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return true
+function isShallow(value: object, depth: number): boolean {
   if (depth === 0) return false
-  if (Array.isArray(value)) return value.every((item) => isShallow(item, depth - 1))
-  for (const member of Object.values(value)) {
-    if (!isShallow(member, depth - 1)) return false
+  for (const member of Array.isArray(value) ? value : Object.values(value)) {
+    if (typeof member === 'object' && member !== null && !isShallow(member, depth - 1)) return false
   }
   return true
 }

@@ -4,7 +4,7 @@
 import type { SigningKey } from '../core/api.js'
 import { type ByteSource, chunksOf } from './byte-source.js'
 import type { RecordingHeader, RecordingKind } from './format.js'
-import { parseRecords } from './read-record.js'
+import { faultInRecords } from './read-record.js'
 import { type Place, RecordingScanner, type ScanOutcome } from './scanner.js'
 
 export type Verdict = 'closed' | 'incomplete' | 'tampered' | 'unknown_key'
@@ -55,9 +55,9 @@ export async function verifyFile(source: ByteSource, options: VerifyOptions): Pr
 function drain(scanner: RecordingScanner): ScanOutcome | undefined {
   for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
     if (block.kind !== 'records') continue
-    const parsed = parseRecords(block)
-    if (parsed.fault === undefined) continue
-    return { kind: 'tampered', reason: parsed.fault, at: { ...block.at, record: block.first + parsed.records.length } }
+    const fault = faultInRecords(block)
+    if (fault === undefined) continue
+    return { kind: 'tampered', reason: fault.reason, at: { ...block.at, record: fault.record } }
   }
   return undefined
 }

