@@ -88,7 +88,7 @@ describe('examples', () => {
     for (const word of ['help', 'autocomplete']) commands.add(word)
     const unknown = pages.flatMap((page) =>
       [...blocksOf(page, 'sh'), ...blocksOf(page, 'console')]
-        .flatMap((block) => [...block.matchAll(/^(?:\$ )?vgate ([a-z-]+)/gm)])
+        .flatMap((block) => [...block.matchAll(/^(?:\$ )?vgate ([a-z][a-z-]*)/gm)])
         .map((match) => match[1] ?? '')
         .filter((word) => !commands.has(word))
         .map((word) => `${page}: vgate ${word}`),
