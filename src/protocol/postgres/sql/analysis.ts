@@ -1,0 +1,129 @@
+// Owns the running account of one statement: what it reaches, how it uses fields, what it calls. One per
+// classification; it must never be shared between two.
+
+import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../core/operation.js'
+import { CATALOG } from '../../../core/operation.js'
+import type { PostgresProduct } from '../../table.js'
+import type { CatalogueSnapshot, Relation } from '../catalogue.js'
+import type { ColumnOrigin, Parameter } from '../statement.js'
+import { NotUnderstood } from './tree.js'
+import { allSources, type Value } from './value.js'
+
+/** Deeper trees are refused: the walk must not exhaust the stack. */
+const MAX_DEPTH = 400
+/** Expressions looked at for one statement, all trials included. */
+const MAX_WORK = 300_000
+
+export interface Surroundings {
+  readonly catalogue: CatalogueSnapshot
+  readonly path: readonly string[]
+  readonly product: PostgresProduct
+  /** Absent while the statement is only prepared. */
+  readonly parameters: readonly Parameter[] | undefined
+}
+
+export class Analysis {
+  readonly catalogue: CatalogueSnapshot
+  readonly path: readonly string[]
+  readonly product: PostgresProduct
+  readonly parameters: readonly Parameter[] | undefined
+  readonly collections: CollectionUse[] = []
+  readonly fields: FieldUse[] = []
+  readonly functions = new Set<string>()
+  readonly risks = new Set<Risk>()
+  readonly keys = new Map<string, string[]>()
+  /** Writes found so far: more than one makes a batch. */
+  writes = 0
+  /** Some expression is a distance to a constant. */
+  searches = false
+  /** Shared with trials, so that nested ones cannot multiply the work. */
+  readonly #effort: { depth: number; work: number }
+  readonly #seen = new Set<string>()
+
+  constructor(surroundings: Surroundings, effort = { depth: 0, work: 0 }) {
+    this.#effort = effort
+    this.catalogue = surroundings.catalogue
+    this.path = surroundings.path
+    this.product = surroundings.product
+    this.parameters = surroundings.parameters
+  }
+
+  /** Runs one level deeper; refuses a tree that is too deep. */
+  deeper<T>(work: () => T): T {
+    if (++this.#effort.work > MAX_WORK) throw new NotUnderstood('statement too complex')
+    if (this.#effort.depth >= MAX_DEPTH) throw new NotUnderstood('statement nested too deeply')
+    this.#effort.depth += 1
+    try {
+      return work()
+    } finally {
+      this.#effort.depth -= 1
+    }
+  }
+
+  /** Notes that a relation is reached, with all that its name covers: children, parents, never less. */
+  reach(relation: Relation, access: CollectionUse['access'], action: string, effect: Effect, only = false): void {
+    if (relation.system) {
+      if (access !== 'read') throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
+      this.collection({ collection: CATALOG, access: 'read', action: 'describe_collection', effect: { kind: 'none' } })
+      return
+    }
+    for (const each of this.family(relation, only)) {
+      this.collection({ collection: each.collection, access, action, effect })
+    }
+  }
+
+  /** The relation itself, what it inherits from, and unless ONLY was written what inherits from it. */
+  family(relation: Relation, only = false): readonly Relation[] {
+    const below = only ? [] : this.catalogue.descendants(relation)
+    return [relation, ...this.catalogue.ancestors(relation), ...below]
+  }
+
+  collection(use: CollectionUse): void {
+    const effect = use.effect
+    const count = 'count' in effect ? effect.count : 'reason' in effect ? effect.reason : ''
+    const key = `c\u0000${use.collection}\u0000${use.access}\u0000${use.action}\u0000${effect.kind}\u0000${count}`
+    // Two equal writes are two writes: only reads are one.
+    if (use.access === 'read' && this.#seen.has(key)) return
+    this.#seen.add(key)
+    this.collections.push(use)
+  }
+
+  /** Notes how a value's fields are used. Every equality counts, since each one is a guess. */
+  use(value: Value, how: FieldHow): void {
+    this.useSources(allSources(value), how)
+  }
+
+  useSources(sources: readonly ColumnOrigin[], how: FieldHow): void {
+    for (const source of sources) {
+      const key = `f\u0000${source.collection}\u0000${source.field}\u0000${how}`
+      if (how !== 'equality' && this.#seen.has(key)) continue
+      this.#seen.add(key)
+      this.fields.push({ collection: source.collection, field: source.field, how, vector: source.vector })
+    }
+  }
+
+  /** Keys that the statement names for a collection. */
+  nameKeys(collection: string, keys: readonly string[]): void {
+    const known = this.keys.get(collection)
+    if (known === undefined) this.keys.set(collection, [...keys])
+    else known.push(...keys)
+  }
+
+  /** Tries something without keeping its account. */
+  dry<T>(work: (trial: Analysis) => T): T {
+    return work(this.separate(this.path))
+  }
+
+  /** A fresh account under the same limits, for a view's definition or a trial. */
+  separate(path: readonly string[]): Analysis {
+    const { catalogue, product, parameters } = this
+    return new Analysis({ catalogue, path, product, parameters }, this.#effort)
+  }
+
+  /** Adds another account to this one. */
+  include(other: Analysis): void {
+    for (const use of other.collections) this.collection(use)
+    for (const field of other.fields) this.useSources([field], field.how)
+    for (const name of other.functions) this.functions.add(name)
+  }
+}

@@ -1,0 +1,125 @@
+// Owns function calls: which function is meant, what its value depends on, settings changed by set_config, and the
+// attribute notation `ssn(d)`, which reads a column.
+
+import type { Routine } from '../catalogue.js'
+import type { Analysis } from './analysis.js'
+import { evaluate, evaluateWindow, fieldOf, scoreOf } from './expression.js'
+import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names.js'
+import type { Scope } from './scope.js'
+import { allowsSetting } from './settings.js'
+import { expectNode, type Fields, list, names, NotUnderstood } from './tree.js'
+import { derived, type Value } from './value.js'
+
+export interface Call {
+  readonly value: Value
+  readonly routines: readonly Routine[]
+  readonly arguments: readonly Value[]
+  readonly name: string
+}
+
+/** A call as an expression. */
+export function evaluateCall(fields: Fields, scope: Scope, analysis: Analysis): Value {
+  return readCall(fields, scope, analysis).value
+}
+
+/** A call with what it may mean; FROM needs the routines too. */
+export function readCall(fields: Fields, scope: Scope, analysis: Analysis): Call {
+  const parts = names(fields['funcname'])
+  const { schema, name } = twoParts(parts, 'function')
+  const values = list(fields['args']).map((each) => evaluate(each, scope, analysis))
+  const within = fields['agg_within_group'] === true
+  const routines = resolveFunction(parts, within ? 'any' : values.length, analysis)
+  const field = attribute(schema, name, fields, values)
+  if (routines.length === 0) {
+    if (field !== undefined) return { value: field, routines, arguments: values, name }
+    if (values.length === 1 && castLike(parts, analysis)) {
+      return { value: derived(...values), routines, arguments: values, name }
+    }
+    throw new NotUnderstood(`unknown function "${parts.join('.')}" with ${values.length} arguments`)
+  }
+  if (name === 'set_config' && routines.some((each) => each.schema === 'pg_catalog')) {
+    throw new NotUnderstood('set_config is allowed as the only call of a plain SELECT')
+  }
+  const value = callValue(fields, values, name, routines, scope, analysis)
+  return { value, routines, arguments: values, name }
+}
+
+function callValue(
+  fields: Fields,
+  values: readonly Value[],
+  name: string,
+  routines: readonly Routine[],
+  scope: Scope,
+  analysis: Analysis,
+): Value {
+  const orders = list(fields['agg_order']).map((each) =>
+    evaluate(expectNode(each, 'SortBy')['node'], scope, analysis),
+  )
+  for (const each of orders) analysis.use(each, 'order')
+  if (fields['agg_distinct'] === true) for (const each of values) analysis.use(each, 'group')
+  const parts = [...values, ...orders]
+  if (fields['agg_filter'] !== undefined) {
+    const filter = evaluate(fields['agg_filter'], scope, analysis)
+    analysis.use(filter, 'predicate')
+    parts.push(filter)
+  }
+  if (fields['over'] !== undefined) parts.push(evaluateWindow(fields['over'], scope, analysis))
+  return distance(values, name, routines, analysis) ?? derived(...parts)
+}
+
+function distance(
+  values: readonly Value[],
+  name: string,
+  routines: readonly Routine[],
+  analysis: Analysis,
+): Value | undefined {
+  const metrics = analysis.product.distanceFunctions
+  const metric = Object.hasOwn(metrics, name) ? metrics[name] : undefined
+  const [left, right] = values
+  if (metric === undefined || left === undefined || right === undefined || values.length !== 2) return undefined
+  return isExtensionCall(routines, analysis) ? scoreOf(left, right, metric, analysis) : undefined
+}
+
+/** `ssn(d)`: PostgreSQL reads the column where no function of that name fits (ParseFuncOrColumn). */
+function attribute(
+  schema: string | undefined,
+  name: string,
+  fields: Fields,
+  values: readonly Value[],
+): Value | undefined {
+  const only = values[0]
+  if (schema !== undefined || values.length !== 1 || only?.row === undefined || fields['agg_star'] === true) return undefined
+  return only.row.some((column) => column.name === name) ? fieldOf(only, name) : undefined
+}
+
+/** `text(x)`, `vector(x)`: a type's name used as a function is a cast. */
+function castLike(parts: readonly string[], analysis: Analysis): boolean {
+  try {
+    resolveType({ names: parts.map((sval) => ({ String: { sval } })) }, analysis)
+    return true
+  } catch (error) {
+    if (error instanceof NotUnderstood) return false
+    throw error
+  }
+}
+
+/** True where the node is a call of set_config with constants that the settings' allow-list permits. */
+export function isAllowedSetConfig(fields: Fields, scope: Scope, analysis: Analysis): boolean {
+  const { schema, name } = twoParts(names(fields['funcname']), 'function')
+  if (name !== 'set_config' || (schema !== undefined && schema !== 'pg_catalog')) return false
+  const routines = analysis.catalogue.routines(schema, name, analysis.path)
+  if (routines.some((each) => each.schema !== 'pg_catalog')) return false
+  const values = list(fields['args']).map((each) => evaluate(each, scope, analysis))
+  const [setting, value] = values
+  if (values.length !== 3 || values.some((each) => each.kind !== 'constant')) {
+    throw new NotUnderstood('set_config needs constants')
+  }
+  if (setting?.pending === true || value?.pending === true) return true
+  if (typeof setting?.literal !== 'string' || typeof value?.literal !== 'string') {
+    throw new NotUnderstood('set_config needs a known setting and value')
+  }
+  if (!allowsSetting(setting.literal, value.literal, analysis.product)) {
+    throw new NotUnderstood(`setting "${setting.literal.toLowerCase()}" may not be set to this value`)
+  }
+  return true
+}

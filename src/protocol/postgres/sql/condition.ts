@@ -1,0 +1,142 @@
+// Owns conditions: how WHERE, ON and HAVING use fields, which keys a WHERE names, and whether it is always true.
+
+import type { Analysis } from './analysis.js'
+import { evaluate } from './expression.js'
+import { resolveOperator } from './names.js'
+import type { Item, Scope } from './scope.js'
+import { constantText, expectNode, list, names, tagOf, text } from './tree.js'
+import { derived, type Value } from './value.js'
+
+/** The parts of a condition that all must hold. */
+export function conjuncts(value: unknown): readonly unknown[] {
+  if (value === undefined) return []
+  if (tagOf(value) !== 'BoolExpr') return [value]
+  const fields = expectNode(value, 'BoolExpr')
+  return fields['boolop'] === 'AND_EXPR' ? list(fields['args']).flatMap(conjuncts) : [value]
+}
+
+/** A column compared with constants for equality. */
+export interface Binding {
+  readonly base: NonNullable<Value['base']>
+  /** How many values it may take. */
+  readonly count: number | 'unknown'
+  /** Their texts, where all are known. */
+  readonly keys?: readonly string[]
+}
+
+/**
+ * Notes how one conjunct uses fields: one equality of a plain column with one constant is `equality`, all else
+ * is `how`. Gives the binding where it names values of a column.
+ */
+export function noteCondition(
+  value: unknown,
+  scope: Scope,
+  analysis: Analysis,
+  how: 'predicate' | 'join',
+): Binding | undefined {
+  const parts = equality(value, scope, analysis)
+  if (!('column' in parts)) {
+    analysis.use(parts, how)
+    return undefined
+  }
+  const { column, constant, single } = parts
+  const plain = single && constant.kind === 'constant' && column.kind === 'column' && column.row === undefined
+  const both: readonly Value[] = [column, constant]
+  for (const each of both) analysis.use(each, plain ? 'equality' : how)
+  return binding(column, constant, single)
+}
+
+interface Equality {
+  readonly column: Value
+  readonly constant: Value
+  /** One constant, not a list. */
+  readonly single: boolean
+}
+
+/** `a = b`, `a IN (…)`, `a = ANY (…)` with the built-in operator, opened; else the value of the whole. Each part is looked at once. */
+function equality(value: unknown, scope: Scope, analysis: Analysis): Equality | Value {
+  const fields = tagOf(value) === 'A_Expr' ? expectNode(value, 'A_Expr') : undefined
+  const kind = text(fields?.['kind'])
+  const compares = kind === 'AEXPR_OP' || kind === 'AEXPR_IN' || kind === 'AEXPR_OP_ANY'
+  if (
+    fields === undefined ||
+    !compares ||
+    fields['lexpr'] === undefined ||
+    fields['rexpr'] === undefined ||
+    names(fields['name']).slice(-1)[0] !== '='
+  ) {
+    return evaluate(value, scope, analysis)
+  }
+  const left = evaluate(fields['lexpr'], scope, analysis)
+  const right =
+    kind === 'AEXPR_IN' ? listValue(fields['rexpr'], scope, analysis) : evaluate(fields['rexpr'], scope, analysis)
+  if (!resolveOperator(fields['name'], left, right, analysis).plain) return derived(left, right)
+  if (kind !== 'AEXPR_OP') return { column: left, constant: right, single: false }
+  const swapped = left.kind === 'constant' && right.kind !== 'constant'
+  return { column: swapped ? right : left, constant: swapped ? left : right, single: true }
+}
+
+function listValue(value: unknown, scope: Scope, analysis: Analysis): Value {
+  const parts = list(expectNode(value, 'List')['items']).map((each) => evaluate(each, scope, analysis))
+  if (!parts.every((part) => part.kind === 'constant')) return derived(...parts)
+  return {
+    kind: 'constant',
+    sources: [],
+    exact: parts.every((part) => part.exact === true),
+    elements: parts.map((part) => part.literal),
+  }
+}
+
+function binding(column: Value, constant: Value, single: boolean): Binding | undefined {
+  const base = column.base
+  if (base === undefined || constant.kind !== 'constant' || constant.exact !== true) return undefined
+  if (single) {
+    const key = constant.literal
+    return { base, count: 1, ...(typeof key === 'string' ? { keys: [key] } : {}) }
+  }
+  const elements = constant.elements
+  if (elements === undefined) return { base, count: 'unknown' }
+  const known = elements.filter((each): each is string => typeof each === 'string')
+  return { base, count: elements.length, ...(known.length === elements.length ? { keys: known } : {}) }
+}
+
+/** The keys that bindings name of an item: how many rows at most, and their texts for a single-column key. */
+export function namedKeys(
+  item: Item,
+  bindings: readonly Binding[],
+): { readonly count: number | 'unknown'; readonly keys?: readonly string[] } | undefined {
+  const relation = item.relation
+  if (relation === undefined || item.mark === undefined) return undefined
+  let best: { count: number | 'unknown'; keys?: readonly string[] } | undefined
+  for (const key of relation.keys) {
+    const parts = key.map((column) => tightest(bindings, item, column))
+    const found = parts.filter((part): part is Binding => part !== undefined)
+    if (found.length < key.length) continue
+    const count = found.reduce<number | 'unknown'>(
+      (product, part) => (product === 'unknown' || part.count === 'unknown' ? 'unknown' : product * part.count),
+      1,
+    )
+    if (best !== undefined && (count === 'unknown' || (best.count !== 'unknown' && best.count <= count))) continue
+    const keys = found.length === 1 ? found[0]?.keys : undefined
+    best = { count, ...(keys === undefined ? {} : { keys }) }
+  }
+  return best
+}
+
+function tightest(bindings: readonly Binding[], item: Item, column: string): Binding | undefined {
+  let best: Binding | undefined
+  for (const each of bindings) {
+    if (each.base.item !== item.mark || each.base.column !== column) continue
+    if (best === undefined || best.count === 'unknown' || (each.count !== 'unknown' && each.count < best.count)) best = each
+  }
+  return best
+}
+
+/** True for a missing condition and for the constant TRUE. */
+export function isAlwaysTrue(value: unknown): boolean {
+  if (value === undefined) return true
+  // The grammar writes TRUE as a cast of a constant.
+  const bare = tagOf(value) === 'TypeCast' ? expectNode(value, 'TypeCast')['arg'] : value
+  const constant = constantText(bare)
+  return constant?.form === 'boolean' && constant.value === 't'
+}

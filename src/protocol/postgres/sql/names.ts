@@ -1,0 +1,129 @@
+// Owns what a name of a function, operator or type means: built in, of a listed extension, or the database's own.
+// It must never let a user's function pass as a built-in one.
+
+import type { Routine } from '../catalogue.js'
+import type { Analysis } from './analysis.js'
+import { allowsBuiltIn, EXACT_TYPES } from './builtin.js'
+import { expectNode, list, names, NotUnderstood, open, constantText } from './tree.js'
+import type { Value } from './value.js'
+
+/** Splits a qualified name of at most two parts. */
+export function twoParts(parts: readonly string[], what: string): { schema: string | undefined; name: string } {
+  const last = parts[parts.length - 1]
+  if (last === undefined || parts.length > 2) throw new NotUnderstood(`not supported yet: ${what} name of this form`)
+  return { schema: parts.length === 2 ? parts[0] : undefined, name: last }
+}
+
+/** How many rows of the routine's argument count fit a call. */
+function fits(routine: Routine, count: number): boolean {
+  return count >= routine.minimumArguments && count <= routine.maximumArguments
+}
+
+/**
+ * The routines that a call may mean. User routines are added to the operation's functions, for policy to decide.
+ * Throws NotUnderstood for denied and unknown functions.
+ */
+export function resolveFunction(
+  parts: readonly string[],
+  count: number | 'any',
+  analysis: Analysis,
+): readonly Routine[] {
+  const { schema, name } = twoParts(parts, 'function')
+  const all = analysis.catalogue.routines(schema, name, analysis.path)
+  const found = count === 'any' ? all : all.filter((each) => fits(each, count))
+  for (const routine of found) judge(routine, analysis)
+  return found
+}
+
+function judge(routine: Routine, analysis: Analysis): void {
+  if (routine.kind === 'p') throw new NotUnderstood(`not supported yet: procedure "${routine.name}"`)
+  if (routine.schema === 'pg_catalog') {
+    if (!allowsBuiltIn(routine.name, routine.volatility)) {
+      throw new NotUnderstood(`function "${routine.name}" is not allowed`, 'it can run text, read files, or reach others')
+    }
+    return
+  }
+  if (isListed(routine.extension, analysis)) return
+  analysis.functions.add(routine.signature)
+}
+
+function isListed(extension: string | undefined, analysis: Analysis): boolean {
+  return extension !== undefined && analysis.product.extensions.includes(extension)
+}
+
+/** True when a call can mean nothing but listed extensions' routines. */
+export function isExtensionCall(routines: readonly Routine[], analysis: Analysis): boolean {
+  return routines.length > 0 && routines.every((each) => isListed(each.extension, analysis))
+}
+
+export interface OperatorMeaning {
+  readonly name: string
+  /** Only built-in or listed extensions' operators can be meant. */
+  readonly plain: boolean
+}
+
+/** Resolves an operator; functions of user-defined ones are added for policy to decide. */
+export function resolveOperator(
+  nameNodes: unknown,
+  left: Value | undefined,
+  right: Value | undefined,
+  analysis: Analysis,
+): OperatorMeaning {
+  const { schema, name } = twoParts(names(nameNodes), 'operator')
+  if (schema === 'pg_catalog') return { name, plain: true }
+  const candidates = analysis.catalogue.operators(schema, name, analysis.path)
+  let plain = true
+  for (const candidate of candidates) {
+    if (isListed(candidate.extension, analysis)) continue
+    // An embedding has no implicit cast to another type: an operator over others cannot be meant.
+    if (left?.embedding === true && !analysis.catalogue.isVectorType(candidate.left)) continue
+    if (right?.embedding === true && !analysis.catalogue.isVectorType(candidate.right)) continue
+    analysis.functions.add(candidate.function)
+    plain = false
+  }
+  if (schema !== undefined && candidates.length === 0) {
+    throw new NotUnderstood(`unknown operator "${schema}.${name}"`)
+  }
+  return { name, plain }
+}
+
+export interface TypeMeaning {
+  readonly name: string
+  /** Holds embeddings. */
+  readonly vector: boolean
+  readonly array: boolean
+  /** A constant of it compares exactly with a key. */
+  readonly exact: boolean
+}
+
+const SERIAL = new Set(['serial', 'bigserial', 'smallserial', 'serial4', 'serial8', 'serial2'])
+
+/** Resolves a type name. Types with functions of the database's own are refused. */
+export function resolveType(typeName: unknown, analysis: Analysis, definition = false): TypeMeaning {
+  const fields = open(typeName, 'TypeName')
+  for (const modifier of list(fields['typmods'])) {
+    if (constantText(modifier) === undefined) {
+      // `geometry(Point)` and the like come as column references; only plain words may stand there.
+      names(expectNode(modifier, 'ColumnRef')['fields'])
+    }
+  }
+  const { schema, name } = twoParts(names(fields['names']), 'type')
+  const array = list(fields['arrayBounds']).length > 0
+  const places = schema === undefined ? analysis.path : [schema]
+  const builtInFirst = schema === undefined && !analysis.path.includes('pg_catalog')
+  const builtIn: TypeMeaning = { name, vector: false, array, exact: !array && EXACT_TYPES.has(name) }
+  if (builtInFirst && analysis.catalogue.isBuiltInType(name)) return builtIn
+  for (const place of places) {
+    if (place === 'pg_catalog' && analysis.catalogue.isBuiltInType(name)) return builtIn
+    const type = analysis.catalogue.userType(place, name)
+    if (type === undefined) continue
+    const vector = analysis.catalogue.isVectorType(type.oid)
+    if (vector || isListed(type.extension, analysis) || type.kind === 'e') {
+      return { name, vector: vector && !array, array, exact: false }
+    }
+    if (type.kind === 'd' && type.baseIsBuiltIn) return { name, vector: false, array, exact: false }
+    throw new NotUnderstood(`not supported yet: type "${place}.${name}"`)
+  }
+  if (definition && SERIAL.has(name) && schema === undefined) return builtIn
+  throw new NotUnderstood(`unknown type "${schema === undefined ? name : `${schema}.${name}`}"`)
+}

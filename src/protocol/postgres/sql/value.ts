@@ -1,0 +1,85 @@
+// Owns what is known of an expression's value: which base columns it depends on, and in what form it stands.
+
+import type { FieldHow } from '../../../core/operation.js'
+import type { ColumnOrigin } from '../statement.js'
+
+export type Metric = 'cosine' | 'l2' | 'l1' | 'inner' | 'other'
+
+/** A named column of a range item or of a query's output. */
+export interface Column {
+  readonly name: string
+  readonly value: Value
+}
+
+/** What an expression yields. */
+export interface Value {
+  /**
+   * constant: a literal or parameter (cast to a built-in type or not); column: a plain column; score: a bare
+   * distance of an embedding column to a constant; derived: anything else.
+   */
+  readonly kind: 'constant' | 'column' | 'score' | 'derived'
+  readonly sources: readonly ColumnOrigin[]
+  /** An embedding column, at most cast to another embedding type. */
+  readonly embedding?: boolean
+  readonly scoreOf?: Metric
+  /** A score that was negated or subtracted from 1 already. */
+  readonly turned?: boolean
+  /** The columns of a composite value. */
+  readonly row?: readonly Column[]
+  /** A column of a base table as it stands: the range item and the column's name. */
+  readonly base?: { readonly item: object; readonly column: string }
+  /** A constant's text; null is SQL NULL; undefined is not known. */
+  readonly literal?: string | null
+  /** Elements of a constant array or list of known length. */
+  readonly elements?: readonly (string | null | undefined)[]
+  /** A parameter that is not bound yet (the statement is being prepared). */
+  readonly pending?: boolean
+  /** A constant that may be compared with a key and still names at most one. */
+  readonly exact?: boolean
+}
+
+export const NOTHING: Value = { kind: 'derived', sources: [] }
+
+/** A value computed from others: all their sources. */
+export function derived(...parts: readonly Value[]): Value {
+  const sources = unite(parts.map((part) => allSources(part)))
+  return sources.length === 0 ? NOTHING : { kind: 'derived', sources }
+}
+
+/** The sources of a value and of the columns it is composed of. */
+export function allSources(value: Value): readonly ColumnOrigin[] {
+  if (value.row === undefined) return value.sources
+  return unite([value.sources, ...value.row.map((column) => allSources(column.value))])
+}
+
+/** Joins lists of sources; each one once. */
+export function unite(lists: readonly (readonly ColumnOrigin[])[]): readonly ColumnOrigin[] {
+  const filled = lists.filter((each) => each.length > 0)
+  if (filled.length <= 1) return filled[0] ?? []
+  const seen = new Map<string, ColumnOrigin>()
+  for (const sources of filled) {
+    for (const source of sources) seen.set(`${source.collection}\u0000${source.field}`, source)
+  }
+  return [...seen.values()]
+}
+
+/** The value of a position where one of two queries' outputs stands (set operations, merged join columns). */
+export function merge(left: Value, right: Value): Value {
+  const sources = unite([allSources(left), allSources(right)])
+  if (left.kind === 'constant' && right.kind === 'constant') return NOTHING
+  const plain = (value: Value): boolean =>
+    (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'
+  if (plain(left) && plain(right)) {
+    return { kind: 'column', sources, embedding: left.embedding === true && right.embedding === true }
+  }
+  if (left.kind === 'score' && right.kind === 'score' && left.scoreOf === right.scoreOf && left.scoreOf !== undefined) {
+    return { kind: 'score', sources, scoreOf: left.scoreOf, turned: true }
+  }
+  return { kind: 'derived', sources }
+}
+
+/** How a value counts when it leaves as an output. */
+export function leaving(value: Value): FieldHow {
+  if (value.kind === 'column' && value.row === undefined) return 'output'
+  return value.kind === 'score' ? 'score' : 'derived'
+}
