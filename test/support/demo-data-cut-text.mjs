@@ -106,7 +106,7 @@ export function clean(message, names) {
     names,
   )
   const english = (body.match(ENGLISH) ?? []).length / Math.max(1, body.split(/\s+/).length)
-  if (subject.length < 4 || english < 0.1 || CRUDE.test(body) || CRUDE.test(subject)) return undefined
+  if (/out of (?:the )?office/i.test(subject) || subject.length < 4 || english < 0.1 || CRUDE.test(body) || CRUDE.test(subject)) return undefined
   const list = /([a-z][a-z-]+)(?:\.|@|>)/i.exec(message.list.replace(/^.*</, ''))?.[1]?.toLowerCase() ?? ''
   return { subject: subject.slice(0, 120), body, list: list.replace(/-(?:list|talk|users|admin)$/, '') }
 }
