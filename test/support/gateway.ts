@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadOrCreateKey } from '../../src/audit/keys.js'
+import { generatePair } from '../../src/audit/keys.js'
 import { DEFAULT_LIMITS, type AdapterLimits, type ScramVerifier } from '../../src/core/adapter.js'
 import type { Authority, SessionLease, SessionNotice, SessionSummary, TargetSpec } from '../../src/core/authority.js'
 import { systemClock } from '../../src/core/clock.js'
@@ -16,8 +16,8 @@ import { newId } from '../../src/core/ids.js'
 import { principalId, type Principal } from '../../src/core/principal.js'
 import { KNOWN_ACTIONS } from '../../src/databases/list.js'
 import { compilePolicy } from '../../src/policy/compile.js'
-import { loadPolicy } from '../../src/policy/load.js'
-import { rolesFor } from '../../src/policy/roles.js'
+import { loadPolicy } from '../../src/policy/schema.js'
+import { rolesFor } from '../../src/policy/access.js'
 import { DataPlane } from '../../src/proxy/data-plane.js'
 import type { Session } from '../../src/proxy/session.js'
 
@@ -80,7 +80,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     connectionsPerSession: 100,
     recordings: {
       directory: recordings,
-      key: loadOrCreateKey({ file: join(directory, 'recording.key'), clock: systemClock }),
+      key: generatePair(new Date().toISOString()),
       durability: options.durability ?? 'standard',
     },
     maskKey: (target) => createHash('sha256').update(`mask ${target}`).digest(),
