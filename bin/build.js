@@ -3,7 +3,7 @@
 // unless it fails. `--force` builds anyway.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -53,5 +53,6 @@ if (!fresh || process.argv.includes('--force')) {
   run('typescript/bin/tsc', ['-p', 'tsconfig.json'])
   copyData()
   run('oclif/bin/run.js', ['manifest'])
-  writeFileSync(stamp, `${started.toISOString()}\n`)
+  writeFileSync(stamp, '')
+  utimesSync(stamp, started, started)
 }
