@@ -2,6 +2,7 @@
 // temporary home for each person. Nothing in it reaches into the product's code.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -60,7 +61,8 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   const directory = mkdtempSync(join(tmpdir(), 'vgate-e2e-'))
   const provider = await startIdentityProvider()
   const configFile = join(directory, 'vgate.yaml')
-  writeFileSync(configFile, configOf(options, provider.issuer))
+  // A fixed port: a gateway that is started again must be the one that people are logged in to.
+  writeFileSync(configFile, configOf(options, provider.issuer, await freePort()))
   writeFileSync(join(directory, 'policy.yaml'), options.policy)
   const environment = (person: string): Record<string, string> => ({
     PATH: process.env['PATH'] ?? '',
@@ -118,10 +120,19 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   return product
 }
 
-function configOf(options: ProductOptions, issuer: string): string {
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+function configOf(options: ProductOptions, issuer: string, listen: number): string {
   const { host, port, superuser } = options.postgres
   return `gateway:
-  listen: 127.0.0.1:0
+  listen: 127.0.0.1:${listen}
   data: ./data
   auditors: [{ group: data-owners }]
 identity:
