@@ -32,7 +32,7 @@ const DOORS: readonly { readonly from: string; readonly to: string; readonly laz
 const PURE = ['protocol', 'policy', 'masking', 'databases', 'tunnel']
 const PURE_BUILTINS = ['node:crypto', 'node:buffer', 'node:util', 'node:url']
 /** Workers' entries: they talk to the thread that started them, and to nobody else. */
-const WORKER_ENTRIES = ['protocol/postgres/parse-worker.ts']
+const WORKER_ENTRIES = ['protocol/postgres/sql/parse-worker.ts']
 const IMPURE_WORDS =
   /\b(?:setTimeout|setInterval|setImmediate|queueMicrotask|fetch|randomUUID|getRandomValues)\s*\(|\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.|\bconsole\./
 

@@ -5,6 +5,8 @@ import pg from 'pg'
 import { describe, expect, it } from 'vitest'
 import { selfSignedCertificate } from '../support/certificates.js'
 import { hasPostgres, startPostgres } from '../support/postgres.js'
+import { startTampering } from '../support/postgres-tampering.js'
+import { RawPostgres } from '../support/raw-postgres.js'
 
 const setup = readFileSync(new URL('../corpus/setup.sql', import.meta.url), 'utf8')
 
@@ -72,6 +74,31 @@ describe.skipIf(!hasPostgres('plain'))('a plain server', () => {
         new pg.Client({ ...base, password: server.password, ssl: false }).connect(),
       ).rejects.toMatchObject({ code: '28000' })
     } finally {
+      await server.stop()
+    }
+  })
+
+  it('can be made hostile by a relay that changes one answer', async () => {
+    const server = await startPostgres({ kind: 'plain' })
+    const sql = 'SELECT 1'
+    const relay = await startTampering({ ...server, sql, attack: 'DataRow field length -2' })
+    try {
+      const raw = await RawPostgres.login({
+        host: relay.host,
+        port: relay.port,
+        user: server.superuser,
+        password: server.password,
+        database: 'postgres',
+      })
+      const honest = await raw.query('SELECT 2')
+      expect(honest.map((reply) => reply.type).join('')).toBe('TDCZ')
+      expect(relay.fired).toBe(0)
+      const row = (await raw.query(sql)).find((reply) => reply.type === 'D')
+      expect(row?.body.toString('hex')).toBe('0001fffffffe')
+      expect(relay.fired).toBe(1)
+      raw.end()
+    } finally {
+      await relay.stop()
       await server.stop()
     }
   })
