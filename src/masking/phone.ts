@@ -1,0 +1,148 @@
+// Owns finding telephone numbers: international ones, and national ones by the way they are grouped. Years, dates,
+// amounts, addresses of machines and plain identifiers are left alone.
+
+import { type DigitGroup, digitGroups, isLetterOrDigit, type Span } from './span.js'
+
+/** E.164: at most 15 digits. */
+const MAX_DIGITS = 15
+const MIN_DIGITS = 7
+
+/** What may stand between two groups of one number. */
+const SEPARATOR = /^[ ().\-/\u00a0\u2009\u202f\u2010-\u2015\u2212]{1,3}$/
+const EXTENSION = /^,?\s{0,2}(?:x|ext\.?|extension|#)\s{0,2}\d{1,6}(?!\d)/i
+const ANNOUNCED =
+  /(?:tel|telephone|phone|ph|mobile|mobil|cell|fax|call|telefon|handy|whatsapp)\.?(?: ?(?:no|nr|number)\.?)?\s{0,2}[:.=]?\s{0,2}$/i
+
+/** Telephone numbers with at least seven digits. */
+export function findPhones(text: string): Span[] {
+  const groups = digitGroups(text)
+  const found: Span[] = []
+  for (let first = 0; first < groups.length; ) {
+    const chain = chainFrom(text, groups, first)
+    const span = phoneIn(text, chain)
+    if (span === undefined) {
+      // A chain that is no number as a whole may hold one after a stray number, as in `3 555-123-4567`.
+      first += 1
+      continue
+    }
+    found.push({ start: span.start, end: withExtension(text, span.end) })
+    first += span.groups
+  }
+  return found
+}
+
+/** Groups from `first` that may belong together, up to 15 digits. */
+function chainFrom(text: string, groups: readonly DigitGroup[], first: number): DigitGroup[] {
+  const chain: DigitGroup[] = []
+  let digits = 0
+  for (let at = first; at < groups.length; at++) {
+    const group = groups[at]
+    const before = chain.at(-1)
+    if (group === undefined) break
+    if (before !== undefined && !SEPARATOR.test(text.slice(before.end, group.start))) break
+    digits += group.digits.length
+    if (digits > MAX_DIGITS) break
+    chain.push(group)
+  }
+  return chain
+}
+
+interface Phone extends Span {
+  readonly groups: number
+}
+
+/** The longest beginning of the chain that is a number. */
+function phoneIn(text: string, chain: readonly DigitGroup[]): Phone | undefined {
+  const [head] = chain
+  if (head === undefined) return undefined
+  const lead = leadOf(text, head.start)
+  if (lead === undefined) return undefined
+  for (let length = chain.length; length > 0; length--) {
+    const part = chain.slice(0, length)
+    const end = part.at(-1)?.end ?? head.end
+    const digits = part.reduce((sum, group) => sum + group.digits.length, 0)
+    if (digits < MIN_DIGITS) return undefined
+    if (isLetterOrDigit(text[end]) && !EXTENSION.test(text.slice(end, end + 20))) continue
+    if (/^[-/]\w/.test(text.slice(end, end + 2)) && length < chain.length) continue
+    if (isPhone(text, part, digits, lead)) return { start: lead.start, end, groups: length }
+  }
+  return undefined
+}
+
+interface Lead {
+  readonly start: number
+  readonly kind: 'plus' | 'parenthesis' | 'announced' | 'none'
+}
+
+/** What introduces the first group; undefined where the digits are part of a word, an amount or a longer code. */
+function leadOf(text: string, at: number): Lead | undefined {
+  const before = text.slice(Math.max(0, at - 3), at)
+  const plus = /[+\uff0b] ?\(?$/.exec(before) ?? /\(\+$/.exec(before)
+  if (plus !== null) return { start: at - plus[0].length, kind: 'plus' }
+  if (before.endsWith('(')) return { start: at - 1, kind: 'parenthesis' }
+  if (/[\p{L}\p{N}_$\u20ac\u00a3#]$/u.test(before) || /[\p{L}\p{N}][-./]$/u.test(before))
+    return undefined
+  if (ANNOUNCED.test(text.slice(Math.max(0, at - 32), at))) return { start: at, kind: 'announced' }
+  return { start: at, kind: 'none' }
+}
+
+function isPhone(text: string, groups: readonly DigitGroup[], digits: number, lead: Lead): boolean {
+  if (lead.kind === 'plus') return true
+  const first = groups[0]
+  if (first === undefined) return false
+  const international = first.digits.startsWith('00') && digits >= 9
+  if (lead.kind === 'announced' || international) return !isDate(groups)
+  if (groups.length === 1) return false
+  const shape = groups.map((group) => group.digits.length).join('-')
+  if (isDate(groups) || isMachineAddress(text, groups) || shape === '3-2-4') return false
+  if (lead.kind === 'parenthesis') return text[first.end] === ')'
+  if (/^(?:1-)?3-3-4$/.test(shape) || (shape === '3-4' && joined(text, groups, /^[-.]$/)))
+    return true
+  if (first.digits.startsWith('0')) return digits >= 8 && digits <= 13 && first.digits.length >= 2
+  return isGrouped(text, groups, digits)
+}
+
+/** Countries without a trunk prefix: three to five groups of two to four digits, evenly separated. */
+function isGrouped(text: string, groups: readonly DigitGroup[], digits: number): boolean {
+  if (groups.length < 3 || groups.length > 5 || digits < 9 || digits > 12) return false
+  if (groups.some((group) => group.digits.length < 2 || group.digits.length > 4)) return false
+  return joined(text, groups, /^[ \u00a0]$/) || joined(text, groups, /^[-\u2010-\u2013]$/)
+}
+
+function joined(text: string, groups: readonly DigitGroup[], separator: RegExp): boolean {
+  return groups.every((group, index) => {
+    const next = groups[index + 1]
+    return next === undefined || separator.test(text.slice(group.end, next.start))
+  })
+}
+
+/** Year first or last among two or three groups, such as 2024-01-15, 15.01.2024, 1990-1995. */
+function isDate(groups: readonly DigitGroup[]): boolean {
+  const [first, second, third] = groups.map((group) => group.digits)
+  if (first === undefined || second === undefined) return false
+  if (isYear(first) && (isYear(second) || second.length <= 2)) return true
+  if (third === undefined) return false
+  return (
+    first.length <= 2 &&
+    second.length <= 2 &&
+    (isYear(third) || third.length <= 2) &&
+    groups.length === 3
+  )
+}
+
+function isYear(digits: string): boolean {
+  return /^(?:1[89]|20|21)\d\d$/.test(digits)
+}
+
+function isMachineAddress(text: string, groups: readonly DigitGroup[]): boolean {
+  return (
+    groups.length === 4 &&
+    joined(text, groups, /^\.$/) &&
+    groups.every((group) => Number(group.digits) <= 255)
+  )
+}
+
+function withExtension(text: string, end: number): number {
+  const extension = EXTENSION.exec(text.slice(end, end + 24))
+  return extension === null ? end : end + extension[0].length
+}
