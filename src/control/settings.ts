@@ -1,0 +1,39 @@
+// Owns what the control plane needs of the configuration. `gateway` reads vgate.yaml into it; nothing here names a
+// key's place in a file.
+
+import type { TargetSpec } from '../core/authority.js'
+import type { CompiledPolicy } from '../policy/compile.js'
+import type { SecretReference } from '../secrets/reference.js'
+
+export interface ProviderSettings {
+  readonly name: string
+  readonly type: 'oidc'
+  readonly issuer: string
+  readonly clientId: string
+  readonly scopes: readonly string[]
+  readonly groupsClaim: string
+  readonly nameClaim: string
+}
+
+export interface TargetSettings {
+  readonly spec: TargetSpec
+  readonly credential: { readonly username: string; readonly password: SecretReference }
+}
+
+export interface ControlSettings {
+  /** Issuer of vgate's own tokens. */
+  readonly publicUrl: string
+  /** Groups as `provider:name`. */
+  readonly administrators: readonly string[]
+  readonly auditors: readonly string[]
+  readonly providers: readonly ProviderSettings[]
+  readonly targets: ReadonlyMap<string, TargetSettings>
+  readonly sessionsPerPrincipal: number
+}
+
+/** The policy in force: its text, which travels to where it is enforced, and its compiled form. */
+export interface LoadedPolicy {
+  readonly source: string
+  readonly hash: string
+  readonly compiled: CompiledPolicy
+}

@@ -1,0 +1,31 @@
+// Owns loading the policy that vgate.yaml names, against the providers, targets and databases that there are.
+
+import type { LoadedPolicy } from '../control/settings.js'
+import { KNOWN_ACTIONS } from '../databases/list.js'
+import { compilePolicy } from '../policy/compile.js'
+import { loadPolicy } from '../policy/schema.js'
+import { type ConfigCheck, issuesOf } from './config-check.js'
+
+/** The policy, or undefined and its issues in `check`. `shown` is how messages name the file. */
+export function loadConfiguredPolicy(
+  file: string,
+  shown: string,
+  check: ConfigCheck,
+  providers: readonly string[],
+  targets: readonly string[],
+): LoadedPolicy | undefined {
+  const source = check.text(['policy'], file)
+  if (source === undefined) return undefined
+  try {
+    const document = loadPolicy(source, shown)
+    const compiled = compilePolicy(document, {
+      actions: [...KNOWN_ACTIONS],
+      peopleProviders: providers,
+      targets,
+    })
+    return { source, hash: compiled.hash, compiled }
+  } catch (error) {
+    check.adopt(issuesOf(error))
+    return undefined
+  }
+}
