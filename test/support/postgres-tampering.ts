@@ -45,7 +45,7 @@ const ATTACKS: Readonly<Record<string, () => Buffer>> = {
     ]),
 }
 
-/** Starts a relay that sends `attack` instead of the answer to `sql`. Throws for an attack it does not know. */
+/** Starts a relay that sends `attack` instead of the first answer to `sql`. Throws for an attack it does not know. */
 export async function startTampering(options: {
   readonly host: string
   readonly port: number
@@ -69,7 +69,7 @@ export async function startTampering(options: {
       })
     }
     near.on('data', (chunk: Buffer) => {
-      armed ||= chunk.includes(needle)
+      armed ||= fired === 0 && chunk.includes(needle)
       far.write(chunk)
     })
     far.on('data', (chunk: Buffer) => {
