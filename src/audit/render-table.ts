@@ -1,0 +1,66 @@
+// Owns recorded results as a table that fits a terminal. Values are neutralised; vectors are shown as `vector(n)`.
+
+import Table from 'cli-table3'
+import { neutralize } from './neutralize.js'
+
+const MOST_COLUMN = 40
+const LEAST_COLUMN = 6
+/** What a cell costs beside its text: a border and two spaces. */
+const CELL_FRAME = 3
+
+/** At most `width` characters, the last an ellipsis where something was left out. */
+export function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${[...text].slice(0, Math.max(0, width - 1)).join('')}…`
+}
+
+/** A recorded value as people read it. Not yet cut. */
+export function cellText(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL'
+  if (typeof value === 'string') return neutralize(value)
+  if (typeof value !== 'object') return neutralize(String(value))
+  if ('vector' in value && typeof value.vector === 'number') return `vector(${value.vector})`
+  if ('head' in value && 'bytes' in value && typeof value.head === 'string') {
+    return `${neutralize(value.head)}… (${Number(value.bytes)} bytes)`
+  }
+  return neutralize(JSON.stringify(value))
+}
+
+/** Lines of a table; none without columns or rows. Columns that do not fit are counted in the last one. */
+export function renderTable(columns: readonly string[], rows: readonly (readonly unknown[])[], width: number): readonly string[] {
+  if (columns.length === 0 || rows.length === 0) return []
+  const fitting = Math.max(1, Math.floor((width - 1) / (LEAST_COLUMN + CELL_FRAME)))
+  const hidden = Math.max(0, columns.length - fitting)
+  const kept = hidden === 0 ? columns.length : Math.max(1, fitting - 1)
+  const head = columns.slice(0, kept).map(neutralize)
+  const cells = rows.map((row) => head.map((_, index) => cellText(row[index])))
+  if (hidden > 0) {
+    head.push(`+${columns.length - kept}`)
+    for (const row of cells) row.push('…')
+  }
+  const widths = columnWidths([head, ...cells], width)
+  const table = new Table({
+    head: [...head],
+    colWidths: widths.map((inner) => inner + 2),
+    style: { head: [], border: [] },
+    wordWrap: false,
+  })
+  for (const row of cells) table.push(row.map((cell, index) => cut(cell, widths[index] ?? LEAST_COLUMN)))
+  // A rule between rows would double the height: only the ones around the head and the whole are kept.
+  return table.toString().split('\n').filter((line, index) => index < 3 || !line.startsWith('├'))
+}
+
+/** Text widths that fit beside each other: what they need, cut evenly from the widest down. */
+function columnWidths(cells: readonly (readonly string[])[], width: number): readonly number[] {
+  const columns = cells[0]?.length ?? 0
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.min(MOST_COLUMN, Math.max(1, ...cells.map((row) => row[column]?.length ?? 0))),
+  )
+  let over = widths.reduce((sum, one) => sum + one + CELL_FRAME, 1) - width
+  while (over > 0) {
+    const widest = widths.indexOf(Math.max(...widths))
+    if ((widths[widest] ?? 0) <= 1) break
+    widths[widest] = (widths[widest] ?? 0) - 1
+    over -= 1
+  }
+  return widths
+}
