@@ -18,8 +18,8 @@ if (process.argv.length === 3 && (argument === '--version' || argument === '-V')
   )
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
 } else {
-  const { execute } = await import('@oclif/core')
-  await execute({ dir: import.meta.url })
+  const { startCli } = await import('../dist/cli/start.js')
+  await startCli(process.argv.slice(2), import.meta.url)
   await Promise.all(
     [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
   )

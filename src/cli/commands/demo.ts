@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { Flags } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
 import { RunCommand } from '../run-command.js'
+import { firstSignal } from '../signals.js'
 
 export default class Demo extends RunCommand {
   static override description = 'Try it: a real PostgreSQL with pgvector, an identity provider and a gateway on this machine, with real text in it.'
@@ -20,6 +21,10 @@ export default class Demo extends RunCommand {
       })
     }
     const { runDemo } = await import('../../demo/start.js')
-    await runDemo({ tour: flags.tour, json: flags.json })
+    const { signal, ignore } = firstSignal()
+    const stop = new AbortController()
+    void signal.then(() => stop.abort())
+    this.exitWith(await runDemo({ tour: flags.tour, json: flags.json, out: process.stdout, signal: stop.signal }))
+    ignore()
   }
 }
