@@ -39,6 +39,7 @@ targets:
     database: pgvector
     address: postgres://127.0.0.1:${places.databasePort}/${places.databaseName}
     credential: { username: ${places.databaseUser}, password: env:VGATE_DEMO_PASSWORD }
+    contact: bob (data-owners)
 policy: file:policy.yaml
 `
 

@@ -15,23 +15,37 @@ export interface DemoOptions {
   readonly tour?: boolean
   /** NDJSON events instead of text. */
   readonly json?: boolean
-  readonly out: NodeJS.WritableStream
-  /** Aborted by Ctrl-C: the demo stops everything and answers 0. */
+  /** Default: stdout. */
+  readonly out?: NodeJS.WritableStream
+  /** Aborted: the demo stops everything and answers 0. Default: by SIGINT, SIGTERM or SIGHUP. */
   readonly signal?: AbortSignal
   readonly ports?: DemoPorts
 }
 
 /** Runs the demo to its end. Answers the exit code: 0, or 1 when something did not start or the tour did not show what it must. */
 export async function runDemo(options: DemoOptions): Promise<number> {
-  const report = new Reporter(options.out, options.json === true)
+  const report = new Reporter(options.out ?? process.stdout, options.json === true)
+  if (options.signal !== undefined) return run(options, report, options.signal)
+  const stop = new AbortController()
+  const abort = (): void => stop.abort()
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const name of signals) process.on(name, abort)
+  try {
+    return await run(options, report, stop.signal)
+  } finally {
+    for (const name of signals) process.off(name, abort)
+  }
+}
+
+async function run(options: DemoOptions, report: Reporter, signal: AbortSignal): Promise<number> {
   const tour = options.tour === true
   const folder = tour ? mkdtempSync(path.join(tmpdir(), 'vgate-tour-')) : path.join(packageRoot, '.demo')
   const world = await begin(folder, options, report)
-  if (world === undefined) return options.signal?.aborted === true ? 0 : 1
+  if (world === undefined) return signal.aborted ? 0 : 1
   let code = 1
   try {
-    if (tour) code = await playTour(world, report, options.signal)
-    else code = await wait(world, report, options.signal)
+    if (signal.aborted) code = 0
+    else code = tour ? await playTour(world, report, signal) : await wait(world, report, signal)
   } finally {
     report.working('stopping')
     await world.stop()
@@ -39,7 +53,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   }
   if (tour && code === 0) rmSync(folder, { recursive: true, force: true })
   if (tour && code !== 0) report.line(`the tour's files are kept in ${folder}`)
-  return options.signal?.aborted === true ? 0 : code
+  return signal.aborted ? 0 : code
 }
 
 async function begin(folder: string, options: DemoOptions, report: Reporter): Promise<DemoWorld | undefined> {
@@ -55,14 +69,14 @@ async function begin(folder: string, options: DemoOptions, report: Reporter): Pr
   }
 }
 
-async function wait(world: DemoWorld, report: Reporter, signal: AbortSignal | undefined): Promise<number> {
+async function wait(world: DemoWorld, report: Reporter, signal: AbortSignal): Promise<number> {
   introduce(world, report)
   const stopped = new Promise<undefined>((resolve) => {
-    if (signal?.aborted === true) resolve(undefined)
-    signal?.addEventListener('abort', () => resolve(undefined), { once: true })
+    if (signal.aborted) resolve(undefined)
+    signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
   const lost = await Promise.race([stopped, world.lost])
-  if (lost === undefined || signal?.aborted === true) return 0
+  if (lost === undefined || signal.aborted) return 0
   report.failure(lost)
   return 1
 }

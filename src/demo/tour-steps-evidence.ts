@@ -1,0 +1,91 @@
+// Owns the tour's third part: the session is listed, replayed, and proved untouched; one changed byte is found.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { runCommand } from './tour-cli.js'
+import { check, type Played, type Step } from './tour-step.js'
+import type { TourState } from './tour-state.js'
+
+const SHOWN_LINES = 24
+
+async function listed(state: TourState): Promise<Played> {
+  await state.close()
+  const ran = await runCommand(state.world, ['sessions', 'list', '--json'])
+  const sessions = Array.isArray(ran.json['sessions']) ? ran.json['sessions'] : []
+  const own: unknown = sessions.find((one: unknown) => JSON.stringify(one).includes(state.ready.session))
+  const denied = own !== null && typeof own === 'object' && 'denied' in own ? Number(own.denied) : -1
+  return {
+    shown: [JSON.stringify(own ?? null)],
+    checks: [
+      check('exit code 0', ran.exitCode === 0, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
+      check(`session ${state.ready.session} in the list`, own !== undefined, ran.stdout),
+      check('three refusals or more counted', denied >= 3, own),
+    ],
+  }
+}
+
+async function replayed(state: TourState): Promise<Played> {
+  const ran = await runCommand(state.world, ['replay', state.ready.session, '--max-idle', '0s'])
+  const lines = ran.stdout.trimEnd().split('\n')
+  return {
+    shown: [...lines.slice(0, SHOWN_LINES).map((line) => line.slice(0, 110)), ...(lines.length > SHOWN_LINES ? [`… ${lines.length - SHOWN_LINES} more lines`] : [])],
+    checks: [
+      check('exit code 0', ran.exitCode === 0, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
+      check('the refused query in the replay', ran.stdout.includes('salaries') && /den(?:y|ied)|refused/i.test(ran.stdout), ran.stdout),
+      check('results as they were given: masked', ran.stdout.includes('[masked]'), ran.stdout),
+      check('nobody’s address in the recording', !ran.stdout.includes('@example.org,') && !/body.*@example\.org/.test(ran.stdout), ran.stdout),
+    ],
+  }
+}
+
+async function verified(state: TourState): Promise<Played> {
+  const file = state.recording()
+  const ran = await runCommand(state.world, ['verify', file, '--json'])
+  return {
+    shown: [`verdict ${String(ran.json['verdict'])}: ${String(ran.json['reason'])}`],
+    checks: [
+      check('exit code 0', ran.exitCode === 0, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
+      check('verdict closed', ran.json['verdict'] === 'closed', ran.json),
+    ],
+  }
+}
+
+async function tampered(state: TourState): Promise<Played> {
+  const bytes = readFileSync(state.recording())
+  const at = Math.floor(bytes.length / 2)
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  const copy = path.join(state.world.folder, path.basename(state.recording()).replace(/^ses_/, 'changed_'))
+  writeFileSync(copy, bytes, { mode: 0o600 })
+  const ran = await runCommand(state.world, ['verify', copy, '--json'])
+  const place = ran.json['at']
+  return {
+    shown: [`byte ${at} of ${bytes.length} changed`, `verdict ${String(ran.json['verdict'])} at ${JSON.stringify(place)}: ${String(ran.json['reason'])}`],
+    checks: [
+      check('exit code 10', ran.exitCode === 10, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
+      check('verdict tampered', ran.json['verdict'] === 'tampered', ran.json),
+      check('the first bad record named', place !== undefined && place !== null, ran.json),
+    ],
+  }
+}
+
+export const evidenceSteps: readonly Step[] = [
+  { name: 'sessions', caption: 'She is done. The session is in the list, refusals counted.', typed: ['vgate sessions list --json'], play: listed },
+  {
+    name: 'replay',
+    caption: 'It can be replayed: what was asked, what was decided, what she was given. Nothing is executed.',
+    typed: ['vgate replay SESSION'],
+    play: replayed,
+  },
+  {
+    name: 'verify',
+    caption: 'And proved untouched, offline, with the public key that was pinned at login.',
+    typed: ['vgate verify data/recordings/SESSION…'],
+    play: verified,
+  },
+  {
+    name: 'tamper',
+    caption: 'One byte of a copy is changed: it is found, and the record is named.',
+    typed: ['vgate verify changed_SESSION…'],
+    play: tampered,
+  },
+]
