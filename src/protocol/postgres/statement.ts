@@ -40,6 +40,8 @@ export interface StatementEffects {
   /** Transaction control. */
   readonly transaction?: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to' | 'other'
   readonly copy?: 'in' | 'out'
+  /** True when it makes or closes cursors (DECLARE, CLOSE, DISCARD): they share their names with portals. */
+  readonly cursors?: boolean
   /** True when it reads only and changes nothing, whatever the session's state. */
   readonly readOnly: boolean
 }

@@ -1,0 +1,188 @@
+// Owns what happens to each column of a result: the lineage check of RowDescription against the judged
+// operation, and the plan by which a value is passed, masked, rounded or dropped. Fails closed.
+
+import { VgateError } from '../../core/errors.js'
+import type { FieldMask, Obligations, ScoreTransform } from '../../core/decision.js'
+import type { FieldMasker, MaskerFactory, ValueKind } from '../../core/masker.js'
+import { CATALOG, type Operation, type Output } from '../../core/operation.js'
+import type { Catalogue } from './statement.js'
+import { isTextual, OID, valueText } from './values.js'
+import { BodyReader, violation } from './wire.js'
+
+/** One column as RowDescription names it. */
+export interface ResultColumn {
+  readonly name: string
+  readonly table: number
+  readonly attribute: number
+  readonly type: number
+  readonly format: number
+}
+
+/** What the client gets in place of a value. */
+export interface ColumnPlan {
+  readonly column: ResultColumn
+  readonly vector: boolean
+  /** Absent: the value passes. */
+  readonly change?: (value: Buffer) => { readonly value: Buffer | null; readonly masked: number }
+}
+
+/** Reads RowDescription. Throws a violation when it is malformed. */
+export function readRowDescription(bytes: Buffer): ResultColumn[] {
+  const reader = new BodyReader(bytes)
+  const columns = Array.from({ length: reader.count() }, () => {
+    const name = reader.cstring()
+    const table = reader.uint32()
+    const attribute = reader.int16()
+    const type = reader.uint32()
+    reader.int16()
+    reader.int32()
+    const format = reader.int16()
+    if (format !== 0 && format !== 1) throw violation('the database sent an unknown format code')
+    return { name, table, attribute, type, format }
+  })
+  reader.done()
+  return columns
+}
+
+const unsure = (why: string): VgateError =>
+  new VgateError('VGATE_DENIED', `the result does not have the columns that were judged: ${why}`, {
+    hint: 'the schema may have changed meanwhile; connect again and repeat it',
+  })
+
+// OIDs below this belong to objects of the catalogue itself (FirstNormalObjectId).
+const FIRST_NORMAL_OID = 16384
+
+function checkOrigin(column: ResultColumn, output: Output, catalogue: Catalogue, masked: boolean): void {
+  if (column.table < FIRST_NORMAL_OID || column.attribute <= 0) return
+  const origins = catalogue.originsOf(column.table, column.attribute)
+  if (origins === undefined) {
+    if (masked) throw unsure(`column ${column.name} comes from a relation that is not known`)
+    return
+  }
+  for (const origin of origins) {
+    if (origin.collection === CATALOG) continue
+    const named = output.sources.some((one) => one.collection === origin.collection && one.field === origin.field)
+    if (!named) throw unsure(`column ${column.name} comes from ${origin.collection}.${origin.field}`)
+  }
+}
+
+/** A mask on `meta.phone` concerns whoever lets `meta` out. */
+function concerns(mask: FieldMask, output: Output): boolean {
+  return output.sources.some(
+    (source) =>
+      source.collection === mask.collection && (source.field === mask.field || mask.field.startsWith(`${source.field}.`)),
+  )
+}
+
+function strictestScore(masks: readonly FieldMask[]): ScoreTransform {
+  let strictest: ScoreTransform = 'exact'
+  for (const { scores } of masks) {
+    if (scores === 'hide') return 'hide'
+    if (scores === 'exact') continue
+    strictest = strictest === 'exact' ? scores : { round: Math.min(strictest.round, scores.round) }
+  }
+  return strictest
+}
+
+const hidden = (): { value: null; masked: number } => ({ value: null, masked: 1 })
+
+function roundScore(column: ResultColumn, digits: number): ColumnPlan['change'] {
+  const { type, format } = column
+  const rounded = (value: number): number | undefined =>
+    Number.isFinite(value) && Math.abs(value) < 1e15 ? Number(value.toFixed(digits)) : undefined
+  return (bytes) => {
+    if (type !== OID.float8 && type !== OID.float4 && !(type === OID.numeric && format === 0)) return hidden()
+    const text = valueText(type, format, bytes)
+    const value = rounded(Number(text === undefined || text === '' ? Number.NaN : text))
+    if (value === undefined) return hidden()
+    if (format === 0) return { value: Buffer.from(String(value)), masked: 1 }
+    const out = Buffer.alloc(bytes.length)
+    if (type === OID.float8) out.writeDoubleBE(value)
+    else out.writeFloatBE(value)
+    return { value: out, masked: 1 }
+  }
+}
+
+function scoreChange(column: ResultColumn, output: Output, masks: readonly FieldMask[]): ColumnPlan['change'] {
+  const transform = strictestScore(masks)
+  if (transform === 'exact') return undefined
+  // An inner product grows with the query: until its norm is divided out, rounding protects nothing.
+  if (transform === 'hide' || output.scoreOf === 'inner' || output.scoreOf === undefined) return hidden
+  return roundScore(column, transform.round)
+}
+
+function jsonSafe(type: number, text: string): string {
+  if (type !== OID.json && type !== OID.jsonb) return text
+  try {
+    JSON.parse(text)
+    return text
+  } catch {
+    return JSON.stringify(text)
+  }
+}
+
+function valueChange(column: ResultColumn, masker: FieldMasker): ColumnPlan['change'] {
+  if (masker.alwaysNull) return hidden
+  const { type, format } = column
+  return (bytes) => {
+    const text = valueText(type, format, bytes)
+    if (text === undefined) return hidden()
+    const { value, masked } = masker.mask(text)
+    if (value === null) return { value: null, masked }
+    if (value === text) return { value: bytes, masked }
+    const body = Buffer.from(jsonSafe(type, value))
+    return { value: type === OID.jsonb && format === 1 ? Buffer.concat([Buffer.from([1]), body]) : body, masked }
+  }
+}
+
+function kindOf(type: number, catalogue: Catalogue): ValueKind {
+  if (catalogue.isVectorType(type)) return 'vector'
+  return isTextual(type) ? 'text' : 'other'
+}
+
+function planColumn(
+  column: ResultColumn,
+  output: Output,
+  obligations: Obligations,
+  masker: MaskerFactory,
+  catalogue: Catalogue,
+): ColumnPlan {
+  checkOrigin(column, output, catalogue, obligations.masks.length > 0)
+  const vector = catalogue.isVectorType(column.type)
+  const masks = obligations.masks.filter((mask) => concerns(mask, output))
+  if (masks.length === 0) return { column, vector }
+  if (output.kind === 'derived') throw unsure(`column ${column.name} is made from masked fields`)
+  const change =
+    output.kind === 'score'
+      ? scoreChange(column, output, masks)
+      : valueChange(column, masker.forField(masks, kindOf(column.type, catalogue)))
+  return change === undefined ? { column, vector } : { column, vector, change }
+}
+
+/** True where nothing that was classified leaves, so that columns may come unannounced (SHOW, EXPLAIN). */
+function announcesNothing(operation: Operation, columns: readonly ResultColumn[]): boolean {
+  if (operation.returns.outputs.length > 0 || columns.some((column) => column.table !== 0)) return false
+  return !operation.fields.some((use) => use.how === 'output' || use.how === 'score' || use.how === 'derived')
+}
+
+/** The plan of a result. Throws a VgateError where the columns are not those that were judged: the connection is cut. */
+export function planColumns(
+  columns: readonly ResultColumn[],
+  operation: Operation,
+  obligations: Obligations,
+  masker: MaskerFactory,
+  catalogue: Catalogue,
+): ColumnPlan[] {
+  const { outputs } = operation.returns
+  if (outputs.length !== columns.length) {
+    if (obligations.masks.length > 0 || !announcesNothing(operation, columns)) {
+      throw unsure(`${columns.length} came where ${outputs.length} were expected`)
+    }
+    return columns.map((column) => ({ column, vector: catalogue.isVectorType(column.type) }))
+  }
+  return columns.map((column, index) => {
+    const output = outputs[index]
+    if (output === undefined) throw unsure('a column is missing')
+    return planColumn(column, output, obligations, masker, catalogue)
+  })
+}

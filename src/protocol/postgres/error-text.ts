@@ -1,0 +1,59 @@
+// Owns what of the database's error and notice texts reaches the client. Values of masked fields leak
+// through them ("invalid input syntax for type integer: …", "Failing row contains (…)").
+
+import type { Run } from './run.js'
+import type { ErrorReply } from './wire.js'
+
+const CLASSES: Readonly<Record<string, string>> = {
+  '08': 'connection failure',
+  '21': 'cardinality violation',
+  '22': 'data exception',
+  '23': 'integrity constraint violation',
+  '25': 'invalid transaction state',
+  '40': 'transaction rollback',
+  '42': 'syntax error or access rule violation',
+  '44': 'check option violation',
+  '53': 'insufficient resources',
+  '54': 'program limit exceeded',
+  '55': 'object not in the required state',
+  '57': 'operator intervention',
+  '58': 'system error',
+  XX: 'internal error',
+}
+
+// Texts of these are about the statement or the server, never about a row.
+const HARMLESS = new Set(['25P02', '40001', '40P01', '53300', '55P03', '57014', '57P01', '57P02', '57P03', '26000', '34000'])
+const PASSED = ['S', 'V', 'C', 'M', 'P', 'n', 's', 't', 'c', 'd']
+
+/**
+ * Fields that the client may see. `masked`: something with masks runs, so message, detail, hint and context
+ * are replaced by a text of the SQLSTATE's class. DETAIL of constraint violations goes in any case: it quotes
+ * the row.
+ */
+export function sanitised(fields: ReadonlyMap<string, string>, masked: boolean): Map<string, string> {
+  const shown = new Map(fields)
+  const sqlstate = fields.get('C') ?? ''
+  const group = sqlstate.slice(0, 2)
+  if (group === '23' || group === '44') shown.delete('D')
+  if (!masked || HARMLESS.has(sqlstate)) return shown
+  for (const letter of shown.keys()) if (!PASSED.includes(letter)) shown.delete(letter)
+  if (group !== '42') {
+    shown.set('M', `${CLASSES[group] ?? 'message of the database'} (text withheld: the statement reads masked fields)`)
+    shown.delete('P')
+  }
+  return shown
+}
+
+/** The error of a read that went past its limit. */
+export function limitReply(run: Run): ErrorReply {
+  const { rows, rule, because } = run.limit ?? { rows: 0, rule: 'limits.rows', because: 'limit' }
+  const base = { severity: 'ERROR', sqlstate: '53400', detail: `rule: ${rule}` } as const
+  if (because === 'limit') {
+    return { ...base, message: `the read went past ${rows} rows (${rule})`, hint: `add LIMIT ${rows}` }
+  }
+  return {
+    ...base,
+    message: `the read went past ${rows} rows, where it needs an approval (${rule}); approvals are not supported yet`,
+    hint: `add LIMIT ${rows}`,
+  }
+}

@@ -1,0 +1,167 @@
+// Owns the way from a text to a ruling: parse (off the event loop where it is long), a fresh catalogue,
+// classification, the host's judgement. One question at a time. Must never forward anything.
+
+import type { AdapterHost, Answer, JudgeRequest, Question, Refusal, Ruling } from '../../core/adapter.js'
+import { VgateError } from '../../core/errors.js'
+import type { Operation, Unclassified } from '../../core/operation.js'
+import type { Pipeline } from './pipeline.js'
+import type { Catalogue, Classification, Parameter, ParsedStatement, ParseOutcome, SqlAnalyzer } from './statement.js'
+import type { ErrorReply } from './wire.js'
+
+/** A catalogue older than this is loaded again before a statement is judged, where nothing is open. */
+export const CATALOGUE_MAX_AGE_MS = 10_000
+export const CATALOGUE_KEY = 'catalogue'
+/** How the analysis starts the reason of a statement that names what the catalogue does not know. */
+export const UNKNOWN_RELATION = 'unknown relation'
+
+/** The reply that a refusal of the policy becomes. */
+export function refusalReply(refusal: Refusal): ErrorReply {
+  return {
+    severity: 'ERROR',
+    sqlstate: refusal.sqlstate,
+    message: refusal.message,
+    detail: `rule: ${refusal.rule}`,
+    hint: refusal.hint,
+  }
+}
+
+export function isOperation(operation: Operation | Unclassified): operation is Operation {
+  return 'access' in operation
+}
+
+/** Trouble of the adapter's own as a request that is refused. */
+export function unclassified(text: string, reason: string, hint?: string): Unclassified {
+  return { reason, text, ...(hint === undefined ? {} : { hint }) }
+}
+
+/** Asks one thing at a time and remembers what to do with the answer. */
+export class Judging {
+  readonly #host: AdapterHost
+  readonly #analyzer: SqlAnalyzer
+  readonly #pipeline: Pipeline
+  readonly #rulings = new Map<number, (ruling: Ruling) => void>()
+  readonly #answers = new Map<number, (answer: Answer) => void>()
+  #lastId = 0
+  catalogue: Catalogue
+  readonly searchPath: readonly string[] | undefined
+
+  constructor(
+    host: AdapterHost,
+    analyzer: SqlAnalyzer,
+    pipeline: Pipeline,
+    start: { readonly catalogue: Catalogue; readonly searchPath: readonly string[] | undefined; readonly lastId: number },
+  ) {
+    this.#host = host
+    this.#analyzer = analyzer
+    this.#pipeline = pipeline
+    this.catalogue = start.catalogue
+    this.searchPath = start.searchPath
+    this.#lastId = start.lastId
+  }
+
+  get waiting(): boolean {
+    return this.#rulings.size > 0 || this.#answers.size > 0
+  }
+
+  ruled(id: number, ruling: Ruling): void {
+    const then = this.#rulings.get(id)
+    if (this.#rulings.delete(id)) then?.(ruling)
+  }
+
+  answered(id: number, answer: Answer): void {
+    const then = this.#answers.get(id)
+    if (this.#answers.delete(id)) then?.(answer)
+  }
+
+  /** Everything that was asked is forgotten (the connection is over). */
+  forget(): void {
+    this.#rulings.clear()
+    this.#answers.clear()
+  }
+
+  judge(request: JudgeRequest, then: (ruling: Ruling, id: number) => void): void {
+    this.#lastId += 1
+    const id = this.#lastId
+    this.#rulings.set(id, (ruling) => then(ruling, id))
+    this.#host.judge(id, request)
+  }
+
+  #ask(question: Question, then: (answer: Answer) => void): void {
+    this.#lastId += 1
+    this.#answers.set(this.#lastId, then)
+    this.#host.ask(this.#lastId, question)
+  }
+
+  /** Parses; a parser that breaks denies this text alone. */
+  parse(text: string, then: (outcome: ParseOutcome | Unclassified) => void): void {
+    const guarded = (parse: () => ParseOutcome): ParseOutcome | Unclassified => {
+      try {
+        return parse()
+      } catch {
+        return unclassified(text.slice(0, 1000), 'the statement could not be analysed')
+      }
+    }
+    if (Buffer.byteLength(text) <= this.#analyzer.offloadBytes) return then(guarded(() => this.#analyzer.parse(text)))
+    this.#ask({ kind: 'offload', entry: this.#analyzer.offloadEntry, input: text }, (answer) => {
+      if (!answer.ok) return then(unclassified(text.slice(0, 1000), `the statement could not be analysed: ${answer.error.message}`))
+      const { value } = answer
+      then(guarded(() => this.#analyzer.fromOffload(text, value)))
+    })
+  }
+
+  #load(maxAgeMs: number, then: (error?: VgateError) => void): void {
+    const load: Question = {
+      kind: 'load',
+      key: CATALOGUE_KEY,
+      maxAgeMs,
+      load: (query) => this.#analyzer.loadCatalogue(query),
+    }
+    this.#ask(load, (answer) => {
+      if (!answer.ok) return then(answer.error)
+      // What `load` above answered, for this connection or another one of the same target.
+      this.catalogue = answer.value as Catalogue
+      this.#pipeline.catalogueStale = false
+      then()
+    })
+  }
+
+  #fresh(then: (error?: VgateError) => void): void {
+    // Inside a transaction a side query could wait for locks of this very connection.
+    if (!this.#pipeline.resting) return then()
+    this.#load(this.#pipeline.catalogueStale ? 0 : CATALOGUE_MAX_AGE_MS, then)
+  }
+
+  #classifyNow(statements: readonly ParsedStatement[], parameters: readonly Parameter[] | undefined): Classification[] {
+    const path = this.searchPath ?? this.catalogue.defaultSearchPath
+    return statements.map((statement) => {
+      try {
+        return statement.classify(this.catalogue, path, parameters)
+      } catch {
+        return { operation: unclassified(statement.text, 'the statement could not be analysed') }
+      }
+    })
+  }
+
+  /** Classifies against a catalogue that is fresh where that can be had; one more load where a relation is unknown. */
+  classify(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+    then: (classifications: readonly Classification[]) => void,
+  ): void {
+    const failed = (error: VgateError): void =>
+      then(
+        statements.map((statement) => ({
+          operation: unclassified(statement.text, `the catalogue could not be loaded: ${error.message}`, 'try again'),
+        })),
+      )
+    this.#fresh((error) => {
+      if (error !== undefined) return failed(error)
+      const first = this.#classifyNow(statements, parameters)
+      const unknown = first.some(
+        ({ operation }) => !isOperation(operation) && operation.reason.startsWith(UNKNOWN_RELATION),
+      )
+      if (!unknown || !this.#pipeline.resting) return then(first)
+      this.#load(0, (again) => (again === undefined ? then(this.#classifyNow(statements, parameters)) : failed(again)))
+    })
+  }
+}

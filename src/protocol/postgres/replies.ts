@@ -1,0 +1,254 @@
+// Owns the database's messages: each is held against what must come next, rows go through their run, errors
+// through the exchange. Anything unexpected ends the connection: a hostile database is an attacker too.
+
+import { VgateError } from '../../core/errors.js'
+import { readRowDescription } from './columns.js'
+import { limitReply, sanitised } from './error-text.js'
+import type { Expectation, Pipeline } from './pipeline.js'
+import type { Run } from './run.js'
+import { BodyReader, errorFields, errorResponse, fieldsMessage, violation } from './wire.js'
+
+type Query = Extract<Expectation, { kind: 'query' }>
+type Execute = Extract<Expectation, { kind: 'execute' }>
+type Describe = Extract<Expectation, { kind: 'describe' }>
+
+/** Settings whose change would make the judged text mean something else. */
+const PINNED: Readonly<Record<string, string>> = { client_encoding: 'UTF8', standard_conforming_strings: 'on' }
+
+/** Throws when the database reports a setting under which the judged text means something else. */
+export function checkPinned(name: string, value: string): void {
+  const pinned = PINNED[name]
+  if (pinned !== undefined && pinned !== value) {
+    throw new VgateError('VGATE_DENIED', `the database works with ${name} = ${value}, which is not supported`, {
+      hint: `leave ${name} at ${pinned} for the gateway's role`,
+    })
+  }
+}
+
+/** Handles what the database sends after the login. */
+export class Replies {
+  readonly #pipeline: Pipeline
+  readonly #lost: (error: VgateError) => void
+
+  /** `lost` is called when the database ended the session with a FATAL of its own, already passed on. */
+  constructor(pipeline: Pipeline, lost: (error: VgateError) => void) {
+    this.#pipeline = pipeline
+    this.#lost = lost
+  }
+
+  /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
+  take(type: string, bytes: Buffer): void {
+    if (type === 'A') return // payloads of NOTIFY are another session's data
+    if (type === 'S') return this.#parameterStatus(bytes)
+    if (type === 'N') return this.#notice(bytes)
+    if (type === 'E') return this.#error(bytes)
+    const { head } = this.#pipeline
+    if (head === undefined) throw violation(`the database sent ${type} unasked`)
+    if (!this.#expected(type, bytes, head)) throw violation(`the database answered ${head.kind} with ${type}`)
+  }
+
+  #pass(bytes: Buffer): true {
+    this.#pipeline.client.add(bytes)
+    return true
+  }
+
+  #parameterStatus(bytes: Buffer): void {
+    const reader = new BodyReader(bytes)
+    checkPinned(reader.cstring(), reader.cstring())
+    reader.done()
+    this.#pass(bytes)
+  }
+
+  #notice(bytes: Buffer): void {
+    const fields = errorFields(bytes)
+    this.#pass(this.#pipeline.unitMasked ? fieldsMessage('N', sanitised(fields, true)) : bytes)
+  }
+
+  #expected(type: string, bytes: Buffer, head: Expectation): boolean {
+    switch (head.kind) {
+      case 'parse':
+      case 'bind':
+      case 'close':
+        return this.#named(type, bytes, head)
+      case 'describe':
+        return this.#describe(type, bytes, head)
+      case 'execute':
+        return this.#execute(type, bytes, head)
+      case 'query':
+        return this.#query(type, bytes, head)
+      case 'ready':
+        return type === 'Z' && this.#ready(bytes)
+      case 'refused':
+        return false // it did not fail: fail closed
+    }
+  }
+
+  #named(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'parse' | 'bind' | 'close' }>): boolean {
+    if (type !== { parse: '1', bind: '2', close: '3' }[head.kind]) return false
+    this.#pipeline.shift()
+    this.#pipeline.confirm(head.changes)
+    return head.swallow || this.#pass(bytes)
+  }
+
+  #describe(type: string, bytes: Buffer, head: Describe): boolean {
+    if (type === 't' && head.prepared !== undefined && !head.parameters) {
+      const reader = new BodyReader(bytes)
+      head.prepared.types = Array.from({ length: reader.count() }, () => reader.uint32())
+      reader.done()
+      head.parameters = true
+      return this.#pass(bytes)
+    }
+    if ((type !== 'T' && type !== 'n') || (head.prepared !== undefined && !head.parameters)) return false
+    if (head.portal !== undefined && type === 'T') head.portal.run?.describe(readRowDescription(bytes))
+    this.#pipeline.shift()
+    return head.swallow || this.#pass(bytes)
+  }
+
+  #row(run: Run, bytes: Buffer, limited: boolean): true {
+    if (limited && run.limit !== undefined && run.rowCount >= run.limit.rows) {
+      run.exceeded = true // the row past the limit proves it and goes nowhere
+      return true
+    }
+    this.#pass(run.row(bytes))
+    if (run.full) this.#pipeline.flushToClient()
+    return true
+  }
+
+  #execute(type: string, bytes: Buffer, head: Execute): boolean {
+    const { run } = head
+    if (run === undefined) {
+      if (type !== 'I') return false
+      this.#pipeline.shift()
+      return this.#pass(bytes)
+    }
+    if (type === 'D') return this.#row(run, bytes, head.limited)
+    if (type === 'C' || type === 's') return this.#executed(type, bytes, head, run)
+    return this.#copy(type, bytes, head.copy, run)
+  }
+
+  #executed(type: 'C' | 's', bytes: Buffer, head: Execute, run: Run): boolean {
+    if (head.copy === 'in' && this.#pipeline.copying !== 'none') return false
+    this.#pipeline.shift()
+    if (run.exceeded) {
+      this.#pipeline.refuse('E', limitReply(run))
+      this.#pipeline.flushUpstream()
+      return true
+    }
+    if (type === 's') {
+      if (this.#pipeline.limited?.rewritten === true) return false
+    } else {
+      head.portal.completed = true
+      this.#pipeline.over(run, { tag: new BodyReader(bytes).cstring() })
+      this.#pipeline.confirm(head.changes)
+    }
+    this.#settleLimited()
+    return this.#pass(bytes)
+  }
+
+  /** The limited Execute is answered: what was held back may go on. */
+  #settleLimited(): void {
+    const { limited } = this.#pipeline
+    this.#pipeline.limited = undefined
+    if (limited?.rewritten !== true) return
+    this.#pipeline.sync()
+    this.#pipeline.barrier = true
+  }
+
+  #copy(type: string, bytes: Buffer, copy: 'in' | 'out' | undefined, run: Run): boolean {
+    if (copy === 'in') {
+      if (type !== 'G' || this.#pipeline.copying !== 'wait') return false
+      this.#pipeline.copying = 'in'
+      return this.#pass(bytes)
+    }
+    if (copy !== 'out') return false
+    if (type === 'd') {
+      run.copied(bytes)
+      this.#pass(bytes)
+      if (run.full) this.#pipeline.flushToClient()
+      return true
+    }
+    return (type === 'H' || type === 'c') && this.#pass(bytes)
+  }
+
+  #query(type: string, bytes: Buffer, head: Query): boolean {
+    if (type === 'Z') {
+      if (!head.failed && head.at < head.runs.length) return false
+      return this.#ready(bytes)
+    }
+    if (head.failed) return false
+    if (type === 'I') return head.runs.length === 0 && this.#pass(bytes)
+    const run = head.runs[head.at]
+    const effects = head.statements[head.at]?.effects
+    if (run === undefined || effects === undefined) return false
+    if (type === 'T') {
+      if (run.described) return false
+      run.describe(readRowDescription(bytes))
+      return this.#pass(bytes)
+    }
+    if (type === 'D') return this.#row(run, bytes, false)
+    if (type === 'C') return this.#completed(bytes, head, run)
+    return this.#copy(type, bytes, effects.copy, run)
+  }
+
+  #completed(bytes: Buffer, head: Query, run: Run): boolean {
+    if (this.#pipeline.copying === 'in') return false
+    head.at += 1
+    const next = head.statements[head.at]
+    this.#pipeline.copying = next?.effects.copy === 'in' ? 'wait' : this.#pipeline.copying
+    this.#pipeline.over(run, { tag: new BodyReader(bytes).cstring() })
+    const done = head.statements[head.at - 1]
+    if (done?.effects.deallocates !== undefined) this.#forget(done.effects.deallocates)
+    if (done?.effects.cursors === true) this.#pipeline.portals.clear()
+    return this.#pass(bytes)
+  }
+
+  #forget(name: string): void {
+    const { statements } = this.#pipeline
+    for (const one of name === '*' ? statements.names() : [name]) statements.confirm({ name: one, value: undefined })
+  }
+
+  #ready(bytes: Buffer): true {
+    const status = String.fromCharCode(new BodyReader(bytes).byte())
+    if (bytes.length !== 6 || (status !== 'I' && status !== 'T' && status !== 'E')) {
+      throw violation('the database sent a malformed ReadyForQuery')
+    }
+    this.#pipeline.copying = 'none'
+    this.#pipeline.ready(status)
+    return this.#pass(bytes)
+  }
+
+  #error(bytes: Buffer): void {
+    const fields = errorFields(bytes)
+    const severity = fields.get('V') ?? fields.get('S') ?? ''
+    const sqlstate = fields.get('C') ?? 'XX000'
+    const { head } = this.#pipeline
+    const exchanged = head?.kind === 'refused' && head.codes.includes(sqlstate) ? head.reply : undefined
+    const masked = this.#pipeline.unitMasked
+    const shown = sanitised(fields, masked)
+    if (severity === 'FATAL' || severity === 'PANIC') {
+      this.#pass(fieldsMessage('E', shown))
+      return this.#lost(new VgateError('VGATE_UPSTREAM_FAILED', `the database ended the session (${sqlstate})`))
+    }
+    if (head === undefined) throw violation('the database sent an error unasked')
+    this.#pass(exchanged === undefined ? fieldsMessage('E', shown) : errorResponse(exchanged))
+    const error = exchanged ?? { sqlstate, message: shown.get('M') ?? '' }
+    this.#failed(head, { sqlstate: error.sqlstate, message: error.message })
+  }
+
+  #failed(head: Expectation, error: { readonly sqlstate: string; readonly message: string }): void {
+    this.#pipeline.copying = 'none'
+    if (head.kind === 'ready') return // Sync itself failed (a deferred constraint): ReadyForQuery follows
+    if (head.kind === 'query') {
+      head.failed = true
+      for (const run of head.runs) this.#pipeline.over(run, { error })
+      return
+    }
+    if (head.kind === 'refused' && head.simple) return this.#pipeline.shift()
+    for (const dropped of this.#pipeline.dropSegment()) {
+      if (dropped.kind === 'execute' || dropped.kind === 'bind') this.#pipeline.over(dropped.run, { error })
+      if (dropped.kind === 'query') for (const run of dropped.runs) this.#pipeline.over(run, { error })
+    }
+    this.#pipeline.failOpen(error)
+    this.#settleLimited()
+  }
+}

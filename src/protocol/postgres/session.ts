@@ -1,0 +1,125 @@
+// Owns one session after its login: the queue of the client's messages, and how both directions drive the
+// pipeline. Must never let a throw of one direction leave the other running.
+
+import type { AdapterContext, AdapterHost, Answer, Ruling } from '../../core/adapter.js'
+import { VgateError } from '../../core/errors.js'
+import { clientCap, Framer, UPSTREAM_TYPES } from './framing.js'
+import { Judging } from './judging.js'
+import { Pipeline } from './pipeline.js'
+import { Replies } from './replies.js'
+import { Requests } from './requests.js'
+import type { Catalogue, SqlAnalyzer } from './statement.js'
+import { violation } from './wire.js'
+
+/** Where the host stops reading although the queue is not full: a burst may be on its way. */
+const CONGESTED_BYTES = 1024 * 1024
+
+interface Queued {
+  readonly type: string
+  readonly bytes: Buffer
+}
+
+/** Both directions of one authenticated connection. Methods throw the VgateError that ends it. */
+export class Session {
+  readonly #context: AdapterContext
+  readonly pipeline: Pipeline
+  readonly #judging: Judging
+  readonly #replies: Replies
+  readonly #requests: Requests
+  readonly #fromClient: Framer
+  readonly #fromUpstream: Framer
+  #queue: Queued[] = []
+  #queuedBytes = 0
+  #busy = false
+  #over = false
+
+  constructor(
+    host: AdapterHost,
+    context: AdapterContext,
+    analyzer: SqlAnalyzer,
+    start: { readonly catalogue: Catalogue; readonly searchPath: readonly string[] | undefined; readonly lastId: number },
+    lost: (error: VgateError) => void,
+  ) {
+    this.#context = context
+    this.pipeline = new Pipeline(host, context)
+    this.#judging = new Judging(host, analyzer, this.pipeline, start)
+    this.#replies = new Replies(this.pipeline, lost)
+    this.#requests = new Requests(host, context, this.pipeline, this.#judging)
+    const { limits } = context
+    this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
+    this.#fromUpstream = new Framer((type) => (UPSTREAM_TYPES.has(type) ? limits.upstreamMessageBytes : undefined))
+  }
+
+  get congested(): boolean {
+    return this.#queuedBytes > Math.min(CONGESTED_BYTES, this.#context.limits.queuedBytes / 2)
+  }
+
+  fromClient(bytes: Buffer): void {
+    this.#enter(() => {
+      this.#fromClient.push(bytes, (type, whole) => {
+        this.#queue.push({ type: String.fromCharCode(type), bytes: whole })
+        this.#queuedBytes += whole.length
+        this.#drain()
+        if (this.#queuedBytes > this.#context.limits.queuedBytes) throw violation('too many messages wait for an answer')
+      })
+    })
+  }
+
+  fromUpstream(bytes: Buffer): void {
+    this.#enter(() => {
+      this.#fromUpstream.push(bytes, (type, whole) => {
+        if (!this.#over) this.#replies.take(String.fromCharCode(type), whole)
+      })
+    })
+  }
+
+  ruled(id: number, ruling: Ruling): void {
+    this.#enter(() => this.#judging.ruled(id, ruling))
+  }
+
+  answered(id: number, answer: Answer): void {
+    this.#enter(() => this.#judging.answered(id, answer))
+  }
+
+  /** The connection is over: nothing is taken or sent any more. */
+  stop(): void {
+    this.#over = true
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#judging.forget()
+    this.#fromClient.stop()
+    this.#fromUpstream.stop()
+  }
+
+  /** Runs one entry, then the queue, then writes. An answer given inside a question only runs its part. */
+  #enter(work: () => void): void {
+    if (this.#over) return
+    if (this.#busy) return work()
+    this.#busy = true
+    try {
+      work()
+      this.#drain()
+      if (this.#over) return
+      this.pipeline.flushToUpstream()
+      this.pipeline.flushToClient()
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  #drain(): void {
+    let taken = 0
+    for (const { type, bytes } of this.#queue) {
+      if (this.#over || !this.#requests.take(type, bytes)) break
+      taken += 1
+      this.#queuedBytes -= bytes.length
+    }
+    if (taken > 0 && !this.#over) this.#queue = this.#queue.slice(taken)
+  }
+}
+
+/** What a throw becomes for the client. A failure of the record is the host's to handle. */
+export function asFatal(error: unknown): VgateError | undefined {
+  if (error instanceof VgateError) return error.code === 'VGATE_RECORDING_UNAVAILABLE' ? undefined : error
+  return undefined
+}

@@ -1,0 +1,163 @@
+// Owns single values on the wire: binary forms to text, parameters for the analysis, and what is recorded
+// of a value. Must never see an unmasked value on the way to the record.
+
+import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import type { RecordedValue } from '../../core/adapter.js'
+import type { Parameter } from './statement.js'
+
+/** Type OIDs of pg_type.dat that the adapter decodes. */
+export const OID = {
+  bool: 16,
+  bytea: 17,
+  name: 19,
+  int8: 20,
+  int2: 21,
+  int4: 23,
+  text: 25,
+  oid: 26,
+  json: 114,
+  xml: 142,
+  float4: 700,
+  float8: 701,
+  unknown: 705,
+  bpchar: 1042,
+  varchar: 1043,
+  numeric: 1700,
+  uuid: 2950,
+  jsonb: 3802,
+} as const
+
+const TEXTUAL: ReadonlySet<number> = new Set([OID.text, OID.varchar, OID.bpchar, OID.name, OID.json, OID.jsonb, OID.xml])
+const ELEMENT_OF: Readonly<Record<number, number>> = {
+  1000: OID.bool,
+  1005: OID.int2,
+  1007: OID.int4,
+  1016: OID.int8,
+  1021: OID.float4,
+  1022: OID.float8,
+  1009: OID.text,
+  1014: OID.bpchar,
+  1015: OID.varchar,
+  2951: OID.uuid,
+}
+const RECORD_TEXT_BYTES = 8 * 1024
+const HEAD_CHARS = 256
+const PARAMETER_CHARS = 8 * 1024
+
+/** True for types whose values a text mask fits. */
+export function isTextual(type: number): boolean {
+  return TEXTUAL.has(type)
+}
+
+function uuidText(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+const FIXED: Readonly<Record<number, readonly [number, (bytes: Buffer) => string]>> = {
+  [OID.bool]: [1, (bytes) => (bytes.readUInt8(0) === 0 ? 'f' : 't')],
+  [OID.int2]: [2, (bytes) => String(bytes.readInt16BE(0))],
+  [OID.int4]: [4, (bytes) => String(bytes.readInt32BE(0))],
+  [OID.int8]: [8, (bytes) => String(bytes.readBigInt64BE(0))],
+  [OID.oid]: [4, (bytes) => String(bytes.readUInt32BE(0))],
+  [OID.float4]: [4, (bytes) => floatText(Math.fround(bytes.readFloatBE(0)))],
+  [OID.float8]: [8, (bytes) => floatText(bytes.readDoubleBE(0))],
+  [OID.uuid]: [16, uuidText],
+}
+
+function floatText(value: number): string {
+  return Object.is(value, -0) ? '-0' : String(value)
+}
+
+function arrayText(element: number, bytes: Buffer): string | undefined {
+  if (bytes.length < 12) return undefined
+  const dimensions = bytes.readInt32BE(0)
+  if (dimensions === 0) return '{}'
+  if (dimensions !== 1 || bytes.length < 20 || bytes.readUInt32BE(8) !== element) return undefined
+  const count = bytes.readInt32BE(12)
+  const items: string[] = []
+  let at = 20
+  for (let index = 0; index < count; index += 1) {
+    if (at + 4 > bytes.length) return undefined
+    const size = bytes.readInt32BE(at)
+    at += 4
+    if (size === -1) {
+      items.push('NULL')
+      continue
+    }
+    if (size < 0 || at + size > bytes.length) return undefined
+    const value = binaryText(element, bytes.subarray(at, at + size))
+    if (value === undefined) return undefined
+    at += size
+    items.push(isTextual(element) ? `"${value.replace(/["\\]/g, '\\$&')}"` : value)
+  }
+  return at === bytes.length ? `{${items.join(',')}}` : undefined
+}
+
+/** The text form of a binary value, or undefined for a type or form that is not decoded. */
+export function binaryText(type: number, bytes: Buffer): string | undefined {
+  const fixed = FIXED[type]
+  if (fixed !== undefined) return bytes.length === fixed[0] ? fixed[1](bytes) : undefined
+  if (type === OID.jsonb) {
+    const body = bytes.subarray(1)
+    return bytes.length > 0 && bytes.readUInt8(0) === 1 && isUtf8(body) ? body.toString('utf8') : undefined
+  }
+  if (isTextual(type) || type === OID.unknown) return isUtf8(bytes) ? bytes.toString('utf8') : undefined
+  const element = ELEMENT_OF[type]
+  return element === undefined ? undefined : arrayText(element, bytes)
+}
+
+/** A value's text whatever its format, or undefined. */
+export function valueText(type: number, format: number, bytes: Buffer): string | undefined {
+  if (format === 1) return binaryText(type, bytes)
+  return isUtf8(bytes) ? bytes.toString('utf8') : undefined
+}
+
+/** A bound parameter for the analysis. A type of 0 is not known: its binary form is not decoded. */
+export function toParameter(type: number, format: number, bytes: Buffer | null): Parameter {
+  if (bytes === null) return { known: true, value: null }
+  const value = valueText(type, format, bytes)
+  return value === undefined ? { known: false } : { known: true, value }
+}
+
+/** Dimension of an embedding's value, or undefined where it does not look like one. */
+export function vectorSize(format: number, bytes: Buffer): number | undefined {
+  if (format === 1) {
+    if (bytes.length < 4) return undefined
+    const size = bytes.readUInt16BE(0)
+    if (bytes.length === 4 + 4 * size || bytes.length === 4 + 2 * size) return size
+    return bytes.readUInt32BE(0) // sparsevec: int32 dimension first
+  }
+  const sparse = /^\{[^{}]*\}\/(\d{1,9})$/.exec(bytes.toString('latin1'))
+  if (sparse !== null) return Number(sparse[1])
+  if (bytes.length < 2 || bytes.readUInt8(0) !== 0x5b || bytes.readUInt8(bytes.length - 1) !== 0x5d) return undefined
+  let size = 1
+  for (const byte of bytes) if (byte === 0x2c) size += 1
+  return bytes.length === 2 ? 0 : size
+}
+
+const VECTOR_TEXT = /^\[[-+0-9.eE,\s]*\]$/
+
+/** A parameter as it is recorded: text, or what it was. */
+export function recordedParameter(type: number, vector: boolean, format: number, bytes: Buffer | null): string | null {
+  if (bytes === null) return null
+  const looksLikeVector = format === 0 && bytes.length > 16 && VECTOR_TEXT.test(bytes.toString('latin1'))
+  const size = vector || looksLikeVector ? vectorSize(format, bytes) : undefined
+  if (size !== undefined) return `vector(${size})`
+  const text = type === OID.bytea ? undefined : valueText(type, format, bytes)
+  if (text === undefined) return `bytes(${bytes.length})`
+  return text.length <= PARAMETER_CHARS ? text : `${text.slice(0, HEAD_CHARS)}… (${bytes.length} bytes)`
+}
+
+const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A result's value as it is recorded, from the bytes that the client is given. */
+export function recordedValue(type: number, vector: boolean, format: number, bytes: Buffer | null): RecordedValue {
+  if (bytes === null) return null
+  const size = vector ? vectorSize(format, bytes) : undefined
+  if (size !== undefined) return { vector: size }
+  const text = valueText(type, format, bytes)
+  if (text === undefined) return { bytes: bytes.length, sha256: digest(bytes), head: '' }
+  if (bytes.length <= RECORD_TEXT_BYTES) return text
+  return { bytes: bytes.length, sha256: digest(bytes), head: text.slice(0, HEAD_CHARS) }
+}
