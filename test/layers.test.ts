@@ -31,10 +31,12 @@ const DOORS: readonly { readonly from: string; readonly to: string; readonly laz
 /** No sockets, files, environment or timers: that is what makes these rooms fuzzable. */
 const PURE = ['protocol', 'policy', 'masking', 'databases', 'tunnel']
 const PURE_BUILTINS = ['node:crypto', 'node:buffer', 'node:util', 'node:url']
+/** The parser's WebAssembly is a CommonJS module, which only `createRequire` loads more than once. */
+const BUILTIN_EXCEPTIONS = ['protocol/postgres/sql/parser.ts → node:module']
 /** Workers' entries: they talk to the thread that started them, and to nobody else. */
 const WORKER_ENTRIES = ['protocol/postgres/sql/parse-worker.ts']
 const IMPURE_WORDS =
-  /\b(?:setTimeout|setInterval|setImmediate|queueMicrotask|fetch|randomUUID|getRandomValues)\s*\(|\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.|\bconsole\./
+  /\b(?:setTimeout|setInterval|setImmediate|queueMicrotask|fetch|randomUUID|getRandomValues)\s*\(|\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.(?:env|argv|cwd|exit|on|once|hrtime|memoryUsage|platform|nextTick|stdin|stdout|stderr)\b|\bconsole\./
 
 /** Rooms in which a package may be imported. A package that is not here may not be imported at all. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
@@ -44,8 +46,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@napi-rs/keyring': ['client'],
   '@oclif/core': ['cli'],
   chalk: ['cli'],
-  'cli-table3': ['cli'],
-  execa: ['cli', 'client'],
+  'cli-table3': ['cli', 'audit'],
+  execa: ['cli', 'client', 'demo'],
   hono: ['control', 'gateway'],
   inquirer: ['cli'],
   jose: ['identity', 'client', 'demo'],
@@ -61,7 +63,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   re2js: ['masking', 'policy'],
   ws: ['client', 'gateway'],
   yaml: ['core', 'identity', 'policy', 'gateway'],
-  'yocto-spinner': ['cli'],
+  'yocto-spinner': ['cli', 'demo'],
   zod: [
     ...['core', 'policy', 'audit', 'identity', 'secrets', 'store'],
     ...['client', 'control', 'gateway', 'cli', 'demo'],
@@ -224,7 +226,8 @@ describe('pure rooms', () => {
         one.specifier.startsWith('node:') &&
         !PURE_BUILTINS.includes(one.specifier),
     )
-    expect(wrong.map((one) => `${one.file} → ${one.specifier}`)).toEqual([])
+    const named = wrong.map((one) => `${one.file} → ${one.specifier}`)
+    expect(named.filter((one) => !BUILTIN_EXCEPTIONS.includes(one))).toEqual([])
   })
 
   it('take time and randomness as arguments', () => {
@@ -270,9 +273,11 @@ describe('packages', () => {
 
 describe('files', () => {
   it('are called after what they own', () => {
+    // oclif calls a topic's own command index.
+    const barrels = files.filter((file) => /^(?!cli\/commands\/).*index\.ts$/.test(file))
     expect(files.filter((file) => FORBIDDEN_NAMES.test(file))).toEqual([])
     expect(files.filter((file) => !/^[a-z0-9-]+(?:\/[a-z0-9.-]+)*\.ts$/.test(file))).toEqual([])
-    expect(files.filter((file) => file.endsWith('/index.ts'))).toEqual([]) // no barrels
+    expect(barrels).toEqual([])
   })
 
   it('have at most 400 lines', () => {
