@@ -37,7 +37,7 @@ export type ScanOutcome =
   | { readonly kind: 'tampered'; readonly reason: string; readonly at: Place }
 
 export class RecordingScanner {
-  #buffer = Buffer.allocUnsafe(256 * 1024)
+  #buffer = Buffer.allocUnsafe(8 * 1024)
   #start = 0
   #end = 0
   /** Bytes of the file before #start. */

@@ -43,7 +43,7 @@ describe('one byte', () => {
       }
     }
     expect(undetected).toEqual([])
-  })
+  }, 60_000)
 
   it('deleted or inserted anywhere is found', async () => {
     const undetected: number[] = []
@@ -57,7 +57,7 @@ describe('one byte', () => {
       if ((await verifyFile(inserted, { keys })).verdict !== 'tampered') undetected.push(offset)
     }
     expect(undetected).toEqual([])
-  })
+  }, 60_000)
 })
 
 describe('one block', () => {
@@ -135,7 +135,8 @@ describe('one record, with hashes made afresh', () => {
       const { verdict, at, records } = await verifyFile(rebuilt(change), { keys })
       expect(verdict, `change ${number}`).toBe('tampered')
       // The stretch between two checkpoints is what is proven; its beginning is named.
-      expect(at?.record, `change ${number}`).toBeLessThanOrEqual(index + 1)
+      // A doubled record leaves itself as it was: the first wrong one is the next.
+      expect(at?.record, `change ${number}`).toBeLessThanOrEqual(number === 1 ? index + 2 : index + 1)
       expect(at?.record).toBe(records + 1)
     }
   })
@@ -152,7 +153,7 @@ describe('the tail', () => {
       if (verdict !== expected || records !== signed) wrong.push(`${length}: ${verdict} ${records}`)
     }
     expect(wrong).toEqual([])
-  })
+  }, 60_000)
 
   it.each([['a byte', Buffer.from([0])], ['a block', file.blocks[1] ?? Buffer.alloc(0)], ['the file again', file.bytes]])(
     'with %s after the closing checkpoint is tampered',
