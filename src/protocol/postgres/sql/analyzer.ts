@@ -1,0 +1,187 @@
+// Owns the analyser that the wire adapter talks to: parse once, classify per catalogue, path and parameters,
+// with bounded caches. It must never answer from a cache for other parameters, another path or another catalogue.
+
+import { LRUCache } from 'lru-cache'
+import { VgateError } from '../../../core/errors.js'
+import type { PostgresProduct } from '../../table.js'
+import { CatalogueSnapshot } from '../catalogue.js'
+import { catalogueParts, readCatalogueRows } from '../catalogue-load.js'
+import type {
+  Catalogue,
+  Classification,
+  Parameter,
+  ParsedStatement,
+  ParseOutcome,
+  SqlAnalyzer,
+} from '../statement.js'
+import { classifyTree, refused } from './classify.js'
+import { effectsOf } from './effects.js'
+import { loadParser, parseTree, type TreeOutcome } from './parser.js'
+import { allowsSetting, resolveSearchPath } from './settings.js'
+import { ByteText, shownText } from './shown-text.js'
+import { isFields, list, tagOf } from './tree.js'
+import { lineageOf } from './view.js'
+
+/** Statements in one message; more are refused. */
+const MAX_STATEMENTS = 1000
+const CACHE_ENTRIES = 1000
+const CACHE_BYTES = 8 * 1024 * 1024
+/** A tree takes about this many times its text. */
+const TREE_FACTOR = 20
+const OFFLOAD_BYTES = 64 * 1024
+/** Search paths remembered for one statement and catalogue. */
+const PATHS_PER_STATEMENT = 8
+
+/** The analyser of a product. Make one per process; `prepare()` it once. */
+export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
+  const cache = new LRUCache<string, ParseOutcome>({
+    max: CACHE_ENTRIES,
+    maxSize: CACHE_BYTES,
+    maxEntrySize: CACHE_BYTES / 4,
+    sizeCalculation: (_outcome, text) => 1 + text.length * TREE_FACTOR,
+  })
+  const lineage = lineageOf(product)
+  const snapshot = (catalogue: Catalogue): CatalogueSnapshot => {
+    if (catalogue instanceof CatalogueSnapshot) return catalogue
+    throw new VgateError('VGATE_UNEXPECTED', 'a catalogue of another kind was given to the analysis')
+  }
+  const outcome = (text: string, tree: TreeOutcome): ParseOutcome => {
+    const result = outcomeOf(text, tree, product, snapshot)
+    if (tree.ok || tree.kind === 'syntax') cache.set(text, result)
+    return result
+  }
+  return {
+    prepare: loadParser,
+    parse: (text) => cache.get(text) ?? outcome(text, parseTree(text)),
+    offloadBytes: OFFLOAD_BYTES,
+    offloadEntry: new URL('./parse-worker.js', import.meta.url),
+    fromOffload: (text, answer) => outcome(text, offloaded(answer)),
+    loadCatalogue: async (query) =>
+      new CatalogueSnapshot(catalogueParts(await readCatalogueRows(query), product), lineage),
+    allowsSetting: (name, value) => allowsSetting(name, value, product),
+    resolveSearchPath: (value, catalogue, user) => resolveSearchPath(value, snapshot(catalogue), user),
+  }
+}
+
+function offloaded(answer: unknown): TreeOutcome {
+  const failed: TreeOutcome = { ok: false, kind: 'failed', message: 'the SQL parser did not answer' }
+  if (typeof answer !== 'string') return failed
+  const parsed: unknown = JSON.parse(answer)
+  if (!isFields(parsed)) return failed
+  if (parsed['ok'] === true && isFields(parsed['tree'])) return { ok: true, tree: parsed['tree'] }
+  const { kind, message, position } = parsed
+  if (typeof message !== 'string') return failed
+  if (kind === 'syntax' && typeof position === 'number') return { ok: false, kind: 'syntax', message, position }
+  return { ok: false, kind: 'failed', message }
+}
+
+function outcomeOf(
+  text: string,
+  outcome: TreeOutcome,
+  product: PostgresProduct,
+  snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
+): ParseOutcome {
+  if (!outcome.ok) {
+    if (outcome.kind === 'syntax') return { ok: false, message: outcome.message, position: outcome.position }
+    return { ok: true, statements: [refusedStatement(outcome.message, text)] }
+  }
+  const statements = list(outcome.tree['stmts'])
+  if (statements.length > MAX_STATEMENTS) {
+    return { ok: true, statements: [refusedStatement(`more than ${MAX_STATEMENTS} statements in one message`, text)] }
+  }
+  const source = new ByteText(text)
+  return {
+    ok: true,
+    statements: statements.map((each) => {
+      const fields = isFields(each) ? each : {}
+      const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
+      const tree = fields['stmt']
+      const shown = shownText(source, tree, number(fields['stmt_location']), number(fields['stmt_len']))
+      return new Statement(tree, shown, statements.length === 1, product, snapshot)
+    }),
+  }
+}
+
+/** Texts in refusals are cut: they may be megabytes. */
+const SHOWN_CHARACTERS = 2000
+
+function refusedStatement(reason: string, text: string): ParsedStatement {
+  const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text
+  const classification: Classification = { operation: refused(reason, shown) }
+  return {
+    text: shown,
+    parameterCount: 0,
+    effects: { ddl: false, readOnly: false },
+    portalReady: false,
+    classify: () => classification,
+  }
+}
+
+class Statement implements ParsedStatement {
+  readonly text: string
+  readonly parameterCount: number
+  readonly effects: ParsedStatement['effects']
+  readonly portalReady: boolean
+  readonly #tree: unknown
+  readonly #product: PostgresProduct
+  readonly #snapshot: (catalogue: Catalogue) => CatalogueSnapshot
+  readonly #known = new WeakMap<Catalogue, Map<string, Classification>>()
+
+  constructor(
+    tree: unknown,
+    text: string,
+    alone: boolean,
+    product: PostgresProduct,
+    snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
+  ) {
+    this.#tree = tree
+    this.#product = product
+    this.#snapshot = snapshot
+    this.text = text
+    this.effects = effectsOf(tree)
+    this.parameterCount = highestParameter(tree)
+    const select = isFields(tree) && Object.keys(tree).length === 1 && tagOf(tree) === 'SelectStmt'
+    this.portalReady = alone && select && this.effects.readOnly && !this.effects.ddl
+  }
+
+  classify(catalogue: Catalogue, searchPath: readonly string[], parameters?: readonly Parameter[]): Classification {
+    // Without parameters of its own, a statement means the same whatever is bound.
+    if (parameters !== undefined && this.parameterCount > 0) return this.#judge(catalogue, searchPath, parameters)
+    const key = JSON.stringify(searchPath)
+    const paths = this.#known.get(catalogue) ?? new Map<string, Classification>()
+    const known = paths.get(key)
+    if (known !== undefined) return known
+    const found = this.#judge(catalogue, searchPath, undefined)
+    if (paths.size >= PATHS_PER_STATEMENT) paths.clear()
+    paths.set(key, found)
+    this.#known.set(catalogue, paths)
+    return found
+  }
+
+  #judge(
+    catalogue: Catalogue,
+    path: readonly string[],
+    parameters: readonly Parameter[] | undefined,
+  ): Classification {
+    return classifyTree(this.#tree, this.text, {
+      catalogue: this.#snapshot(catalogue),
+      path,
+      product: this.#product,
+      parameters,
+    })
+  }
+}
+
+function highestParameter(root: unknown): number {
+  let highest = 0
+  const waiting: unknown[] = [root]
+  for (let value = waiting.pop(); value !== undefined || waiting.length > 0; value = waiting.pop()) {
+    if (Array.isArray(value)) waiting.push(...value)
+    else if (isFields(value)) {
+      const reference = value['ParamRef']
+      if (isFields(reference) && typeof reference['number'] === 'number') highest = Math.max(highest, reference['number'])
+      for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) waiting.push(inner)
+    }
+  }
+  return highest
+}

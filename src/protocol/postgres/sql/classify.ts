@@ -1,0 +1,216 @@
+// Owns the classification of one statement: from its tree to one operation, or to the reason why it is refused.
+
+import type { Access, Operation, Output, Unclassified } from '../../../core/operation.js'
+import { CATALOG } from '../../../core/operation.js'
+import type { Classification } from '../statement.js'
+import { Analysis, type Surroundings } from './analysis.js'
+import { isAllowedSetConfig } from './call.js'
+import { judgeCopy } from './copy.js'
+import { define, intoTable } from './ddl.js'
+import { evaluateQuery, type Query } from './query.js'
+import { Scope } from './scope.js'
+import { judgeSession, judgeShow } from './session.js'
+import { expectNode, type Fields, isFields, list, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import { allSources, type Column, leaving } from './value.js'
+import { isWrite } from './write.js'
+
+/** Lines of a plan, or of SHOW: few, and not the data's. */
+const FEW_ROWS = 100
+
+interface Found {
+  readonly name: string
+  readonly outputs: readonly Output[]
+  readonly rows: number
+}
+
+/** Classifies a statement. Never throws: what is not understood is Unclassified. */
+export function classifyTree(tree: unknown, shown: string, surroundings: Surroundings): Classification {
+  const analysis = new Analysis(surroundings)
+  try {
+    const found = judge(tree, analysis)
+    const keys = Object.fromEntries(analysis.keys)
+    return {
+      operation: operationOf(found, shown, analysis),
+      ...(analysis.keys.size > 0 ? { keys } : {}),
+    }
+  } catch (error) {
+    if (error instanceof NotUnderstood) return { operation: refused(error.message, shown, error.hint) }
+    // Anything else is a fault of ours; the statement is refused all the same.
+    return { operation: refused('the statement could not be analysed', shown) }
+  }
+}
+
+/** A refused statement. */
+export function refused(reason: string, shown: string, hint?: string): Unclassified {
+  return { reason, text: shown, ...(hint === undefined ? {} : { hint }) }
+}
+
+const ORDER: readonly Access[] = ['none', 'read', 'write', 'admin']
+
+function operationOf(found: Found, shown: string, analysis: Analysis): Operation {
+  const access = analysis.collections.reduce<Access>(
+    (most, use) => (ORDER.indexOf(use.access) > ORDER.indexOf(most) ? use.access : most),
+    'none',
+  )
+  return {
+    name: found.name,
+    access,
+    collections: analysis.collections,
+    fields: analysis.fields,
+    returns: { rows: Number.isFinite(found.rows) ? found.rows : 'unbounded', outputs: found.outputs },
+    risks: [...analysis.risks],
+    functions: [...analysis.functions],
+    text: shown,
+  }
+}
+
+function judge(tree: unknown, analysis: Analysis): Found {
+  const tag = tagOf(tree)
+  const fields = (): Fields => node(tree).fields
+  if (tag === 'SelectStmt' || isWrite(tag)) return query(tree, analysis)
+  if (tag === 'ExplainStmt') return explain(fields(), analysis)
+  if (tag === 'CopyStmt') {
+    if (isFields(tree)) refuseServerCopy(tree[tag])
+    const copy = judgeCopy(fields(), analysis)
+    return { name: copy.name, outputs: outputsOf(copy.columns), rows: copy.name === 'export' ? Number.POSITIVE_INFINITY : 0 }
+  }
+  if (tag === 'VariableShowStmt') {
+    const name = judgeShow(fields(), analysis.product)
+    return { name: 'connect', outputs: [{ name, kind: 'derived', sources: [] }], rows: 1 }
+  }
+  if (judgeSession(tag, fields, analysis.product)) return { name: 'connect', outputs: [], rows: 0 }
+  const definition = define(tag, fields, analysis)
+  if (definition !== undefined) return { name: definition.name, outputs: [], rows: 0 }
+  throw new NotUnderstood(`not supported yet: ${statementName(tag)}`)
+}
+
+function refuseServerCopy(value: unknown): void {
+  if (isFields(value) && (value['filename'] !== undefined || value['is_program'] === true)) {
+    throw new NotUnderstood('COPY with a file or program of the server is not allowed', 'use COPY … TO STDOUT or FROM STDIN')
+  }
+}
+
+/** `CreateRoleStmt` → `CREATE ROLE`. */
+function statementName(tag: string): string {
+  return tag.replace(/Stmt$/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase()
+}
+
+function query(tree: unknown, analysis: Analysis): Found {
+  const select = tagOf(tree) === 'SelectStmt' ? expectNode(tree, 'SelectStmt') : undefined
+  if (select?.['intoClause'] !== undefined) {
+    const made = intoTable(open(select['intoClause'], 'IntoClause'), tree, false, analysis)
+    return { name: made.name, outputs: [], rows: 0 }
+  }
+  if (select !== undefined && isSetConfig(select, analysis)) {
+    return { name: 'connect', outputs: [{ name: 'set_config', kind: 'derived', sources: [] }], rows: 1 }
+  }
+  const result = evaluateQuery(tree, new Scope(), analysis)
+  for (const column of result.columns) analysis.use(column.value, leaving(column.value))
+  const name = nameOf(select, result, analysis)
+  return { name, outputs: outputsOf(result.columns), rows: result.rows }
+}
+
+/** `SELECT set_config('…', '…', …)` and nothing else. */
+function isSetConfig(select: Fields, analysis: Analysis): boolean {
+  const targets = list(select['targetList'])
+  const plain = ['fromClause', 'whereClause', 'withClause', 'larg', 'sortClause', 'limitCount', 'limitOffset', 'groupClause', 'havingClause', 'windowClause']
+  if (targets.length === 0 || plain.some((key) => select[key] !== undefined)) return false
+  const calls = targets.map((each) => {
+    const value = expectNode(each, 'ResTarget')['val']
+    return isFields(value) && tagOf(value) === 'FuncCall' ? expectNode(value, 'FuncCall') : undefined
+  })
+  const [only] = calls
+  return only !== undefined && calls.length === 1 && isAllowedSetConfig(only, new Scope(), analysis)
+}
+
+const WRITE_NAMES = ['truncate', 'delete_by_filter', 'update_by_filter', 'delete', 'update', 'upsert', 'insert']
+
+function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
+  const writes = analysis.collections.filter((use) => use.access === 'write')
+  if (analysis.writes > 1) return 'batch_write'
+  if (analysis.writes === 1) {
+    const own = WRITE_NAMES.find((name) => writes.some((use) => use.action === name)) ?? 'batch_write'
+    // A write inside a SELECT is still a write, but not only one.
+    return select === undefined ? own : 'batch_write'
+  }
+  const name = readName(select, result, analysis)
+  for (const [index, use] of analysis.collections.entries()) {
+    if (use.access !== 'read' || use.action !== 'get') continue
+    analysis.collections[index] = { ...use, action: name }
+  }
+  return name
+}
+
+function readName(select: Fields | undefined, result: Query, analysis: Analysis): string {
+  const governed = analysis.collections.some((use) => use.collection !== CATALOG)
+  if (!governed) return analysis.collections.length > 0 ? 'describe_collection' : 'get'
+  if (analysis.searches) return 'search'
+  if (select !== undefined && isCount(select)) return 'count'
+  return Number.isFinite(result.rows) ? 'get' : 'scroll'
+}
+
+/** `SELECT count(…) FROM …`. */
+function isCount(select: Fields): boolean {
+  const targets = list(select['targetList'])
+  if (targets.length !== 1 || list(select['groupClause']).length > 0) return false
+  const value = expectNode(targets[0], 'ResTarget')['val']
+  if (!isFields(value) || tagOf(value) !== 'FuncCall') return false
+  const call = expectNode(value, 'FuncCall')
+  const last = list(call['funcname']).slice(-1)[0]
+  return call['over'] === undefined && last !== undefined && text(expectNode(last, 'String')['sval']) === 'count'
+}
+
+function outputsOf(columns: readonly Column[]): readonly Output[] {
+  return columns.map(({ name, value }) => {
+    const sources = allSources(value)
+    if (value.kind === 'column' && value.row === undefined) return { name, kind: 'column', sources }
+    if (value.kind === 'score' && value.scoreOf !== undefined) {
+      return { name, kind: 'score', scoreOf: value.scoreOf, sources }
+    }
+    return { name, kind: 'derived', sources }
+  })
+}
+
+const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set(
+  'analyze verbose costs settings generic_plan buffers serialize wal timing summary memory format'.split(' '),
+)
+
+function explain(fields: Fields, analysis: Analysis): Found {
+  let runs = false
+  for (const each of list(fields['options'])) {
+    const option = expectNode(each, 'DefElem')
+    const name = text(option['defname']).toLowerCase()
+    if (!EXPLAIN_OPTIONS.has(name)) throw new NotUnderstood(`not supported yet: EXPLAIN option "${name}"`)
+    // Any ANALYZE counts, whatever its value says: the last one wins on the server.
+    if (name === 'analyze' && !isOff(option['arg'])) runs = true
+  }
+  const tag = tagOf(fields['query'])
+  if (tag !== 'SelectStmt' && !isWrite(tag) && tag !== 'CreateTableAsStmt') {
+    throw new NotUnderstood(`not supported yet: EXPLAIN of ${statementName(tag)}`)
+  }
+  const inner = judge(fields['query'], analysis)
+  if (inner.name === 'connect') throw new NotUnderstood('not supported yet: EXPLAIN of set_config')
+  const outputs: readonly Output[] = [{ name: 'QUERY PLAN', kind: 'derived', sources: [] }]
+  keepUses(analysis, (how) => how !== 'output' && how !== 'score')
+  if (runs) return { name: inner.name, outputs, rows: FEW_ROWS }
+  for (const [index, use] of analysis.collections.entries()) {
+    analysis.collections[index] = { ...use, access: 'read', action: 'describe_collection', effect: { kind: 'none' } }
+  }
+  analysis.keys.clear()
+  analysis.risks.clear()
+  return { name: 'describe_collection', outputs, rows: FEW_ROWS }
+}
+
+function isOff(value: unknown): boolean {
+  if (value === undefined) return false
+  const tag = tagOf(value)
+  if (tag === 'String') return /^(?:off|false|0)$/i.test(text(expectNode(value, 'String')['sval']))
+  if (tag === 'Boolean') return expectNode(value, 'Boolean')['boolval'] !== true
+  return tag === 'Integer' && (expectNode(value, 'Integer')['ival'] ?? 0) === 0
+}
+
+/** A plan shows no values: plain outputs do not leave. */
+function keepUses(analysis: Analysis, keep: (how: string) => boolean): void {
+  const kept = analysis.fields.filter((field) => keep(field.how))
+  analysis.fields.splice(0, analysis.fields.length, ...kept)
+}

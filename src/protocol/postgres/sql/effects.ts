@@ -1,0 +1,99 @@
+// Owns what a statement changes about the session, read from the tree alone.
+
+import type { StatementEffects } from '../statement.js'
+import { isDefinition } from './ddl.js'
+import { isFields, list, tagOf, text } from './tree.js'
+
+const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transaction']>>> = {
+  TRANS_STMT_BEGIN: 'begin',
+  TRANS_STMT_START: 'begin',
+  TRANS_STMT_COMMIT: 'commit',
+  TRANS_STMT_ROLLBACK: 'rollback',
+  TRANS_STMT_SAVEPOINT: 'savepoint',
+  TRANS_STMT_RELEASE: 'release',
+  TRANS_STMT_ROLLBACK_TO: 'rollback-to',
+}
+
+const NOT_DDL: ReadonlySet<string> = new Set(['CommentStmt', 'TruncateStmt', 'VacuumStmt', 'ReindexStmt', 'ClusterStmt', 'RefreshMatViewStmt'])
+
+const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'lockingClause', 'intoClause'])
+
+/** Functions of pg_catalog that change the session or a sequence. */
+const CHANGING: ReadonlySet<string> = new Set(['set_config', 'nextval', 'setval', 'setseed'])
+
+/** Reads the effects. Never throws. */
+export function effectsOf(tree: unknown): StatementEffects {
+  let tag: string
+  try {
+    tag = tagOf(tree)
+  } catch {
+    return { ddl: true, readOnly: false }
+  }
+  const body = isFields(tree) ? tree[tag] : undefined
+  const fields = isFields(body) ? body : {}
+  switch (tag) {
+    case 'TransactionStmt':
+      return { ddl: false, transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other', readOnly: false }
+    case 'DeallocateStmt':
+      return { ddl: false, deallocates: typeof fields['name'] === 'string' ? fields['name'] : '*', readOnly: false }
+    case 'DiscardStmt':
+      return { ddl: false, ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}), readOnly: false }
+    case 'ClosePortalStmt':
+    case 'DeclareCursorStmt':
+      return { ddl: false, cursors: true, readOnly: false }
+    case 'CopyStmt': {
+      const into = fields['is_from'] === true
+      return { ddl: false, copy: into ? 'in' : 'out', readOnly: !into && !holds(fields['query']) }
+    }
+    case 'VariableShowStmt':
+      return { ddl: false, readOnly: true }
+    case 'VariableSetStmt':
+      return { ddl: false, readOnly: false }
+    case 'SelectStmt':
+      return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
+    case 'ExplainStmt':
+      return { ddl: holdsTag(fields['query'], new Set(['CreateTableAsStmt'])), readOnly: !runs(fields) || !holds(fields['query']) }
+    case 'InsertStmt':
+    case 'UpdateStmt':
+    case 'DeleteStmt':
+      return { ddl: false, readOnly: false }
+    default:
+      return { ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true, readOnly: false }
+  }
+}
+
+function runs(fields: Readonly<Record<string, unknown>>): boolean {
+  return list(fields['options']).some((each) => JSON.stringify(each).includes('analyze'))
+}
+
+/** A write, a lock, or a call that changes something stands somewhere in it. */
+function holds(value: unknown): boolean {
+  return holdsTag(value, WRITES) || callsChanging(value)
+}
+
+function holdsTag(value: unknown, tags: ReadonlySet<string>): boolean {
+  return some(value, (key) => tags.has(key))
+}
+
+function callsChanging(value: unknown): boolean {
+  return some(value, (key, inner) => {
+    if (key !== 'FuncCall' || !isFields(inner)) return false
+    const last = list(inner['funcname']).slice(-1)[0]
+    const name = isFields(last) && isFields(last['String']) ? text(last['String']['sval']) : ''
+    return CHANGING.has(name) || name.startsWith('pg_advisory')
+  })
+}
+
+function some(root: unknown, test: (key: string, inner: unknown) => boolean): boolean {
+  const waiting: unknown[] = [root]
+  for (let value = waiting.pop(); value !== undefined || waiting.length > 0; value = waiting.pop()) {
+    if (Array.isArray(value)) waiting.push(...value)
+    else if (isFields(value)) {
+      for (const [key, inner] of Object.entries(value)) {
+        if (test(key, inner)) return true
+        if (typeof inner === 'object' && inner !== null) waiting.push(inner)
+      }
+    }
+  }
+  return false
+}

@@ -1,0 +1,13 @@
+// Owns row locks of SELECT … FOR UPDATE and its kin: PostgreSQL asks for the right to update, and so do we.
+
+import type { Analysis } from './analysis.js'
+import type { Range } from './scope.js'
+import { expectNode, list } from './tree.js'
+
+/** Notes that the relations of FROM are locked. A list of tables (OF) is not narrowed: more is asked, never less. */
+export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: Analysis): void {
+  for (const each of list(clauses)) expectNode(each, 'LockingClause')
+  for (const item of ranges.flatMap((range) => range.items)) {
+    if (item.relation !== undefined) analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
+  }
+}

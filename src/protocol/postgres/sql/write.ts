@@ -1,0 +1,270 @@
+// Owns INSERT, UPDATE and DELETE: what they write, what they read to do it, and how much they touch.
+
+import type { Effect } from '../../../core/operation.js'
+import type { Relation } from '../catalogue.js'
+import type { Analysis } from './analysis.js'
+import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
+import { evaluate } from './expression.js'
+import { readRange, relationColumns, relationItem, resolveRelation } from './from.js'
+import { type Query, evaluateSelect, targetColumns } from './query.js'
+import { type Item, Scope } from './scope.js'
+import { expectNode, type Fields, isFields, list, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import { type Column, NOTHING, type Value } from './value.js'
+import { addCommonTables } from './with.js'
+
+const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt'])
+
+/** True for the tags that `evaluateWrite` reads. */
+export function isWrite(tag: string): boolean {
+  return WRITES.has(tag)
+}
+
+/** A write; its columns are those of RETURNING. */
+export function evaluateWrite(value: unknown, outer: Scope, analysis: Analysis): Query {
+  analysis.writes += 1
+  const { tag, fields } = node(value)
+  const scope = new Scope(outer)
+  addCommonTables(fields['withClause'], scope, analysis)
+  if (tag === 'InsertStmt') return insert(fields, scope, analysis)
+  if (tag === 'UpdateStmt') return update(fields, scope, analysis)
+  return remove(fields, scope, analysis)
+}
+
+/** The table that is written. Views, rules and sequences are refused. */
+function target(value: unknown, scope: Scope, analysis: Analysis): { relation: Relation; only: boolean } {
+  const fields = open(value, 'RangeVar')
+  if (fields['schemaname'] === undefined && scope.table(text(fields['relname'])) !== undefined) {
+    throw new NotUnderstood('a WITH query cannot be written')
+  }
+  const found = resolveRelation(value, analysis)
+  if (found.relation.system) throw new NotUnderstood(`the catalogue cannot be written: "${found.relation.name}"`)
+  if (!['r', 'p', 'f'].includes(found.relation.kind)) {
+    throw new NotUnderstood(`not supported yet: writing through "${found.relation.name}", which is not a table`)
+  }
+  if (found.relation.hasRules) throw new NotUnderstood(`not supported yet: writing "${found.relation.name}", which has rules`)
+  return found
+}
+
+function aliasOf(value: unknown): string | undefined {
+  const alias = open(value, 'RangeVar')['alias']
+  return alias === undefined ? undefined : text(open(alias, 'Alias')['aliasname'])
+}
+
+/** The written table as a range item. It does not count as read until something of it is used. */
+function targetItem(value: unknown, relation: Relation, only: boolean, analysis: Analysis): Item {
+  const alias = aliasOf(value)
+  return analysis.dry((trial) => relationItem(relation, only, { name: alias, columns: [] }, trial))
+}
+
+function addItem(scope: Scope, item: Item): void {
+  scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
+}
+
+function noteWritten(relation: Relation, name: string, only: boolean, analysis: Analysis): void {
+  const column = relation.columns.find((each) => each.name === name)
+  if (column === undefined) throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
+  const sources = analysis.family(relation, only).map((each) => ({
+    collection: each.collection,
+    field: name,
+    vector: column.vector,
+  }))
+  analysis.useSources(sources, 'written')
+}
+
+/** Steps after a column's name in a SET or column list: subscripts and fields. */
+function noteSteps(value: unknown, scope: Scope, analysis: Analysis): void {
+  for (const step of list(value)) {
+    const { tag, fields } = node(step)
+    if (tag === 'String') continue
+    if (tag !== 'A_Indices') throw new NotUnderstood(`not supported yet: ${tag} after a column to write`)
+    for (const index of [fields['lidx'], fields['uidx']]) {
+      if (index !== undefined) analysis.use(evaluate(index, scope, analysis), 'copied')
+    }
+  }
+}
+
+function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
+  const { relation, only } = target(fields['relation'], scope, analysis)
+  const columns = list(fields['cols']).map((each) => {
+    const column = expectNode(each, 'ResTarget')
+    noteSteps(column['indirection'], scope, analysis)
+    return text(column['name'])
+  })
+  const source = insertSource(fields['selectStmt'], scope, analysis)
+  for (const column of source.columns) analysis.use(column.value, 'copied')
+  const written = columns.length > 0 ? columns : relation.columns.slice(0, source.columns.length).map((each) => each.name)
+  for (const name of written) noteWritten(relation, name, only, analysis)
+  const effect: Effect = Number.isFinite(source.rows)
+    ? { kind: 'rows', count: source.rows }
+    : { kind: 'unknown', reason: 'the number of rows comes from a query' }
+  nameInserted(relation, written, fields['selectStmt'], scope, analysis)
+  const item = targetItem(fields['relation'], relation, only, analysis)
+  const action = onConflict(fields['onConflictClause'], relation, item, only, scope, analysis)
+  analysis.reach(relation, 'write', action, effect, only)
+  return returning(fields['returningClause'], relation, item, only, new Scope(scope), source.rows, analysis)
+}
+
+function insertSource(value: unknown, scope: Scope, analysis: Analysis): Query {
+  if (value === undefined) return { columns: [], rows: 1 } // DEFAULT VALUES
+  return evaluateSelect(expectNode(value, 'SelectStmt'), scope, analysis)
+}
+
+/** Keys of inserted rows, where they are constants of a VALUES list. */
+function nameInserted(
+  relation: Relation,
+  written: readonly string[],
+  value: unknown,
+  scope: Scope,
+  analysis: Analysis,
+): void {
+  const key = relation.keys.find((each) => each.length === 1)?.[0]
+  const at = key === undefined ? -1 : written.indexOf(key)
+  if (at < 0 || !isFields(value)) return
+  const found = list(expectNode(value, 'SelectStmt')['valuesLists']).flatMap((line) => {
+    const item = list(expectNode(line, 'List')['items'])[at]
+    if (item === undefined) return []
+    const constant = analysis.dry((trial) => evaluate(item, scope, trial))
+    return constant.kind === 'constant' && typeof constant.literal === 'string' ? [constant.literal] : []
+  })
+  if (found.length > 0) analysis.nameKeys(relation.collection, found)
+}
+
+function onConflict(
+  value: unknown,
+  relation: Relation,
+  item: Item,
+  only: boolean,
+  scope: Scope,
+  analysis: Analysis,
+): 'insert' | 'upsert' {
+  if (value === undefined) return 'insert'
+  const clause = open(value, 'OnConflictClause')
+  const inner = new Scope(scope)
+  addItem(inner, item)
+  if (clause['infer'] !== undefined) {
+    const infer = open(clause['infer'], 'InferClause')
+    for (const each of list(infer['indexElems'])) {
+      const element = expectNode(each, 'IndexElem')
+      if (element['expr'] !== undefined) evaluate(element['expr'], inner, analysis)
+      else if (inner.name(text(element['name'])) === undefined) {
+        throw new NotUnderstood(`unknown column "${text(element['name'])}"`)
+      }
+    }
+    for (const each of conjuncts(infer['whereClause'])) noteCondition(each, inner, analysis, 'predicate')
+  }
+  if (clause['action'] !== 'ONCONFLICT_UPDATE') return 'insert'
+  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  const excluded = relation.columns.map((column): Column => ({ name: column.name, value: NOTHING }))
+  inner.items = [...inner.items, { alias: 'excluded', columns: excluded, rows: 1, relation }]
+  assignments(clause['targetList'], relation, only, inner, analysis)
+  for (const each of conjuncts(clause['whereClause'])) noteCondition(each, inner, analysis, 'predicate')
+  return 'upsert'
+}
+
+/** SET lists. Gives true where an assigned value depends on something that is read. */
+function assignments(value: unknown, relation: Relation, only: boolean, scope: Scope, analysis: Analysis): boolean {
+  let reads = false
+  const shared = new Map<unknown, Value>()
+  for (const each of list(value)) {
+    const assignment = expectNode(each, 'ResTarget')
+    noteWritten(relation, text(assignment['name']), only, analysis)
+    noteSteps(assignment['indirection'], scope, analysis)
+    const assigned = assignedValue(assignment['val'], shared, scope, analysis)
+    analysis.use(assigned, 'copied')
+    if (assigned.kind !== 'constant') reads = true
+  }
+  return reads
+}
+
+/** `(a, b) = (…)`: the same source stands in each member; it is looked at for each. */
+function assignedValue(value: unknown, shared: Map<unknown, Value>, scope: Scope, analysis: Analysis): Value {
+  if (tagOf(value) !== 'MultiAssignRef') return evaluate(value, scope, analysis)
+  const source = expectNode(value, 'MultiAssignRef')['source']
+  const key = JSON.stringify(source)
+  const known = shared.get(key)
+  if (known !== undefined) return known
+  const found =
+    tagOf(source) === 'SubLink'
+      ? multiSource(source, scope, analysis)
+      : evaluate(source, scope, analysis)
+  shared.set(key, found)
+  return found
+}
+
+function multiSource(value: unknown, scope: Scope, analysis: Analysis): Value {
+  const link = expectNode(value, 'SubLink')
+  // The grammar calls it EXPR; its columns go one to each member, so all count for all.
+  return evaluate({ SubLink: { ...link, subLinkType: 'ARRAY_SUBLINK' } }, scope, analysis)
+}
+
+function bindingsOf(value: unknown, scope: Scope, analysis: Analysis): readonly Binding[] {
+  return conjuncts(value).flatMap((each) => noteCondition(each, scope, analysis, 'predicate') ?? [])
+}
+
+/** How much a condition lets a write touch; names the keys where it can. */
+function effectOf(where: unknown, joined: boolean, item: Item, bindings: readonly Binding[], analysis: Analysis): Effect {
+  if (isAlwaysTrue(where) && !joined) return { kind: 'all' }
+  const named = namedKeys(item, bindings)
+  // A join can only take rows away from what the keys name.
+  if (named === undefined) return { kind: 'filter' }
+  if (named.count === 'unknown') return { kind: 'unknown', reason: 'the number of keys is not known' }
+  if (named.keys !== undefined && item.relation !== undefined) {
+    analysis.nameKeys(item.relation.collection, named.keys)
+  }
+  return { kind: 'ids', count: named.count }
+}
+
+function most(effect: Effect): number {
+  return effect.kind === 'ids' ? effect.count : Number.POSITIVE_INFINITY
+}
+
+function update(fields: Fields, scope: Scope, analysis: Analysis): Query {
+  const { relation, only } = target(fields['relation'], scope, analysis)
+  const item = targetItem(fields['relation'], relation, only, analysis)
+  addItem(scope, item)
+  const from = list(fields['fromClause'])
+  for (const each of from) scope.add(readRange(each, scope, analysis))
+  const reads = assignments(fields['targetList'], relation, only, scope, analysis)
+  const bindings = bindingsOf(fields['whereClause'], scope, analysis)
+  const effect = effectOf(fields['whereClause'], from.length > 0, item, bindings, analysis)
+  if (reads || fields['whereClause'] !== undefined) analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  analysis.reach(relation, 'write', effect.kind === 'ids' ? 'update' : 'update_by_filter', effect, only)
+  return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
+}
+
+function remove(fields: Fields, scope: Scope, analysis: Analysis): Query {
+  const { relation, only } = target(fields['relation'], scope, analysis)
+  const item = targetItem(fields['relation'], relation, only, analysis)
+  addItem(scope, item)
+  const using = list(fields['usingClause'])
+  for (const each of using) scope.add(readRange(each, scope, analysis))
+  const bindings = bindingsOf(fields['whereClause'], scope, analysis)
+  const effect = effectOf(fields['whereClause'], using.length > 0, item, bindings, analysis)
+  if (fields['whereClause'] !== undefined) analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  const action = effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
+  analysis.reach(relation, 'write', action, effect, only)
+  return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
+}
+
+function returning(
+  value: unknown,
+  relation: Relation,
+  item: Item,
+  only: boolean,
+  scope: Scope,
+  rows: number,
+  analysis: Analysis,
+): Query {
+  if (value === undefined) return { columns: [], rows: 0 }
+  const clause = open(value, 'ReturningClause')
+  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  if (!scope.items.includes(item)) addItem(scope, item)
+  const columns = relationColumns(relation, only, analysis)
+  // PostgreSQL 18: OLD and NEW, or the names given to them, unless something else has the name.
+  const renames = list(clause['options']).map((each) => text(expectNode(each, 'ReturningOption')['value']))
+  for (const alias of renames.length > 0 ? [...renames, 'old', 'new'] : ['old', 'new']) {
+    if (scope.items.some((each) => each.alias === alias)) continue
+    scope.items = [...scope.items, { alias, columns, rows, relation }]
+  }
+  return { columns: targetColumns(clause['exprs'], scope, analysis), rows }
+}
