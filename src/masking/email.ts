@@ -13,7 +13,12 @@ export function findEmails(text: string): Span[] {
   let floor = 0
   for (const sign of text.matchAll(/[@\uff20]|%40/g)) {
     const after = sign.index + sign[0].length
-    const start = localStart(text, sign.index, Math.max(floor, sign.index - MAX_LOCAL))
+    const reach = sign.index - MAX_LOCAL
+    const start = localStart(text, sign.index, {
+      word: Math.max(floor, reach),
+      // A quoted local part may hold an @ of its own.
+      quote: Math.max(found.at(-1)?.end ?? 0, reach),
+    })
     floor = after
     if (start === sign.index) continue
     const end = domainEnd(text, after)
@@ -25,14 +30,18 @@ export function findEmails(text: string): Span[] {
 }
 
 /** Where the local part that ends at `at` begins; `at` itself when there is none. */
-function localStart(text: string, at: number, floor: number): number {
+function localStart(
+  text: string,
+  at: number,
+  floor: { readonly word: number; readonly quote: number },
+): number {
   if (text[at - 1] === '"') {
     const quote = text.lastIndexOf('"', at - 2)
-    if (quote >= floor && quote < at - 2 && !text.slice(quote, at).includes('\n')) return quote
+    if (quote >= floor.quote && quote < at - 2 && !text.slice(quote, at).includes('\n')) return quote
   }
   let start = at
-  while (start > floor && isLocal(text.charCodeAt(start - 1))) start -= 1
-  while (start < at && /['.&|*]/.test(text[start] ?? '')) start += 1
+  while (start > floor.word && isLocal(text.charCodeAt(start - 1))) start -= 1
+  while (start < at && /['.|*]/.test(text[start] ?? '')) start += 1
   return start
 }
 
@@ -44,7 +53,7 @@ function isLocal(code: number): boolean {
 }
 
 const LOCAL = new Uint8Array(128)
-for (const character of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-=^_|~.") {
+for (const character of "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%'*+-=^_|~.") {
   LOCAL[character.charCodeAt(0)] = 1
 }
 

@@ -6,6 +6,7 @@ import { type DigitGroup, digitGroups, isLetterOrDigit, type Span } from './span
 /** E.164: at most 15 digits. */
 const MAX_DIGITS = 15
 const MIN_DIGITS = 7
+const MAX_GROUPS = 7
 
 /** What may stand between two groups of one number. */
 const SEPARATOR = /^[ ().\-/\u00a0\u2009\u202f\u2010-\u2015\u2212]{1,3}$/
@@ -16,9 +17,17 @@ const ANNOUNCED =
 /** Telephone numbers with at least seven digits. */
 export function findPhones(text: string): Span[] {
   const groups = digitGroups(text)
+  const linked = groups.map((group, index) => {
+    const next = groups[index + 1]
+    return (
+      next !== undefined &&
+      next.start - group.end <= 3 &&
+      SEPARATOR.test(text.slice(group.end, next.start))
+    )
+  })
   const found: Span[] = []
   for (let first = 0; first < groups.length; ) {
-    const chain = chainFrom(text, groups, first)
+    const chain = chainFrom(groups, linked, first)
     const span = phoneIn(text, chain)
     if (span === undefined) {
       // A chain that is no number as a whole may hold one after a stray number, as in `3 555-123-4567`.
@@ -32,14 +41,16 @@ export function findPhones(text: string): Span[] {
 }
 
 /** Groups from `first` that may belong together, up to 15 digits. */
-function chainFrom(text: string, groups: readonly DigitGroup[], first: number): DigitGroup[] {
+function chainFrom(
+  groups: readonly DigitGroup[],
+  linked: readonly boolean[],
+  first: number,
+): DigitGroup[] {
   const chain: DigitGroup[] = []
   let digits = 0
-  for (let at = first; at < groups.length; at++) {
+  for (let at = first; at < groups.length && chain.length < MAX_GROUPS; at++) {
     const group = groups[at]
-    const before = chain.at(-1)
-    if (group === undefined) break
-    if (before !== undefined && !SEPARATOR.test(text.slice(before.end, group.start))) break
+    if (group === undefined || (at > first && linked[at - 1] !== true)) break
     digits += group.digits.length
     if (digits > MAX_DIGITS) break
     chain.push(group)
@@ -54,17 +65,19 @@ interface Phone extends Span {
 /** The longest beginning of the chain that is a number. */
 function phoneIn(text: string, chain: readonly DigitGroup[]): Phone | undefined {
   const [head] = chain
-  if (head === undefined) return undefined
+  let digits = chain.reduce((sum, group) => sum + group.digits.length, 0)
+  if (head === undefined || digits < MIN_DIGITS) return undefined
   const lead = leadOf(text, head.start)
   if (lead === undefined) return undefined
   for (let length = chain.length; length > 0; length--) {
+    if (digits < MIN_DIGITS) return undefined
     const part = chain.slice(0, length)
     const end = part.at(-1)?.end ?? head.end
-    const digits = part.reduce((sum, group) => sum + group.digits.length, 0)
-    if (digits < MIN_DIGITS) return undefined
+    const count = digits
+    digits -= part.at(-1)?.digits.length ?? 0
     if (isLetterOrDigit(text[end]) && !EXTENSION.test(text.slice(end, end + 20))) continue
     if (/^[-/]\w/.test(text.slice(end, end + 2)) && length < chain.length) continue
-    if (isPhone(text, part, digits, lead)) return { start: lead.start, end, groups: length }
+    if (isPhone(text, part, count, lead)) return { start: lead.start, end, groups: length }
   }
   return undefined
 }
