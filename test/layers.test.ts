@@ -70,6 +70,11 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
+/** Files that walk one recursive grammar and therefore call each other. No other circle is allowed. */
+const ONE_GRAMMAR = ['call', 'expression', 'from', 'query', 'view'].map(
+  (name) => `protocol/postgres/sql/${name}.ts`,
+)
+
 const FORBIDDEN_NAMES =
   /(?:^|[-/.])(?:utils?|helpers?|common|managers?|services?|misc|v2)(?:[-/.]|$)/
 
@@ -178,7 +183,8 @@ describe('the house', () => {
     const edges = new Map(files.map((file) => [file, new Set<string>()]))
     for (const one of imports) {
       const to = target(one)
-      if (to !== undefined && !one.lazy) edges.get(one.file)?.add(to)
+      const inGrammar = [one.file, to ?? ''].every((file) => ONE_GRAMMAR.includes(file))
+      if (to !== undefined && !one.lazy && !inGrammar) edges.get(one.file)?.add(to)
     }
     expect(circleIn(edges)).toEqual([])
   })
