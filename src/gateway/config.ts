@@ -73,7 +73,7 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
   const baseDir = dirname(path)
   const secretDeps: SecretDeps = {
     baseDir,
-    env: options.env ?? {},
+    env: options.env ?? process.env,
     files: options.files ?? diskFiles,
   }
   const document = readStrictYaml(readConfigFile(path), file, configSchema)

@@ -1,0 +1,255 @@
+// Owns the control plane's side of the Authority: who may hold a session, until when, under which policy, with which
+// credential. Every renewal looks into the store, so that a revocation counts within one lease.
+
+import type {
+  Authority,
+  OpenSessionRequest,
+  SessionLease,
+  SessionNotice,
+  SessionSummary,
+} from '../core/authority.js'
+import type { Clock } from '../core/clock.js'
+import { VgateError } from '../core/errors.js'
+import type { CloseReason, Grant } from '../core/grant.js'
+import { newId } from '../core/ids.js'
+import type { Principal } from '../core/principal.js'
+import { mayTake } from '../policy/access.js'
+import { createSecretSource, type SecretDeps, type SecretSource } from '../secrets/resolve.js'
+import type { OpenResult, Store, StoredGrant } from '../store/store.js'
+import { type ControlDeps, recordedPrincipal } from './deps.js'
+import type { TargetSettings } from './settings.js'
+
+/** A lease without renewal ends after this long. */
+export const LEASE_MS = 5000
+/** Longest delay that a timer takes (Node's setTimeout, 32 bits). */
+const MAX_DELAY_MS = 2 ** 31 - 1
+
+/** Runs a function once after `ms`; the answer cancels it. */
+export type Schedule = (ms: number, run: () => void) => () => void
+
+/** Timers of this process; they do not keep it alive. */
+export const processSchedule: Schedule = (ms, run) => {
+  const timer = setTimeout(run, ms)
+  timer.unref()
+  return () => clearTimeout(timer)
+}
+
+export interface AuthorityDeps {
+  readonly config: ControlDeps['config']
+  readonly policy: ControlDeps['policy']
+  readonly store: Store
+  readonly audit: ControlDeps['audit']
+  readonly secretDeps: SecretDeps
+  readonly clock: Clock
+  readonly schedule: Schedule
+}
+
+export interface ControlAuthority extends Authority {
+  /** Tells every session of the policy that `deps.policy()` now answers; those it no longer allows end. */
+  policyChanged(): void
+  /** Ends every session: the gateway stops. */
+  stop(): void
+}
+
+interface Live {
+  readonly principal: Principal
+  readonly grant: Grant
+  readonly target: TargetSettings
+  readonly listeners: Set<(notice: SessionNotice) => void>
+  cancelTimer: () => void
+  /** The end, once told; whoever watches later hears it too. */
+  ended?: SessionNotice
+}
+
+function grantEnded(): VgateError {
+  return new VgateError('VGATE_GRANT_ENDED', 'the grant has ended', { hint: 'connect again' })
+}
+
+function revoked(message: string): VgateError {
+  return new VgateError('VGATE_REVOKED', message, { hint: 'ask for access again' })
+}
+
+function unknownGrant(): VgateError {
+  return new VgateError('VGATE_NOT_FOUND', 'there is no grant of that id for you')
+}
+
+/** The authority of one gateway process. Methods reject with a VgateError. */
+export function createAuthority(deps: AuthorityDeps): ControlAuthority {
+  return new LocalAuthority(deps)
+}
+
+class LocalAuthority implements ControlAuthority {
+  readonly #deps: AuthorityDeps
+  readonly #live = new Map<string, Live>()
+  readonly #secrets = new Map<string, SecretSource>()
+  #stopped = false
+
+  constructor(deps: AuthorityDeps) {
+    this.#deps = deps
+  }
+
+  async openSession(request: OpenSessionRequest): Promise<SessionLease> {
+    const { store, config, clock, audit } = this.#deps
+    if (this.#stopped) throw new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the gateway is stopping')
+    const grant = await store.findGrant(request.grant)
+    const principal = await store.findPrincipal(request.principal)
+    // Another's grant is answered as an unknown one.
+    if (grant === undefined || principal === undefined || grant.principal !== principal.id) {
+      throw unknownGrant()
+    }
+    const target = this.#permitted(principal, grant)
+    const session = newId('ses')
+    const { database } = target.spec
+    const opened = await store.openSession({
+      id: session,
+      grant,
+      principal,
+      database,
+      client: request.client,
+      maxOpen: config.sessionsPerPrincipal,
+    })
+    if (opened !== 'opened') throw this.#notOpened(opened)
+    try {
+      const who = recordedPrincipal(principal)
+      const record = { session, principal: who, target: grant.target, grant: grant.id }
+      await audit.append({ type: 'session.started', ...record }, { sync: true })
+    } catch (error) {
+      await store.closeSession(emptySummary(session, 'error'))
+      throw error
+    }
+    const live: Live = { principal, grant, target, listeners: new Set(), cancelTimer: () => undefined }
+    this.#live.set(session, live)
+    this.#arm(session, live)
+    const { source, hash } = this.#deps.policy()
+    const { id, roles, startsAt, endsAt, reason, ticket } = grant
+    const said = { ...(reason === undefined ? {} : { reason }), ...(ticket === undefined ? {} : { ticket }) }
+    return {
+      session,
+      principal,
+      grant: { id, principal: principal.id, target: grant.target, roles, ...said, startsAt, endsAt },
+      target: target.spec,
+      policy: { source, hash },
+      leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt),
+    }
+  }
+
+  async leaseCredential(session: string): Promise<{ username: string; password: string }> {
+    const { target } = await this.#standing(session)
+    const { username, password } = target.credential
+    let source = this.#secrets.get(target.spec.name)
+    if (source === undefined) {
+      source = createSecretSource(password, this.#deps.secretDeps)
+      this.#secrets.set(target.spec.name, source)
+    }
+    return { username, password: source.resolve().value.reveal() }
+  }
+
+  async renewLease(session: string): Promise<{ leaseUntil: number; policyHash: string }> {
+    const { grant } = await this.#standing(session)
+    const leaseUntil = Math.min(this.#deps.clock.now() + LEASE_MS, grant.endsAt)
+    return { leaseUntil, policyHash: this.#deps.policy().hash }
+  }
+
+  watch(session: string, listener: (notice: SessionNotice) => void): () => void {
+    const live = this.#live.get(session)
+    if (live === undefined || live.ended !== undefined) {
+      const over: SessionNotice = { kind: 'ended', reason: 'error', message: 'the session is over' }
+      queueMicrotask(() => listener(live?.ended ?? over))
+      return () => undefined
+    }
+    live.listeners.add(listener)
+    return () => live.listeners.delete(listener)
+  }
+
+  async closeSession(summary: SessionSummary): Promise<void> {
+    const live = this.#live.get(summary.session)
+    live?.cancelTimer()
+    this.#live.delete(summary.session)
+    const closed = await this.#deps.store.closeSession(summary)
+    if (!closed) return
+    const { operations, denied, rows, bytesOut, recording, reason } = summary
+    await this.#deps.audit.append(
+      {
+        type: 'session.ended',
+        session: summary.session,
+        ...(live === undefined
+          ? {}
+          : { principal: recordedPrincipal(live.principal), target: live.grant.target }),
+        reason,
+        totals: { operations, denied, rows, bytesOut },
+        recording,
+      },
+      { sync: true },
+    )
+  }
+
+  policyChanged(): void {
+    const { source, hash, compiled } = this.#deps.policy()
+    for (const [session, { grant, principal, listeners }] of this.#live) {
+      const allowed = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target))
+      if (allowed) for (const listener of [...listeners]) listener({ kind: 'policy', source, hash })
+      else this.#end(session, 'revoked', 'policy no longer gives this access')
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const session of [...this.#live.keys()]) this.#end(session, 'stopped', 'the gateway is stopping')
+  }
+
+  /** The target, if the policy of now still gives every role of the grant. */
+  #permitted(principal: Principal, grant: StoredGrant): TargetSettings {
+    const target = this.#deps.config.targets.get(grant.target)
+    if (grant.revoked !== undefined) throw revoked('the grant was revoked')
+    if (grant.endsAt <= this.#deps.clock.now()) throw grantEnded()
+    const { compiled } = this.#deps.policy()
+    const given = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target))
+    if (target === undefined || !given) throw revoked('policy no longer gives this access')
+    return target
+  }
+
+  #notOpened(result: Exclude<OpenResult, 'opened'>): VgateError {
+    if (result === 'revoked') return revoked('the grant was revoked')
+    if (result === 'ended') return grantEnded()
+    if (result === 'unknown') return unknownGrant()
+    const limit = this.#deps.config.sessionsPerPrincipal
+    return new VgateError('VGATE_LIMIT_EXCEEDED', `you have ${limit} open sessions, the most there may be`, {
+      hint: 'end one, or raise limits.sessionsPerPrincipal',
+    })
+  }
+
+  async #standing(session: string): Promise<Live> {
+    const live = this.#live.get(session)
+    const standing = await this.#deps.store.sessionStanding(session)
+    if (live === undefined || standing?.state !== 'open') {
+      throw new VgateError('VGATE_NOT_FOUND', 'the session is over')
+    }
+    if (standing.grantRevoked) throw revoked('the grant was revoked')
+    if (standing.grantEndsAt <= this.#deps.clock.now()) throw grantEnded()
+    return live
+  }
+
+  /** Waits for the grant's absolute end, in steps that a timer can take. */
+  #arm(session: string, live: Live): void {
+    const rest = live.grant.endsAt - this.#deps.clock.now()
+    if (rest <= 0) {
+      this.#end(session, 'expired', 'the grant has ended')
+      return
+    }
+    live.cancelTimer = this.#deps.schedule(Math.min(rest, MAX_DELAY_MS), () => this.#arm(session, live))
+  }
+
+  #end(session: string, reason: CloseReason, message: string): void {
+    const live = this.#live.get(session)
+    if (live === undefined || live.ended !== undefined) return
+    live.cancelTimer()
+    const notice: SessionNotice = { kind: 'ended', reason, message }
+    live.ended = notice
+    for (const listener of [...live.listeners]) listener(notice)
+  }
+}
+
+function emptySummary(session: string, reason: CloseReason): SessionSummary {
+  const none = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
+  return { session, reason, ...none, recording: { records: 0, head: '' } }
+}

@@ -1,0 +1,46 @@
+// Owns the list of targets that are open to the caller, and asking for a grant.
+
+import type { Hono } from 'hono'
+import { type GrantBody, grantRequest, PATHS, type TargetsBody } from '../../core/api.js'
+import { rolesFor } from '../../policy/access.js'
+import { type ControlDeps, isoTime } from '../deps.js'
+import { issueGrant } from '../grants.js'
+import { type ControlEnv, readJson } from '../http.js'
+import { createRateLimit } from '../rate.js'
+
+/** Adds `GET /v1/targets` and `POST /v1/grants`. */
+export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void {
+  const perPrincipal = createRateLimit({ burst: 60, perSecond: 1, clock: deps.clock })
+  app.get(PATHS.targets, (context) => {
+    const { principal } = context.get('caller')
+    const policy = deps.policy().compiled
+    const targets: TargetsBody['targets'] = []
+    for (const [name, { spec }] of deps.config.targets) {
+      const roles = rolesFor(policy, principal, name).map(({ role }) => ({ name: role, approval: false }))
+      if (roles.length === 0) continue
+      const contact = spec.contact === undefined ? {} : { contact: spec.contact }
+      targets.push({ name, database: spec.database, roles, ...contact })
+    }
+    return context.json({ targets } satisfies TargetsBody)
+  })
+
+  app.post(PATHS.grants, async (context) => {
+    const { principal } = context.get('caller')
+    perPrincipal.take(principal.id)
+    const request = await readJson(context, grantRequest)
+    const { grant, target, notes } = await issueGrant(deps, principal, request)
+    const body: GrantBody = {
+      grant: {
+        id: grant.id,
+        target: grant.target,
+        database: target.spec.database,
+        database_name: target.spec.databaseName,
+        roles: [...grant.roles],
+        starts_at: isoTime(grant.startsAt),
+        ends_at: isoTime(grant.endsAt),
+        notes: [...notes],
+      },
+    }
+    return context.json(body)
+  })
+}
