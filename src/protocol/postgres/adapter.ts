@@ -123,7 +123,8 @@ export class PostgresAdapter implements Adapter {
     } catch (error) {
       const fatal = asFatal(error)
       if (fatal === undefined) {
-        this.#finish()
+        // The host answers with `terminate`, which still has words for the client.
+        this.#session?.stop()
         throw error
       }
       if (this.#session?.pipeline.idle === false) this.#host.cancelUpstream()

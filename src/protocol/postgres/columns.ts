@@ -137,6 +137,7 @@ function valueChange(column: ResultColumn, masker: FieldMasker): ColumnPlan['cha
 
 function kindOf(type: number, catalogue: Catalogue): ValueKind {
   if (catalogue.isVectorType(type)) return 'vector'
+  if (type === OID.json || type === OID.jsonb) return 'json'
   return isTextual(type) ? 'text' : 'other'
 }
 

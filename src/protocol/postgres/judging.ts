@@ -12,7 +12,7 @@ import type { ErrorReply } from './wire.js'
 export const CATALOGUE_MAX_AGE_MS = 10_000
 export const CATALOGUE_KEY = 'catalogue'
 /** How the analysis starts the reason of a statement that names what the catalogue does not know. */
-export const UNKNOWN_RELATION = 'unknown relation'
+const UNKNOWN_NAME = /^unknown (relation|column)/
 
 /** The reply that a refusal of the policy becomes. */
 export function refusalReply(refusal: Refusal): ErrorReply {
@@ -158,7 +158,7 @@ export class Judging {
       if (error !== undefined) return failed(error)
       const first = this.#classifyNow(statements, parameters)
       const unknown = first.some(
-        ({ operation }) => !isOperation(operation) && operation.reason.startsWith(UNKNOWN_RELATION),
+        ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
       )
       if (!unknown || !this.#pipeline.resting) return then(first)
       this.#load(0, (again) => (again === undefined ? then(this.#classifyNow(statements, parameters)) : failed(again)))

@@ -32,6 +32,8 @@ export class Run {
   #batchRows = 0
   #batchBytes = 0
   #batchMasked = 0
+  #upRows = 0
+  #upBytes = 0
   /** Rows given to the client so far, over all Executes of the portal. */
   rowCount = 0
   /** The row after the limit has come. */
@@ -132,11 +134,10 @@ export class Run {
     if (this.obligations.record !== 'metadata') this.#rows.push([recordedValue(25, false, 0, bytes.subarray(5))])
   }
 
-  /** Data that the client sends for COPY … FROM STDIN: counted, not kept. */
+  /** Data that the client sends for COPY … FROM STDIN: counted for the last delivery, not kept. */
   uploaded(bytes: number, rows: number): void {
-    this.rowCount += rows
-    this.#batchRows += rows
-    this.#batchBytes += bytes
+    this.#upRows += rows
+    this.#upBytes += bytes
   }
 
   /** What has come since the last delivery, or undefined where nothing has. */
@@ -148,6 +149,8 @@ export class Run {
   finish(end: Pick<Delivery, 'tag' | 'error'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
+    this.#batchRows += this.#upRows
+    this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })
   }
 
