@@ -59,9 +59,12 @@ export class TunnelEndpoint {
     }
   }
 
-  /** Closes every tunnel that is still open. */
+  /** Closes every tunnel that is still open; what was said last may take a second to leave. */
   close(): void {
-    for (const websocket of this.#server.clients) websocket.terminate()
+    for (const websocket of this.#server.clients) {
+      websocket.close(1001, 'the gateway is stopping')
+      setTimeout(() => websocket.terminate(), GOODBYE_MS).unref()
+    }
     this.#server.close()
   }
 

@@ -24,6 +24,8 @@ export const CUT_DEADLINE_MS = 500
 export interface ConnectionSession {
   readonly family: ProtocolFamily
   readonly context: Omit<AdapterContext, 'randomBytes'>
+  /** A client that has not authenticated by then is cut. */
+  readonly handshakeMs: number
   judge(connection: string, id: number, request: JudgeRequest): Ruling | Promise<Ruling>
   delivered(connection: string, delivery: Delivery): void
   /** Hands what was recorded to the operating system; before bytes are given to the client. Throws when it cannot. */
@@ -45,12 +47,16 @@ export class Connection implements AdapterHost {
   #closed = false
   #opening = false
   #terminating = false
+  readonly #handshake: NodeJS.Timeout
 
   constructor(id: string, session: ConnectionSession, client: Duplex) {
     this.id = id
     this.#session = session
     this.#client = client
     this.#adapter = session.family.createAdapter({ ...session.context, randomBytes }, this)
+    this.#handshake = setTimeout(() => {
+      if (this.#adapter.cancelKey === undefined) this.terminate(tooSlow(session.handshakeMs))
+    }, session.handshakeMs)
     client.on('data', (bytes: Buffer) => this.#guarded(() => this.#fromClient(bytes)))
     client.on('end', () => this.#guarded(() => this.#adapter.clientEnded()))
     client.on('error', () => this.close())
@@ -125,6 +131,7 @@ export class Connection implements AdapterHost {
   close(error?: VgateError): void {
     if (this.#closed) return
     this.#closed = true
+    clearTimeout(this.#handshake)
     const upstream = this.#upstream?.socket
     upstream?.removeAllListeners()
     // A socket that is torn down may still report an error; nobody is left to tell.
@@ -194,6 +201,12 @@ export class Connection implements AdapterHost {
       this.close(reason)
     }
   }
+}
+
+function tooSlow(ms: number): VgateError {
+  return new VgateError('VGATE_LIMIT_EXCEEDED', `the connection did not authenticate within ${ms / 1000} s`, {
+    hint: 'connect again; limits.handshake in vgate.yaml sets how long it may take',
+  })
 }
 
 function lost(): VgateError {

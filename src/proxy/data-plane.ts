@@ -25,6 +25,7 @@ export interface DataPlaneOptions {
   readonly clock: Clock
   readonly limits: AdapterLimits
   readonly connectionsPerSession: number
+  readonly handshakeMs: number
   readonly recordings: { readonly directory: string; readonly key: SigningKeyPair; readonly durability: 'standard' | 'strict' }
   /** The key that `with: hash` masks use for a target. */
   readonly maskKey: (target: string) => Buffer
@@ -97,7 +98,7 @@ export class DataPlane {
   }
 
   #dependencies(lease: SessionLease): ConstructorParameters<typeof Session>[3] {
-    const { authority, clock, limits, connectionsPerSession, recordings, report } = this.#options
+    const { authority, clock, limits, connectionsPerSession, handshakeMs, recordings, report } = this.#options
     const family = this.#families.get(lease.target.database)
     if (family === undefined) throw new VgateError('VGATE_UNEXPECTED', `the database ${lease.target.database} is not prepared`)
     return {
@@ -106,6 +107,7 @@ export class DataPlane {
       family,
       limits,
       connectionsPerSession,
+      handshakeMs,
       durability: recordings.durability,
       masker: this.#maskerOf(lease.target.name),
       compilePolicy: (policy) => this.#compiled(policy),

@@ -37,6 +37,7 @@ export interface SessionDependencies {
   readonly family: ProtocolFamily
   readonly limits: AdapterLimits
   readonly connectionsPerSession: number
+  readonly handshakeMs: number
   readonly durability: 'standard' | 'strict'
   readonly masker: MaskerFactory
   readonly compilePolicy: (policy: { readonly source: string; readonly hash: string }) => CompiledPolicy
@@ -110,9 +111,10 @@ export class Session {
   }
 
   #forConnections(): ConnectionSession {
-    const { family, limits, masker } = this.#deps
+    const { family, limits, masker, handshakeMs } = this.#deps
     return {
       family,
+      handshakeMs,
       context: { databaseName: this.lease.target.databaseName, secret: this.#secret, masker, limits },
       judge: (connection, id, request) => this.#judge(connection, id, request),
       delivered: (connection, delivery) => this.#recorder.delivered(connection, delivery),

@@ -78,6 +78,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     clock: systemClock,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     connectionsPerSession: 100,
+    handshakeMs: 10_000,
     recordings: {
       directory: recordings,
       key: generatePair(new Date().toISOString()),

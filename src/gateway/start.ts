@@ -1,0 +1,283 @@
+// Owns the start and the stop of a gateway: it wires the rooms together, in the order in which each may be relied on,
+// and takes them apart in the opposite one. It contains no rule.
+
+import { createServer as createHttp, type Server } from 'node:http'
+import { createServer as createHttps } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { hkdfSync } from 'node:crypto'
+import { join } from 'node:path'
+import { getRequestListener } from '@hono/node-server'
+import type { Logger } from 'pino'
+import { openAuditLog, type AuditLog } from '../audit/audit-log.js'
+import { loadOrCreateKey, type SigningKeyPair } from '../audit/keys.js'
+import { recoverRecordings } from '../audit/recover.js'
+import { CHECKPOINT_MS } from '../audit/writer.js'
+import { createControl, type Control } from '../control/app.js'
+import { createAuthority, processSchedule, type ControlAuthority } from '../control/authority.js'
+import type { LoadedPolicy } from '../control/settings.js'
+import { DEFAULT_LIMITS } from '../core/adapter.js'
+import type { SigningKey } from '../core/api.js'
+import { systemClock } from '../core/clock.js'
+import { VgateError } from '../core/errors.js'
+import type { Secret } from '../core/secret.js'
+import { VERSION } from '../core/version.js'
+import { KNOWN_ACTIONS } from '../databases/list.js'
+import { createOidcVerifier } from '../identity/oidc.js'
+import { createTokens } from '../identity/tokens.js'
+import { compilePolicy } from '../policy/compile.js'
+import { loadPolicy } from '../policy/schema.js'
+import { DataPlane } from '../proxy/data-plane.js'
+import { openStore } from '../store/open.js'
+import type { Store } from '../store/store.js'
+import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from './config.js'
+import { loadMasterKey, loadTokenKey } from './keys.js'
+import { TunnelEndpoint } from './tunnel-endpoint.js'
+
+/** How long a stop waits for answers under way. */
+export const STOP_DEADLINE_MS = 5_000
+const HEADERS_DEADLINE_MS = 10_000
+const REQUEST_DEADLINE_MS = 30_000
+const HEADER_BYTES = 16 * 1024
+
+export interface Gateway {
+  readonly url: string
+  /** Ends every session, closes audit log and store. Safe to call twice. */
+  stop(): Promise<void>
+}
+
+export interface StartOptions {
+  readonly configFile: string
+  readonly logger: Logger
+}
+
+/**
+ * Starts a gateway from its configuration. Rejects with a VgateError, and then nothing is left running:
+ * VGATE_CONFIG_INVALID (exit 11), VGATE_PORT_IN_USE, VGATE_STORE_UNAVAILABLE, VGATE_RECORDING_BROKEN.
+ */
+export async function startGateway(options: StartOptions): Promise<Gateway> {
+  const { configFile, logger } = options
+  const { config, policy, warnings } = checkConfig(configFile, { env: process.env })
+  for (const warning of warnings) logger.warn({ event: 'config.warning', warning })
+  prepareDataDirectory(config.data)
+  const undo: (() => Promise<void>)[] = []
+  const stop = once(async () => {
+    for (const step of undo.reverse()) await step()
+  })
+  try {
+    const gateway = await assemble(config, policy, logger, undo)
+    return { url: gateway.url, stop }
+  } catch (error) {
+    await stop().catch((cause: unknown) => logger.error({ event: 'gateway.stop_failed', failure: failureOf(cause) }))
+    throw error
+  }
+}
+
+async function assemble(
+  config: GatewayConfig,
+  policy: LoadedPolicy,
+  logger: Logger,
+  undo: (() => Promise<void>)[],
+): Promise<{ url: string }> {
+  const paths = dataPaths(config.data)
+  const report = (event: string, error: unknown): void => logger.error({ event, failure: failureOf(error) })
+  const master = loadMasterKey({
+    data: config.data,
+    secretDeps: config.secretDeps,
+    ...(config.keys === undefined ? {} : { reference: config.keys }),
+  })
+  for (const warning of master.warnings) logger.warn({ event: 'config.warning', warning })
+  const { pair, history } = loadOrCreateKey({
+    keyFile: join(paths.keys, 'recording.pem'),
+    historyFile: join(paths.keys, 'keys.json'),
+    clock: systemClock,
+  })
+  const store = openStore({ directory: config.data, clock: systemClock })
+  undo.push(() => store.close())
+  const audit = await openLog(paths.audit, pair, policy, undo)
+  await recover(store, audit, paths.recordings, pair)
+  const authority = createAuthority({
+    config,
+    policy: () => policy,
+    store,
+    audit,
+    secretDeps: config.secretDeps,
+    clock: systemClock,
+    schedule: processSchedule,
+  })
+  const dataPlane = await startDataPlane(config, { authority, pair, master: master.key, report })
+  const control = createControl({
+    config,
+    policy: () => policy,
+    store,
+    tokens: createTokens({
+      issuer: config.publicUrl,
+      key: loadTokenKey(paths.keys, master.key),
+      clock: systemClock,
+    }),
+    providers: new Map(
+      config.providers.map((provider) => [provider.name, createOidcVerifier({ provider, fetch, clock: systemClock })]),
+    ),
+    audit,
+    signingKeys: (): readonly SigningKey[] => history,
+    recordings: { directory: paths.recordings },
+    clock: systemClock,
+    logger,
+    version: VERSION,
+  })
+  return { url: await listen(config, { control, dataPlane, authority, report }, undo) }
+}
+
+async function openLog(
+  directory: string,
+  pair: SigningKeyPair,
+  policy: LoadedPolicy,
+  undo: (() => Promise<void>)[],
+): Promise<AuditLog> {
+  const audit = await openAuditLog({ directory, key: pair, clock: systemClock })
+  // A failure to sign shows at the next append, which then refuses what it stands for.
+  const timer = setInterval(() => void audit.checkpoint().catch(() => undefined), CHECKPOINT_MS)
+  undo.push(async () => {
+    clearInterval(timer)
+    await audit.append({ type: 'gateway.stopped', reason: 'stopped' }).catch(() => undefined)
+    await audit.close('stopped')
+  })
+  await audit.append(
+    { type: 'gateway.started', version: VERSION, node: process.version, policyHash: policy.hash },
+    { sync: true },
+  )
+  return audit
+}
+
+/** Sessions that a dead gateway left open are closed, in the store and on the disk, and the log says so. */
+async function recover(store: Store, audit: AuditLog, directory: string, pair: SigningKeyPair): Promise<void> {
+  await store.markCrashed()
+  for (const found of await recoverRecordings(directory, pair, { clock: systemClock })) {
+    await audit.append({
+      type: 'session.recovered',
+      session: found.name,
+      state: found.state,
+      recording: found.recording,
+      ...(found.reason === undefined ? {} : { message: found.reason }),
+    })
+  }
+}
+
+async function startDataPlane(
+  config: GatewayConfig,
+  deps: {
+    readonly authority: ControlAuthority
+    readonly pair: SigningKeyPair
+    readonly master: Secret<Buffer>
+    readonly report: (event: string, error: unknown) => void
+  },
+): Promise<DataPlane> {
+  const peopleProviders = config.providers.map((provider) => provider.name)
+  const targets = [...config.targets.keys()]
+  const dataPlane = new DataPlane({
+    authority: deps.authority,
+    clock: systemClock,
+    limits: {
+      ...DEFAULT_LIMITS,
+      messageBytes: Math.min(DEFAULT_LIMITS.messageBytes, config.limits.messageBytes),
+      upstreamMessageBytes: config.limits.messageBytes,
+    },
+    connectionsPerSession: config.limits.connectionsPerSession,
+    handshakeMs: config.limits.handshakeMs,
+    recordings: { directory: dataPaths(config.data).recordings, key: deps.pair, durability: config.durability },
+    maskKey: (target) => Buffer.from(hkdfSync('sha256', deps.master.reveal(), '', `vgate mask ${target}`, 32)),
+    compilePolicy: (source) =>
+      compilePolicy(loadPolicy(source, config.policyFile), { actions: [...KNOWN_ACTIONS], peopleProviders, targets }),
+    report: deps.report,
+  })
+  await dataPlane.prepare([...config.targets.values()].map((target) => target.spec.database))
+  return dataPlane
+}
+
+async function listen(
+  config: GatewayConfig,
+  parts: {
+    readonly control: Control
+    readonly dataPlane: DataPlane
+    readonly authority: ControlAuthority
+    readonly report: (event: string, error: unknown) => void
+  },
+  undo: (() => Promise<void>)[],
+): Promise<string> {
+  const { control, dataPlane, authority, report } = parts
+  const tunnel = new TunnelEndpoint({
+    authenticate: (bearer) => control.authenticate(bearer),
+    dataPlane,
+    maxStreams: config.limits.connectionsPerSession,
+    report,
+  })
+  const server = createServer(
+    config,
+    getRequestListener((request, env) =>
+      control.fetch(request, { address: 'incoming' in env ? (env.incoming.socket.remoteAddress ?? 'unknown') : 'unknown' }),
+    ),
+  )
+  server.on('upgrade', (request, socket, head) => void tunnel.upgrade(request, socket, head))
+  undo.push(async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    authority.stop()
+    await dataPlane.stop()
+    tunnel.close()
+    server.closeIdleConnections()
+    setTimeout(() => server.closeAllConnections(), STOP_DEADLINE_MS).unref()
+    await closed
+  })
+  const { host } = config.listen
+  const address = await bind(server, config)
+  const shown = host.includes(':') ? `[${host}]` : host
+  return `${config.tls === undefined ? 'http' : 'https'}://${shown}:${address.port}`
+}
+
+function createServer(config: GatewayConfig, listener: ReturnType<typeof getRequestListener>): Server {
+  const options = {
+    maxHeaderSize: HEADER_BYTES,
+    headersTimeout: HEADERS_DEADLINE_MS,
+    requestTimeout: REQUEST_DEADLINE_MS,
+    noDelay: true,
+  }
+  if (config.tls === undefined) return createHttp(options, listener)
+  const { cert, key } = config.tls
+  return createHttps({ ...options, cert, key: key.reveal(), minVersion: 'TLSv1.2' }, listener)
+}
+
+function bind(server: Server, config: GatewayConfig): Promise<AddressInfo> {
+  const { host, port } = config.listen
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'EADDRINUSE'
+      reject(
+        new VgateError(taken ? 'VGATE_PORT_IN_USE' : 'VGATE_CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.code ?? error.message}`, {
+          hint: taken ? 'stop what listens there, or change gateway.listen' : 'check gateway.listen',
+        }),
+      )
+    })
+    server.listen({ host, port }, () => {
+      const address = server.address()
+      if (address === null || typeof address === 'string') reject(new Error('a server without an address'))
+      else resolve(address)
+    })
+  })
+}
+
+/** What of a failure may go into the log: never its properties, which may hold data. */
+function failureOf(error: unknown): { name: string; message: string; stack?: string; cause?: unknown } {
+  if (!(error instanceof Error)) return { name: 'unknown', message: 'not an error' }
+  return {
+    name: error instanceof VgateError ? error.code : error.name,
+    message: error.message,
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined ? {} : { cause: failureOf(error.cause) }),
+  }
+}
+
+function once(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined
+  return () => {
+    running ??= run()
+    return running
+  }
+}
