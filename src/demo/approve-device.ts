@@ -46,10 +46,12 @@ export async function approveDevice(verificationUriComplete: string, login: stri
   const code = address.searchParams.get('user_code') ?? ''
   const first = await open(verificationUriComplete)
   const xsrf = /name="xsrf" value="([^"]+)"/.exec(first.html)?.[1]
-  if (xsrf === undefined) throw new Error(`the provider's device page (${first.status}) has no form`)
+  if (xsrf === undefined)
+    throw new Error(`the provider's device page (${first.status}) has no form`)
   await open(base, { xsrf, user_code: code })
   const people = await open(base, { xsrf, user_code: code, confirm: 'yes' })
-  if (!people.url.includes('/interaction/')) throw new Error(`the provider did not ask who it is: ${people.url} (${people.status})`)
+  if (!people.url.includes('/interaction/'))
+    throw new Error(`the provider did not ask who it is: ${people.url} (${people.status})`)
   const last = await open(people.url, { login })
   if (last.status >= 500) throw new Error(`the provider failed: ${last.status}`)
 }

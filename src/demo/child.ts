@@ -42,25 +42,40 @@ export function parseEvent(line: string): Event | undefined {
 /** Starts a Node script and waits for its `listening` event on stdout. Rejects, with nothing left behind, if it ends first or is too slow. */
 export async function startChild(options: ChildOptions): Promise<Child> {
   const log = createWriteStream(options.logFile, { flags: 'a', mode: 0o600 })
-  const child = spawn(process.execPath, ['--no-warnings', options.script, ...(options.args ?? [])], {
-    env: options.env,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    ['--no-warnings', options.script, ...(options.args ?? [])],
+    {
+      env: options.env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  )
   child.stderr.pipe(log)
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
-    child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
+    )
   })
   const stop = (): Promise<void> => stopChild(child, ended)
   try {
-    return { name: options.name, listening: await firstListening(child, ended, options), ended, stop }
+    return {
+      name: options.name,
+      listening: await firstListening(child, ended, options),
+      ended,
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function firstListening(child: ChildProcess, ended: Promise<string>, options: ChildOptions): Promise<Event> {
+async function firstListening(
+  child: ChildProcess,
+  ended: Promise<string>,
+  options: ChildOptions,
+): Promise<Event> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     const message = `${options.name} did not start within ${options.readyMs / 1000} s (see ${options.logFile})`

@@ -11,7 +11,9 @@ let loaded: Vocabulary | undefined
 export function embedPhrase(text: string): number[] {
   loaded ??= readVocabulary()
   const vocabulary = loaded
-  const words = new Set((text.toLowerCase().match(/[a-z][a-z']+/g) ?? []).map((word) => word.replace(/'s?$/, '')))
+  const words = new Set(
+    (text.toLowerCase().match(/[a-z][a-z']+/g) ?? []).map((word) => word.replace(/'s?$/, '')),
+  )
   const sum = new Array<number>(vocabulary.dimensions).fill(0)
   let total = 0
   for (const word of words) {
@@ -22,7 +24,8 @@ export function embedPhrase(text: string): number[] {
       sum[index] = (sum[index] ?? 0) + entry.idf * value
     })
   }
-  if (total === 0) throw new RangeError('the demo knows no word of this phrase: try everyday English words')
+  if (total === 0)
+    throw new RangeError('the demo knows no word of this phrase: try everyday English words')
   return normalise(sum.map((value, index) => value / total - (vocabulary.mean[index] ?? 0)))
 }
 

@@ -20,7 +20,9 @@ export interface DemoPlaces {
   readonly gatewayPort: number
 }
 
-const configuration = (places: DemoPlaces): string => `# Written by \`npm run demo\`, anew each time.
+const configuration = (
+  places: DemoPlaces,
+): string => `# Written by \`npm run demo\`, anew each time.
 gateway:
   listen: 127.0.0.1:${places.gatewayPort}
   data: ./data
@@ -94,7 +96,10 @@ await client.end()
 `
 
 /** What makes a second terminal talk to the demo and leave the user's own state alone. */
-export function commandEnvironment(folder: string, gateway: string): Readonly<Record<string, string>> {
+export function commandEnvironment(
+  folder: string,
+  gateway: string,
+): Readonly<Record<string, string>> {
   return {
     VGATE_CONFIG_DIR: path.join(folder, 'you'),
     VGATE_GATEWAY: gateway,
@@ -121,7 +126,9 @@ export function writeGatewayFiles(places: DemoPlaces): void {
 /** What a second terminal uses: `env.sh`, a ready query, a small client. */
 export function writeUserFiles(folder: string, gateway: string): void {
   const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`
-  const exports = Object.entries(commandEnvironment(folder, gateway)).map(([name, value]) => `export ${name}=${quoted(value)}\n`)
+  const exports = Object.entries(commandEnvironment(folder, gateway)).map(
+    ([name, value]) => `export ${name}=${quoted(value)}\n`,
+  )
   put(folder, 'env.sh', exports.join(''))
   put(folder, 'nearest.sql', nearestSql())
   put(folder, 'nearest.mjs', nearestScript())

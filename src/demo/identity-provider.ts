@@ -10,9 +10,21 @@ const GROUPS_SCOPE = 'groups'
 
 /** The people of the demo and what the policy is told about them. */
 export const DEMO_PEOPLE = {
-  alice: { email: 'alice@example.org', groups: ['data-science'], about: 'data scientist: reads, masked' },
-  bob: { email: 'bob@example.org', groups: ['data-owners'], about: 'data owner: may do everything' },
-  carol: { email: 'carol@example.org', groups: ['contractors'], about: 'contractor: a narrow role' },
+  alice: {
+    email: 'alice@example.org',
+    groups: ['data-science'],
+    about: 'data scientist: reads, masked',
+  },
+  bob: {
+    email: 'bob@example.org',
+    groups: ['data-owners'],
+    about: 'data owner: may do everything',
+  },
+  carol: {
+    email: 'carol@example.org',
+    groups: ['contractors'],
+    about: 'contractor: a narrow role',
+  },
 } as const
 export type DemoPerson = keyof typeof DEMO_PEOPLE
 
@@ -21,20 +33,21 @@ export interface IdentityProvider {
   close(): Promise<void>
 }
 
-const isPerson = (name: string | null): name is DemoPerson => name !== null && Object.hasOwn(DEMO_PEOPLE, name)
+const isPerson = (name: string | null): name is DemoPerson =>
+  name !== null && Object.hasOwn(DEMO_PEOPLE, name)
 
-const escape = (text: string): string =>
+const escapeHtml = (text: string): string =>
   text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 
 const page = (title: string, content: string): string => `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(title)} · vgate demo</title>
+<title>${escapeHtml(title)} · vgate demo</title>
 <style>
 body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:12vh auto;padding:0 1rem;color:#1c2430;background:#f6f7f9}
 h1{font-size:1.3rem}button{display:block;width:100%;margin:.6rem 0;padding:.7rem 1rem;font:inherit;text-align:left;
 border:1px solid #c8ced8;border-radius:.5rem;background:#fff;cursor:pointer}button:hover,button:focus{border-color:#2456d6}
 code{font-size:1.2rem;letter-spacing:.1em}small{color:#5b6676}input{font:inherit;padding:.4rem}
-</style><h1>${escape(title)}</h1>${content}
+</style><h1>${escapeHtml(title)}</h1>${content}
 <p><small>The demo's own identity provider. It runs on this machine and asks for no password.</small></p></html>`
 
 const peoplePage = (): string =>
@@ -43,7 +56,7 @@ const peoplePage = (): string =>
     `<form method="post">${Object.entries(DEMO_PEOPLE)
       .map(
         ([name, person]) =>
-          `<button name="login" value="${name}"><b>${name}</b><br><small>${escape(person.about)} · ${person.groups.join(', ')}</small></button>`,
+          `<button name="login" value="${name}"><b>${name}</b><br><small>${escapeHtml(person.about)} · ${person.groups.join(', ')}</small></button>`,
       )
       .join('')}</form>`,
   )
@@ -53,14 +66,28 @@ function deviceFlow(): Readonly<Record<string, unknown>> {
     enabled: true,
     charset: 'base-20',
     mask: '****-****',
-    userCodeInputSource: async (context: KoaContext, form: string, _out: unknown, error?: { message: string }) => {
-      const problem = error === undefined ? '' : `<p>${escape(error.message)}</p>`
-      context.body = page('Sign in to vgate', `${problem}${form}<button form="op.deviceInputForm">Continue</button>`)
+    userCodeInputSource: async (
+      context: KoaContext,
+      form: string,
+      _out: unknown,
+      error?: { message: string },
+    ) => {
+      const problem = error === undefined ? '' : `<p>${escapeHtml(error.message)}</p>`
+      context.body = page(
+        'Sign in to vgate',
+        `${problem}${form}<button form="op.deviceInputForm">Continue</button>`,
+      )
     },
-    userCodeConfirmSource: async (context: KoaContext, form: string, _client: unknown, _info: unknown, code: string) => {
+    userCodeConfirmSource: async (
+      context: KoaContext,
+      form: string,
+      _client: unknown,
+      _info: unknown,
+      code: string,
+    ) => {
       context.body = page(
         'Is this the code in your terminal?',
-        `<p><code>${escape(code)}</code></p>${form}<button autofocus form="op.deviceConfirmForm">Yes, continue</button>`,
+        `<p><code>${escapeHtml(code)}</code></p>${form}<button autofocus form="op.deviceConfirmForm">Yes, continue</button>`,
       )
     },
     successSource: async (context: KoaContext) => {
@@ -109,13 +136,29 @@ async function configuration(): Promise<Readonly<Record<string, unknown>>> {
       [GROUPS_SCOPE]: ['groups'],
     },
     conformIdTokenClaims: false, // e-mail and groups in the ID token, though an access token is issued too
-    features: { devInteractions: { enabled: false }, deviceFlow: deviceFlow(), revocation: { enabled: true } },
-    ttl: { DeviceCode: 300, Session: 3600, Interaction: 600, Grant: 86400, AccessToken: 600, IdToken: 600, RefreshToken: 86400 },
+    features: {
+      devInteractions: { enabled: false },
+      deviceFlow: deviceFlow(),
+      revocation: { enabled: true },
+    },
+    ttl: {
+      DeviceCode: 300,
+      Session: 3600,
+      Interaction: 600,
+      Grant: 86400,
+      AccessToken: 600,
+      IdToken: 600,
+      RefreshToken: 86400,
+    },
     rotateRefreshToken: true,
-    issueRefreshToken: async (_context: unknown, client: { grantTypeAllowed(type: string): boolean }) =>
-      client.grantTypeAllowed('refresh_token'),
+    issueRefreshToken: async (
+      _context: unknown,
+      client: { grantTypeAllowed(type: string): boolean },
+    ) => client.grantTypeAllowed('refresh_token'),
     findAccount: async (_context: unknown, subject: string) => account(subject),
-    interactions: { url: (_context: unknown, interaction: { uid: string }) => `/interaction/${interaction.uid}` },
+    interactions: {
+      url: (_context: unknown, interaction: { uid: string }) => `/interaction/${interaction.uid}`,
+    },
   }
 }
 
@@ -164,7 +207,12 @@ export async function startIdentityProvider(port = 0): Promise<IdentityProvider>
   provider.use(async (context, next) => {
     await next()
     const { body } = context
-    if (context.path === '/device/auth' && typeof body === 'object' && body !== null && 'device_code' in body) {
+    if (
+      context.path === '/device/auth' &&
+      typeof body === 'object' &&
+      body !== null &&
+      'device_code' in body
+    ) {
       context.body = { ...body, interval: 1 }
     }
   })
@@ -183,16 +231,26 @@ export async function startIdentityProvider(port = 0): Promise<IdentityProvider>
       await finish({ error: 'access_denied', error_description: 'nobody of that name' })
       return
     }
-    const grant = new provider.Grant({ accountId: login, clientId: String(details.params['client_id']) })
+    const grant = new provider.Grant({
+      accountId: login,
+      clientId: String(details.params['client_id']),
+    })
     grant.addOIDCScope(String(details.params['scope'] ?? 'openid'))
     await finish({ login: { accountId: login }, consent: { grantId: await grant.save() } })
   }
 
   server.on('request', (request, response) => {
-    const answer = /^\/interaction\/[\w-]+$/.test(request.url ?? '') ? interaction(request, response) : serve(request, response)
+    const answer = /^\/interaction\/[\w-]+$/.test(request.url ?? '')
+      ? interaction(request, response)
+      : serve(request, response)
     answer.catch((error: unknown) => {
       response.statusCode = 500
-      response.end(page('That did not work', `<p>${escape(error instanceof Error ? error.message : 'unknown')}</p>`))
+      response.end(
+        page(
+          'That did not work',
+          `<p>${escapeHtml(error instanceof Error ? error.message : 'unknown')}</p>`,
+        ),
+      )
     })
   })
   return {

@@ -17,7 +17,10 @@ declare module 'oidc-provider' {
   }
   export class Provider {
     constructor(issuer: string, configuration: Readonly<Record<string, unknown>>)
-    readonly Grant: new (properties: { accountId: string; clientId: string }) => Grant
+    readonly Grant: new (properties: {
+      accountId: string
+      clientId: string
+    }) => Grant
     use(middleware: (context: KoaContext, next: () => Promise<void>) => Promise<void>): void
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>
     interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<Interaction>

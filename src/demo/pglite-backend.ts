@@ -33,7 +33,8 @@ UNION ALL SELECT CASE WHEN from_sql THEN 'q' ELSE 'p' END, name, statement FROM 
 const RESET =
   'RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; DEALLOCATE ALL; UNLISTEN *'
 
-const literal = (text: string): string => `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+const literal = (text: string): string =>
+  `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 
 /** One PGlite for many connections, one at a time. */
 export class SharedBackend {
@@ -90,7 +91,8 @@ export class SharedBackend {
     const framer = new Framer(MAX_ANSWER)
     await this.#execute(bytes, (chunk) => framer.push(Buffer.from(chunk)))
     const messages: Message[] = []
-    for (let next = framer.next(false); next !== undefined; next = framer.next(false)) messages.push(next)
+    for (let next = framer.next(false); next !== undefined; next = framer.next(false))
+      messages.push(next)
     return messages
   }
 
@@ -99,7 +101,9 @@ export class SharedBackend {
     this.#owner = undefined
     if (last !== undefined) await this.#save(last)
     await this.ask(RESET)
-    const settings = state.settings.map(([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`)
+    const settings = state.settings.map(
+      ([name, value]) => `pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`,
+    )
     if (settings.length > 0) await this.ask(`SELECT ${settings.join(', ')}`)
     // A statement whose table is gone cannot come back; using it then fails as an unknown name.
     for (const text of state.prepared) await this.#messages(query(text))
@@ -129,4 +133,3 @@ function databaseError(failed: Message): DatabaseError {
   )
   return new DatabaseError(fields.get('C') ?? 'XX000', fields.get('M') ?? 'the database failed')
 }
-

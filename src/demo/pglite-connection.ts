@@ -5,6 +5,8 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { DatabaseError, type PrivateState, type SharedBackend } from './pglite-backend.js'
+import { withoutCopyIn } from './pglite-copy.js'
+import { startupParameters, startupSettings } from './pglite-startup.js'
 import {
   AUTHENTICATION_CLEARTEXT,
   AUTHENTICATION_OK,
@@ -16,8 +18,8 @@ import {
   parameterStatus,
   query,
   readyForQuery,
-  strings,
   SYNC,
+  strings,
 } from './pglite-wire.js'
 
 export interface FrontOptions {
@@ -36,17 +38,22 @@ const SSL_REQUEST = 80877103
 const GSSENC_REQUEST = 80877104
 const CANCEL_REQUEST = 80877102
 const REPORTED = [
-  'server_version', 'server_encoding', 'client_encoding', 'application_name', 'default_transaction_read_only',
-  'in_hot_standby', 'is_superuser', 'session_authorization', 'DateStyle', 'IntervalStyle', 'TimeZone',
-  'integer_datetimes', 'standard_conforming_strings', 'scram_iterations', 'search_path',
+  'server_version',
+  'server_encoding',
+  'client_encoding',
+  'application_name',
+  'default_transaction_read_only',
+  'in_hot_standby',
+  'is_superuser',
+  'session_authorization',
+  'DateStyle',
+  'IntervalStyle',
+  'TimeZone',
+  'integer_datetimes',
+  'standard_conforming_strings',
+  'scram_iterations',
+  'search_path',
 ]
-const NOT_SETTINGS = new Set(['user', 'database', 'replication', 'options'])
-
-/** PGlite never comes back from COPY FROM STDIN. Comments and quoted text are not looked into. */
-const COPY_IN = /\bcopy\b[^;]*\bfrom\s+stdin\b/i
-const NOISE = /--[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^']|'')*'|\$([a-z_]*)\$[\s\S]*?\$\1\$/gi
-const COPY_REFUSED =
-  "DO $vgate$BEGIN RAISE EXCEPTION 'COPY FROM STDIN is not supported by the demo database' USING ERRCODE = '0A000'; END$vgate$"
 
 export class FrontConnection {
   readonly #socket: Socket
@@ -96,7 +103,11 @@ export class FrontConnection {
   }
 
   #startup(): void {
-    for (let next = this.#startupFramer.next(true); next !== undefined; next = this.#startupFramer.next(true)) {
+    for (
+      let next = this.#startupFramer.next(true);
+      next !== undefined;
+      next = this.#startupFramer.next(true)
+    ) {
       const code = next.payload.length >= 4 ? next.payload.readInt32BE(0) : 0
       if (code === SSL_REQUEST || code === GSSENC_REQUEST) {
         this.#socket.write('N')
@@ -116,10 +127,10 @@ export class FrontConnection {
       this.#fatal('0A000', `unsupported frontend protocol ${version >> 16}.${version & 0xffff}`)
       return
     }
-    const parameters = new Map<string, string>()
-    for (let i = 0; i + 1 < words.length && words[i] !== ''; i += 2) parameters.set(words[i] ?? '', words[i + 1] ?? '')
+    const parameters = startupParameters(words)
     const unknown = [...parameters.keys()].filter((name) => name.startsWith('_pq_.'))
-    if ((version & 0xffff) > 0 || unknown.length > 0) this.#socket.write(negotiateProtocolVersion(unknown))
+    if ((version & 0xffff) > 0 || unknown.length > 0)
+      this.#socket.write(negotiateProtocolVersion(unknown))
     const database = parameters.get('database') ?? parameters.get('user') ?? ''
     if (database !== this.#options.databaseName) {
       this.#fatal('3D000', `database "${database}" does not exist`)
@@ -129,8 +140,7 @@ export class FrontConnection {
       this.#fatal('28P01', 'password authentication failed')
       return
     }
-    const settings = [...parameters].filter(([name]) => !NOT_SETTINGS.has(name) && !name.startsWith('_pq_.'))
-    this.#state.settings = [...settings, ...commandLineSettings(parameters.get('options') ?? '')]
+    this.#state.settings = startupSettings(parameters)
     this.#phase = 'password'
     this.#socket.write(AUTHENTICATION_CLEARTEXT)
   }
@@ -157,7 +167,10 @@ export class FrontConnection {
       if (this.#over) await this.#leave()
     } catch (error) {
       const known = error instanceof DatabaseError
-      this.#fatal(known ? error.sqlstate : 'XX000', known ? error.message : 'the demo database failed')
+      this.#fatal(
+        known ? error.sqlstate : 'XX000',
+        known ? error.message : 'the demo database failed',
+      )
       await this.#leave()
     } finally {
       this.#pumping = false
@@ -184,16 +197,7 @@ export class FrontConnection {
       this.#fatal('08P01', `unexpected message type ${JSON.stringify(next.type)}`)
       return
     }
-    await this.#work(this.#prepared(next))
-  }
-
-  /** What really runs: a COPY that would wedge PGlite is replaced by a statement that fails in its place. */
-  #prepared(next: Message): Message {
-    const words = next.type === 'Q' || next.type === 'P' ? strings(next.payload) : []
-    const text = (next.type === 'P' ? words[1] : words[0]) ?? ''
-    if (!COPY_IN.test(text.replace(NOISE, ' '))) return next
-    const bytes = next.type === 'Q' ? query(COPY_REFUSED) : message('P', words[0] ?? '', COPY_REFUSED, Buffer.alloc(2))
-    return { type: next.type, payload: bytes.subarray(5), bytes }
+    await this.#work(withoutCopyIn(next))
   }
 
   async #work(next: Message): Promise<void> {
@@ -220,8 +224,10 @@ export class FrontConnection {
   #remember(next: Message): void {
     const { parses } = this.#state
     if (next.type === 'P') parses.set(strings(next.payload)[0] ?? '', next.bytes)
-    else if (next.type === 'Q') parses.delete('') // a simple query does away with the unnamed statement
-    else if (next.type === 'C' && next.payload[0] === 0x53) parses.delete(strings(next.payload)[0]?.slice(1) ?? '')
+    else if (next.type === 'Q')
+      parses.delete('') // a simple query does away with the unnamed statement
+    else if (next.type === 'C' && next.payload[0] === 0x53)
+      parses.delete(strings(next.payload)[0]?.slice(1) ?? '')
   }
 
   async #run(bytes: Buffer): Promise<void> {
@@ -259,8 +265,17 @@ export class FrontConnection {
     )
     this.#release()
     this.#phase = 'ready'
-    const statuses = rows.flatMap(([name, value]) => (value === null ? [] : [parameterStatus(name ?? '', value ?? '')]))
-    this.#send(Buffer.concat([AUTHENTICATION_OK, ...statuses, message('K', randomBytes(8)), readyForQuery('I')]))
+    const statuses = rows.flatMap(([name, value]) =>
+      value === null ? [] : [parameterStatus(name ?? '', value ?? '')],
+    )
+    this.#send(
+      Buffer.concat([
+        AUTHENTICATION_OK,
+        ...statuses,
+        message('K', randomBytes(8)),
+        readyForQuery('I'),
+      ]),
+    )
   }
 
   #release(): void {
@@ -297,18 +312,4 @@ export class FrontConnection {
 /** True for a message that makes, describes or closes a statement, or asks for output. */
 function preparesOnly({ type, payload }: Message): boolean {
   return type === 'P' || type === 'H' || ((type === 'D' || type === 'C') && payload[0] === 0x53)
-}
-
-/** `-c name=value` and `--name=value` of the start-up parameter `options`. */
-function commandLineSettings(options: string): [string, string][] {
-  const words = options.match(/(?:\\.|[^\s\\])+/g)?.map((word) => word.replace(/\\(.)/g, '$1')) ?? []
-  const pairs = words.flatMap((word, index) => {
-    if (word.startsWith('--')) return [word.slice(2)]
-    if (word === '-c') return [words[index + 1] ?? '']
-    return word.startsWith('-c') ? [word.slice(2)] : []
-  })
-  return pairs.map((pair) => {
-    const at = pair.indexOf('=')
-    return [pair.slice(0, at).replaceAll('-', '_'), pair.slice(at + 1)]
-  })
 }

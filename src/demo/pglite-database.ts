@@ -26,7 +26,9 @@ interface PgliteClass {
 
 // The packages' own types need the browser's library to compile, so the compiler is not told their names.
 const load = (name: string): Promise<unknown> => import(name)
-const pgliteModule = z.object({ PGlite: z.custom<PgliteClass>((value) => typeof value === 'function') })
+const pgliteModule = z.object({
+  PGlite: z.custom<PgliteClass>((value) => typeof value === 'function'),
+})
 const vectorModule = z.object({ vector: z.unknown() })
 
 const TABLES = (dimensions: number): string => `
@@ -52,7 +54,11 @@ INSERT INTO salaries VALUES
 `
 
 const copyField = (text: string): string =>
-  text.replaceAll('\\', '\\\\').replaceAll('\t', '\\t').replaceAll('\n', '\\n').replaceAll('\r', '\\r')
+  text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('\t', '\\t')
+    .replaceAll('\n', '\\n')
+    .replaceAll('\r', '\\r')
 
 /** Starts it with the documents loaded and the HNSW index built (a few seconds). */
 export async function openDemoDatabase(): Promise<DemoDatabase> {
@@ -64,10 +70,15 @@ export async function openDemoDatabase(): Promise<DemoDatabase> {
   const lines = documents.map(({ id, subject, email, body, tags, embedding }) =>
     [String(id), subject, email, body, tags, vectorLiteral(embedding)].map(copyField).join('\t'),
   )
-  await database.query("COPY docs FROM '/dev/blob'", [], { blob: new Blob([`${lines.join('\n')}\n`]) })
-  await database.exec('CREATE INDEX docs_embedding ON docs USING hnsw (embedding vector_cosine_ops); ANALYZE;')
+  await database.query("COPY docs FROM '/dev/blob'", [], {
+    blob: new Blob([`${lines.join('\n')}\n`]),
+  })
+  await database.exec(
+    'CREATE INDEX docs_embedding ON docs USING hnsw (embedding vector_cosine_ops); ANALYZE;',
+  )
   return {
-    execute: (bytes, onRawData) => database.execProtocolRawStream(bytes, { syncToFs: false, onRawData }),
+    execute: (bytes, onRawData) =>
+      database.execProtocolRawStream(bytes, { syncToFs: false, onRawData }),
     close: () => database.close(),
   }
 }

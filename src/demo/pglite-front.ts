@@ -2,8 +2,8 @@
 // tests only: no cancel, no TLS, no concurrency, and temporary tables are seen by every connection.
 
 import { createServer, type Socket } from 'node:net'
-import { SharedBackend } from './pglite-backend.js'
 import type { Execute } from './pglite-backend.js'
+import { SharedBackend } from './pglite-backend.js'
 import { FrontConnection, type FrontOptions } from './pglite-connection.js'
 
 export interface Front {
@@ -15,7 +15,10 @@ export interface Front {
 /** Listens on 127.0.0.1 (port 0: any free one) and serves `execute` to whoever knows the password. */
 export async function startFront(
   execute: Execute,
-  options: Omit<FrontOptions, 'maxQueuedBytes'> & { readonly port?: number; readonly maxQueuedBytes?: number },
+  options: Omit<FrontOptions, 'maxQueuedBytes'> & {
+    readonly port?: number
+    readonly maxQueuedBytes?: number
+  },
 ): Promise<Front> {
   const backend = new SharedBackend(execute)
   const sockets = new Set<Socket>()

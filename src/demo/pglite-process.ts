@@ -1,8 +1,8 @@
 // Owns the demo database's own process: starts PGlite behind its front, says where it listens as one JSON line, and ends
 // when it is told to or when the process that started it is gone. The password comes in the environment, never in argv.
 
-import { startFront } from './pglite-front.js'
 import { openDemoDatabase } from './pglite-database.js'
+import { startFront } from './pglite-front.js'
 
 export const DEMO_USER = 'vgate'
 export const DEMO_DATABASE = 'postgres'

@@ -30,14 +30,20 @@ export class Framer {
     if (this.#size < head) return undefined
     const first = this.#joined(head)
     const length = first.readUInt32BE(head - 4)
-    if (length < 4 || length > this.#maxBytes) throw new RangeError('a message length is out of bounds')
+    if (length < 4 || length > this.#maxBytes)
+      throw new RangeError('a message length is out of bounds')
     const total = head - 4 + length
     if (this.#size < total) return undefined
     const all = this.#joined(total)
     const bytes = all.subarray(0, total)
-    this.#chunks = all.length > total ? [all.subarray(total), ...this.#chunks.slice(1)] : this.#chunks.slice(1)
+    this.#chunks =
+      all.length > total ? [all.subarray(total), ...this.#chunks.slice(1)] : this.#chunks.slice(1)
     this.#size -= total
-    return { type: startup ? '' : String.fromCharCode(bytes[0] ?? 0), payload: bytes.subarray(head), bytes }
+    return {
+      type: startup ? '' : String.fromCharCode(bytes[0] ?? 0),
+      payload: bytes.subarray(head),
+      bytes,
+    }
   }
 
   /** Makes the first chunk at least this long. */
@@ -52,7 +58,9 @@ export class Framer {
 
 /** One message: letter, length, parts. Strings get their terminator. */
 export function message(type: string, ...parts: readonly (Buffer | string)[]): Buffer {
-  const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)))
+  const body = Buffer.concat(
+    parts.map((part) => (typeof part === 'string' ? Buffer.from(`${part}\0`) : part)),
+  )
   const head = Buffer.alloc(5)
   head.write(type, 0, 'latin1')
   head.writeUInt32BE(body.length + 4, 1)

@@ -13,14 +13,20 @@ export class Reporter {
   }
 
   get #terminal(): boolean {
-    return !this.#json && 'isTTY' in this.#out && this.#out.isTTY === true && process.env['CI'] === undefined
+    return (
+      !this.#json &&
+      'isTTY' in this.#out &&
+      this.#out.isTTY === true &&
+      process.env['CI'] === undefined
+    )
   }
 
   /** Something that takes a while. */
   working(text: string): void {
     if (this.#json) this.event({ event: 'progress', text })
     else if (!this.#terminal) this.#out.write(`${text} …\n`)
-    else if (this.#spinner === undefined) this.#spinner = yoctoSpinner({ text, stream: process.stderr }).start()
+    else if (this.#spinner === undefined)
+      this.#spinner = yoctoSpinner({ text, stream: process.stderr }).start()
     else this.#spinner.text = text
   }
 
@@ -46,6 +52,7 @@ export class Reporter {
 
   /** For scripts. */
   event(event: Readonly<Record<string, unknown>>): void {
-    if (this.#json) this.#out.write(`${JSON.stringify({ v: 1, ...event, at: new Date().toISOString() })}\n`)
+    if (this.#json)
+      this.#out.write(`${JSON.stringify({ v: 1, ...event, at: new Date().toISOString() })}\n`)
   }
 }

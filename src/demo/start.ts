@@ -3,9 +3,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { DEMO_PEOPLE } from './identity-provider.js'
 import { packageRoot } from './documents.js'
 import { commandEnvironment, DEMO_PHRASE, DEMO_TARGET } from './files.js'
+import { DEMO_PEOPLE } from './identity-provider.js'
 import { Reporter } from './reporter.js'
 import { playTour } from './tour.js'
 import { type DemoPorts, type DemoWorld, startWorld } from './world.js'
@@ -39,7 +39,9 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
 async function run(options: DemoOptions, report: Reporter, signal: AbortSignal): Promise<number> {
   const tour = options.tour === true
-  const folder = tour ? mkdtempSync(path.join(tmpdir(), 'vgate-tour-')) : path.join(packageRoot, '.demo')
+  const folder = tour
+    ? mkdtempSync(path.join(tmpdir(), 'vgate-tour-'))
+    : path.join(packageRoot, '.demo')
   const world = await begin(folder, options, report)
   if (world === undefined) return signal.aborted ? 0 : 1
   let code = 1
@@ -56,7 +58,11 @@ async function run(options: DemoOptions, report: Reporter, signal: AbortSignal):
   return signal.aborted ? 0 : code
 }
 
-async function begin(folder: string, options: DemoOptions, report: Reporter): Promise<DemoWorld | undefined> {
+async function begin(
+  folder: string,
+  options: DemoOptions,
+  report: Reporter,
+): Promise<DemoWorld | undefined> {
   const ports = options.ports ?? (options.tour === true ? {} : { gateway: 8443 })
   try {
     const world = await startWorld(folder, ports, (step) => report.working(`starting: ${step}`))
@@ -64,7 +70,9 @@ async function begin(folder: string, options: DemoOptions, report: Reporter): Pr
     return world
   } catch (error) {
     report.done()
-    report.failure(`the demo did not start: ${error instanceof Error ? error.message : String(error)}`)
+    report.failure(
+      `the demo did not start: ${error instanceof Error ? error.message : String(error)}`,
+    )
     return undefined
   }
 }

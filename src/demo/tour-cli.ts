@@ -1,7 +1,7 @@
 // Owns running the real command line for the tour: once, or staying on with its events.
 
-import { execa } from 'execa'
 import { createInterface } from 'node:readline'
+import { execa } from 'execa'
 import { type Event, parseEvent } from './child.js'
 import { commandEnvironment } from './files.js'
 import { COMMAND, type DemoWorld } from './world.js'
@@ -24,13 +24,22 @@ function options(world: DemoWorld): {
   readonly stdin: 'ignore'
 } {
   const { PATH = '', HOME = '' } = process.env
-  const env = { PATH, HOME, CI: '1', NO_COLOR: '1', ...commandEnvironment(world.folder, world.gateway) }
+  const env = {
+    PATH,
+    HOME,
+    CI: '1',
+    NO_COLOR: '1',
+    ...commandEnvironment(world.folder, world.gateway),
+  }
   return { env, extendEnv: false, reject: false, stdin: 'ignore' }
 }
 
 /** Runs a command to its end. */
 export async function runCommand(world: DemoWorld, args: readonly string[]): Promise<Ran> {
-  const done = await execa(process.execPath, ['--no-warnings', COMMAND, ...args], { ...options(world), timeout: ONCE_MS })
+  const done = await execa(process.execPath, ['--no-warnings', COMMAND, ...args], {
+    ...options(world),
+    timeout: ONCE_MS,
+  })
   const last = done.stdout.trimEnd().split('\n').at(-1) ?? ''
   const json = parseEvent(done.stdout) ?? parseEvent(last) ?? {}
   return { exitCode: done.exitCode ?? 1, stdout: done.stdout, stderr: done.stderr, json }
@@ -45,7 +54,10 @@ export class Staying {
   #over = false
 
   constructor(world: DemoWorld, args: readonly string[]) {
-    const started = execa(process.execPath, ['--no-warnings', COMMAND, ...args], { ...options(world), buffer: { stdout: false } })
+    const started = execa(process.execPath, ['--no-warnings', COMMAND, ...args], {
+      ...options(world),
+      buffer: { stdout: false },
+    })
     createInterface({ input: started.stdout }).on('line', (line) => {
       const event = parseEvent(line)
       if (event !== undefined) this.#events.push(event)
@@ -65,7 +77,10 @@ export class Staying {
     for (;;) {
       const found = this.#events.find(({ event }) => event === name)
       if (found !== undefined) return found
-      if (this.#over || Date.now() > late) throw new Error(`no event "${name}"; seen: ${JSON.stringify(this.#events)} ${this.#over ? (await this.#done).stderr : ''}`)
+      if (this.#over || Date.now() > late)
+        throw new Error(
+          `no event "${name}"; seen: ${JSON.stringify(this.#events)} ${this.#over ? (await this.#done).stderr : ''}`,
+        )
       await this.#something(late)
     }
   }

@@ -11,7 +11,13 @@ const readyEvent = z.object({
   session: z.string(),
   host: z.string(),
   port: z.number(),
-  env: z.object({ PGHOST: z.string(), PGPORT: z.string(), PGUSER: z.string(), PGPASSWORD: z.string(), PGDATABASE: z.string() }),
+  env: z.object({
+    PGHOST: z.string(),
+    PGPORT: z.string(),
+    PGUSER: z.string(),
+    PGPASSWORD: z.string(),
+    PGDATABASE: z.string(),
+  }),
 })
 
 export type ReadyEvent = z.infer<typeof readyEvent>
@@ -42,7 +48,14 @@ export class TourState {
   async open(event: unknown): Promise<void> {
     this.#ready = readyEvent.parse(event)
     const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = this.#ready.env
-    const client = new pg.Client({ host: PGHOST, port: Number(PGPORT), user: PGUSER, password: PGPASSWORD, database: PGDATABASE, query_timeout: 15_000 })
+    const client = new pg.Client({
+      host: PGHOST,
+      port: Number(PGPORT),
+      user: PGUSER,
+      password: PGPASSWORD,
+      database: PGDATABASE,
+      query_timeout: 15_000,
+    })
     client.on('error', () => undefined) // a lost connection shows in the next query
     await client.connect()
     this.#client = client
@@ -52,16 +65,25 @@ export class TourState {
   async query(text: string, values?: readonly unknown[]): Promise<Answer> {
     if (this.#client === undefined) throw new Error('nothing is connected yet')
     try {
-      const result = await (values === undefined ? this.#client.query(text) : this.#client.query(text, [...values]))
+      const result = await (values === undefined
+        ? this.#client.query(text)
+        : this.#client.query(text, [...values]))
       return { rows: result.rows, tag: `${result.command ?? ''} ${result.rowCount ?? ''}`.trim() }
     } catch (error) {
       if (!(error instanceof pg.DatabaseError)) throw error
-      return { rows: [], tag: 'ERROR', error: { code: error.code ?? '', message: error.message, hint: error.hint ?? '' } }
+      return {
+        rows: [],
+        tag: 'ERROR',
+        error: { code: error.code ?? '', message: error.message, hint: error.hint ?? '' },
+      }
     }
   }
 
   /** One query past the gateway, with the credential that only it holds: what the tour compares with. */
-  async direct(text: string, values: readonly unknown[] = []): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  async direct(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
     const { port, user, password, name } = this.world.database
     const client = new pg.Client({ host: '127.0.0.1', port, user, password, database: name })
     await client.connect()
@@ -84,8 +106,11 @@ export class TourState {
   recording(): string {
     const folder = path.join(this.world.folder, 'data')
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    const found = names.find((name) => name.includes('recordings') && path.basename(name).startsWith(this.ready.session))
-    if (found === undefined) throw new Error(`no recording of ${this.ready.session} in ${folder}: ${names.join(', ')}`)
+    const found = names.find(
+      (name) => name.includes('recordings') && path.basename(name).startsWith(this.ready.session),
+    )
+    if (found === undefined)
+      throw new Error(`no recording of ${this.ready.session} in ${folder}: ${names.join(', ')}`)
     return path.join(folder, found)
   }
 }

@@ -22,4 +22,8 @@ export interface Step {
   readonly play: (state: TourState) => Promise<Played>
 }
 
-export const check = (expected: string, ok: boolean, seen: unknown): Check => ({ expected, ok, seen })
+export const check = (expected: string, ok: boolean, seen: unknown): Check => ({
+  expected,
+  ok,
+  seen,
+})

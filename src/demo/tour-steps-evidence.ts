@@ -3,8 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { runCommand } from './tour-cli.js'
-import { check, type Played, type Step } from './tour-step.js'
 import type { TourState } from './tour-state.js'
+import { check, type Played, type Step } from './tour-step.js'
 
 const SHOWN_LINES = 24
 
@@ -12,8 +12,11 @@ async function listed(state: TourState): Promise<Played> {
   await state.close()
   const ran = await runCommand(state.world, ['sessions', 'list', '--json'])
   const sessions = Array.isArray(ran.json['sessions']) ? ran.json['sessions'] : []
-  const own: unknown = sessions.find((one: unknown) => JSON.stringify(one).includes(state.ready.session))
-  const denied = own !== null && typeof own === 'object' && 'denied' in own ? Number(own.denied) : -1
+  const own: unknown = sessions.find((one: unknown) =>
+    JSON.stringify(one).includes(state.ready.session),
+  )
+  const denied =
+    own !== null && typeof own === 'object' && 'denied' in own ? Number(own.denied) : -1
   return {
     shown: [JSON.stringify(own ?? null)],
     checks: [
@@ -28,12 +31,23 @@ async function replayed(state: TourState): Promise<Played> {
   const ran = await runCommand(state.world, ['replay', state.ready.session, '--max-idle', '0s'])
   const lines = ran.stdout.trimEnd().split('\n')
   return {
-    shown: [...lines.slice(0, SHOWN_LINES).map((line) => line.slice(0, 110)), ...(lines.length > SHOWN_LINES ? [`… ${lines.length - SHOWN_LINES} more lines`] : [])],
+    shown: [
+      ...lines.slice(0, SHOWN_LINES).map((line) => line.slice(0, 110)),
+      ...(lines.length > SHOWN_LINES ? [`… ${lines.length - SHOWN_LINES} more lines`] : []),
+    ],
     checks: [
       check('exit code 0', ran.exitCode === 0, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
-      check('the refused query in the replay', ran.stdout.includes('salaries') && /den(?:y|ied)|refused/i.test(ran.stdout), ran.stdout),
+      check(
+        'the refused query in the replay',
+        ran.stdout.includes('salaries') && /den(?:y|ied)|refused/i.test(ran.stdout),
+        ran.stdout,
+      ),
       check('results as they were given: masked', ran.stdout.includes('[masked]'), ran.stdout),
-      check('nobody’s address in the recording', !ran.stdout.includes('@example.org,') && !/body.*@example\.org/.test(ran.stdout), ran.stdout),
+      check(
+        'nobody’s address in the recording',
+        !ran.stdout.includes('@example.org,') && !/body.*@example\.org/.test(ran.stdout),
+        ran.stdout,
+      ),
     ],
   }
 }
@@ -54,12 +68,18 @@ async function tampered(state: TourState): Promise<Played> {
   const bytes = readFileSync(state.recording())
   const at = Math.floor(bytes.length / 2)
   bytes[at] = (bytes[at] ?? 0) ^ 1
-  const copy = path.join(state.world.folder, path.basename(state.recording()).replace(/^ses_/, 'changed_'))
+  const copy = path.join(
+    state.world.folder,
+    path.basename(state.recording()).replace(/^ses_/, 'changed_'),
+  )
   writeFileSync(copy, bytes, { mode: 0o600 })
   const ran = await runCommand(state.world, ['verify', copy, '--json'])
   const place = ran.json['at']
   return {
-    shown: [`byte ${at} of ${bytes.length} changed`, `verdict ${String(ran.json['verdict'])} at ${JSON.stringify(place)}: ${String(ran.json['reason'])}`],
+    shown: [
+      `byte ${at} of ${bytes.length} changed`,
+      `verdict ${String(ran.json['verdict'])} at ${JSON.stringify(place)}: ${String(ran.json['reason'])}`,
+    ],
     checks: [
       check('exit code 10', ran.exitCode === 10, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
       check('verdict tampered', ran.json['verdict'] === 'tampered', ran.json),
@@ -69,10 +89,16 @@ async function tampered(state: TourState): Promise<Played> {
 }
 
 export const evidenceSteps: readonly Step[] = [
-  { name: 'sessions', caption: 'She is done. The session is in the list, refusals counted.', typed: ['vgate sessions list --json'], play: listed },
+  {
+    name: 'sessions',
+    caption: 'She is done. The session is in the list, refusals counted.',
+    typed: ['vgate sessions list --json'],
+    play: listed,
+  },
   {
     name: 'replay',
-    caption: 'It can be replayed: what was asked, what was decided, what she was given. Nothing is executed.',
+    caption:
+      'It can be replayed: what was asked, what was decided, what she was given. Nothing is executed.',
     typed: ['vgate replay SESSION'],
     play: replayed,
   },

@@ -1,12 +1,18 @@
 // Owns the tour's second part: what alice may not do is refused, in the form of PostgreSQL, and her work goes on.
 
-import { check, type Check, type Played, type Step } from './tour-step.js'
 import type { Answer, TourState } from './tour-state.js'
+import { type Check, check, type Played, type Step } from './tour-step.js'
 
 const shownOf = ({ error, tag }: Answer): string[] =>
-  error === undefined ? [tag] : [`ERROR ${error.code}: ${error.message}`, ...(error.hint === '' ? [] : [`HINT: ${error.hint}`])]
+  error === undefined
+    ? [tag]
+    : [
+        `ERROR ${error.code}: ${error.message}`,
+        ...(error.hint === '' ? [] : [`HINT: ${error.hint}`]),
+      ]
 
-const refused = (answer: Answer): Check => check('an error 42501', answer.error?.code === '42501', answer.error ?? answer.tag)
+const refused = (answer: Answer): Check =>
+  check('an error 42501', answer.error?.code === '42501', answer.error ?? answer.tag)
 
 async function salaries(state: TourState): Promise<Played> {
   const answer = await state.query('SELECT * FROM salaries')
@@ -16,7 +22,11 @@ async function salaries(state: TourState): Promise<Played> {
     shown: [...shownOf(answer), `and the connection goes on: ${next.rows.length} notes`],
     checks: [
       refused(answer),
-      check('the table and the default deny named', words.includes('salaries') && words.includes('default deny'), words),
+      check(
+        'the table and the default deny named',
+        words.includes('salaries') && words.includes('default deny'),
+        words,
+      ),
       check('whom to ask', words.includes('data-owners'), words),
       check('the next query to work', next.rows.length === 3, next.error ?? next.rows),
     ],
@@ -39,11 +49,19 @@ async function transaction(state: TourState): Promise<Played> {
   const ended = await state.query('ROLLBACK')
   const next = await state.query('SELECT id FROM notes ORDER BY id LIMIT 10')
   return {
-    shown: [...shownOf(answer), ...shownOf(aborted), `${ended.tag}, and ${next.rows.length} notes are read`],
+    shown: [
+      ...shownOf(answer),
+      ...shownOf(aborted),
+      `${ended.tag}, and ${next.rows.length} notes are read`,
+    ],
     checks: [
       check('BEGIN to work', begun.error === undefined, begun.error),
       refused(answer),
-      check('25P02 until the transaction ends', aborted.error?.code === '25P02', aborted.error ?? aborted.rows),
+      check(
+        '25P02 until the transaction ends',
+        aborted.error?.code === '25P02',
+        aborted.error ?? aborted.rows,
+      ),
       check('ROLLBACK to work', ended.error === undefined, ended.error),
       check('three notes afterwards', next.rows.length === 3, next.error ?? next.rows),
     ],
@@ -57,10 +75,16 @@ export const refusalSteps: readonly Step[] = [
     typed: ['SELECT * FROM salaries'],
     play: salaries,
   },
-  { name: 'delete', caption: 'So is a delete: her role reads.', typed: ['DELETE FROM notes'], play: deletion },
+  {
+    name: 'delete',
+    caption: 'So is a delete: her role reads.',
+    typed: ['DELETE FROM notes'],
+    play: deletion,
+  },
   {
     name: 'transaction',
-    caption: 'Inside a transaction a refusal does what a server’s error does: the transaction fails, ROLLBACK ends it.',
+    caption:
+      'Inside a transaction a refusal does what a server’s error does: the transaction fails, ROLLBACK ends it.',
     typed: ['BEGIN', 'DELETE FROM notes WHERE id = 1', 'SELECT id FROM notes LIMIT 1', 'ROLLBACK'],
     play: transaction,
   },

@@ -25,7 +25,12 @@ export interface DemoWorld {
   readonly gateway: string
   readonly issuer: string
   /** The database itself, past the gateway: for the tour's own comparison. */
-  readonly database: { readonly port: number; readonly user: string; readonly password: string; readonly name: string }
+  readonly database: {
+    readonly port: number
+    readonly user: string
+    readonly password: string
+    readonly name: string
+  }
   /** Resolves, with a sentence, when the gateway or the database is gone though nobody stopped it. */
   readonly lost: Promise<string>
   stop(): Promise<void>
@@ -39,7 +44,9 @@ async function freePort(wanted: number): Promise<number> {
       server.once('error', reject)
       server.listen(port, '127.0.0.1', () => {
         const address = server.address()
-        server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port))
+        server.close(() =>
+          resolve(typeof address === 'object' && address !== null ? address.port : port),
+        )
       })
     })
   try {
@@ -50,7 +57,11 @@ async function freePort(wanted: number): Promise<number> {
 }
 
 /** Starts everything in `folder` (made anew). `tell` hears what is being done. Rejects with nothing left running. */
-export async function startWorld(folder: string, ports: DemoPorts, tell: (step: string) => void): Promise<DemoWorld> {
+export async function startWorld(
+  folder: string,
+  ports: DemoPorts,
+  tell: (step: string) => void,
+): Promise<DemoWorld> {
   const started: { stop(): Promise<void> }[] = []
   const stop = async (): Promise<void> => {
     for (const one of started.splice(0).reverse()) await one.stop()
@@ -80,7 +91,9 @@ export async function startWorld(folder: string, ports: DemoPorts, tell: (step: 
     const url = String(gateway.listening['url'] ?? `http://127.0.0.1:${gatewayPort}`)
     writeUserFiles(folder, url)
     const lost = Promise.race(
-      [database, gateway].map((child) => child.ended.then((how) => `the ${child.name} is gone: ${how}`)),
+      [database, gateway].map((child) =>
+        child.ended.then((how) => `the ${child.name} is gone: ${how}`),
+      ),
     )
     return {
       folder,

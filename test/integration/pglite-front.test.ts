@@ -7,7 +7,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { embedPhrase, vectorLiteral } from '../../src/demo/embed.js'
 import { type DemoDatabase, openDemoDatabase } from '../../src/demo/pglite-database.js'
 import { type Front, startFront } from '../../src/demo/pglite-front.js'
-import { Framer, int32, type Message, message, query, SYNC, strings } from '../../src/demo/pglite-wire.js'
+import {
+  Framer,
+  int32,
+  type Message,
+  message,
+  query,
+  SYNC,
+  strings,
+} from '../../src/demo/pglite-wire.js'
 
 const PASSWORD = 'demo secret'
 
@@ -22,7 +30,8 @@ class Raw {
     this.socket = connect(port, '127.0.0.1')
     this.socket.on('data', (chunk) => {
       this.#framer.push(Buffer.from(chunk))
-      for (let next = this.#framer.next(false); next !== undefined; next = this.#framer.next(false)) this.#messages.push(next)
+      for (let next = this.#framer.next(false); next !== undefined; next = this.#framer.next(false))
+        this.#messages.push(next)
       this.#wake()
     })
     this.socket.on('close', () => this.#wake())
@@ -30,7 +39,11 @@ class Raw {
   }
 
   startup(code: number, ...words: string[]): void {
-    const body = Buffer.concat([int32(code), ...words.map((word) => Buffer.from(`${word}\0`)), Buffer.from(words.length > 0 ? '\0' : '')])
+    const body = Buffer.concat([
+      int32(code),
+      ...words.map((word) => Buffer.from(`${word}\0`)),
+      Buffer.from(words.length > 0 ? '\0' : ''),
+    ])
     this.socket.write(Buffer.concat([int32(body.length + 4), body]))
   }
 
@@ -43,7 +56,8 @@ class Raw {
     for (;;) {
       const at = this.#messages.findIndex((one) => one.type === type)
       if (at >= 0) return this.#messages.splice(0, at + 1)
-      if (this.socket.destroyed) throw new Error(`closed before ${type}: ${this.#messages.map((one) => one.type).join('')}`)
+      if (this.socket.destroyed)
+        throw new Error(`closed before ${type}: ${this.#messages.map((one) => one.type).join('')}`)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -65,7 +79,10 @@ const types = (messages: readonly Message[]): string => messages.map(({ type }) 
 const errorOf = (messages: readonly Message[]): string[] =>
   strings(messages.find(({ type }) => type === 'E')?.payload ?? Buffer.alloc(0))
 const value = (messages: readonly Message[]): string | undefined =>
-  messages.find(({ type }) => type === 'D')?.payload.subarray(6).toString('utf8')
+  messages
+    .find(({ type }) => type === 'D')
+    ?.payload.subarray(6)
+    .toString('utf8')
 
 describe('the demo database’s front', () => {
   let database: DemoDatabase
@@ -74,8 +91,13 @@ describe('the demo database’s front', () => {
 
   beforeAll(async () => {
     database = await openDemoDatabase()
-    front = await startFront(database.execute, { username: 'vgate', password: PASSWORD, databaseName: 'postgres', maxQueuedBytes: 8_000_000 })
-  }, 60_000)
+    front = await startFront(database.execute, {
+      username: 'vgate',
+      password: PASSWORD,
+      databaseName: 'postgres',
+      maxQueuedBytes: 8_000_000,
+    })
+  }, 120_000)
   afterAll(async () => {
     await front.close()
     await database.close()
@@ -88,7 +110,14 @@ describe('the demo database’s front', () => {
   })
 
   const client = async (options: pg.ClientConfig = {}): Promise<pg.Client> => {
-    const one = new pg.Client({ host: '127.0.0.1', port: front.port, user: 'vgate', password: PASSWORD, database: 'postgres', ...options })
+    const one = new pg.Client({
+      host: '127.0.0.1',
+      port: front.port,
+      user: 'vgate',
+      password: PASSWORD,
+      database: 'postgres',
+      ...options,
+    })
     await one.connect()
     open.push(one)
     return one
@@ -100,7 +129,10 @@ describe('the demo database’s front', () => {
   }
 
   it('refuses a wrong password, a foreign database and a foreign user', async () => {
-    await expect(client({ password: 'no' })).rejects.toMatchObject({ code: '28P01', message: 'password authentication failed' })
+    await expect(client({ password: 'no' })).rejects.toMatchObject({
+      code: '28P01',
+      message: 'password authentication failed',
+    })
     await expect(client({ user: 'postgres' })).rejects.toMatchObject({ code: '28P01' })
     await expect(client({ database: 'other' })).rejects.toMatchObject({ code: '3D000' })
   })
@@ -135,13 +167,23 @@ describe('the demo database’s front', () => {
 
   it('reports the start-up settings of each connection, and refuses one that the server refuses', async () => {
     const one = raw()
-    const greeting = await one.login(196608, 'application_name', 'first', 'options', '-c statement_timeout=7000')
-    const statuses = greeting.filter(({ type }) => type === 'S').map(({ payload }) => strings(payload))
+    const greeting = await one.login(
+      196608,
+      'application_name',
+      'first',
+      'options',
+      '-c statement_timeout=7000',
+    )
+    const statuses = greeting
+      .filter(({ type }) => type === 'S')
+      .map(({ payload }) => strings(payload))
     expect(statuses).toContainEqual(['application_name', 'first'])
     expect(statuses).toContainEqual(['server_version', expect.stringMatching(/^1[78]/)])
     one.send(query('SHOW statement_timeout'))
     expect(value(await one.until('Z'))).toBe('7s')
-    await expect(client({ options: '-c statement_timeout=never' })).rejects.toMatchObject({ code: '22023' })
+    await expect(client({ options: '-c statement_timeout=never' })).rejects.toMatchObject({
+      code: '22023',
+    })
   })
 
   it('never runs one connection’s statement for another’s Bind', async () => {
@@ -174,7 +216,9 @@ describe('the demo database’s front', () => {
 
   it('does not leak SET, PREPARE or DEALLOCATE ALL, and gives each its own back', async () => {
     const [one, two] = [await client(), await client()]
-    await one.query("SET statement_timeout = '90s'; SET hnsw.ef_search = 77; PREPARE plan AS SELECT 'planned'::text AS said")
+    await one.query(
+      "SET statement_timeout = '90s'; SET hnsw.ef_search = 77; PREPARE plan AS SELECT 'planned'::text AS said",
+    )
     expect((await two.query('SHOW statement_timeout')).rows).toEqual([{ statement_timeout: '0' }])
     await expect(two.query('EXECUTE plan')).rejects.toMatchObject({ code: '26000' })
     await two.query('DISCARD ALL')
@@ -210,7 +254,11 @@ describe('the demo database’s front', () => {
   it('does not wait for a client that has prepared and thinks', async () => {
     const [one, two] = [raw(), await client()]
     await one.login()
-    one.send(parse('slow', "SELECT 'after thinking'"), message('D', Buffer.from('Sslow\0')), message('H'))
+    one.send(
+      parse('slow', "SELECT 'after thinking'"),
+      message('D', Buffer.from('Sslow\0')),
+      message('H'),
+    )
     expect(types(await one.until('T'))).toBe('1tT')
     expect((await two.query('SELECT 5 AS n')).rows).toEqual([{ n: 5 }])
     one.send(bindExecute('slow'), SYNC)
@@ -252,17 +300,30 @@ describe('the demo database’s front', () => {
     'SELECT 1; COPY notes FROM\n-- a comment\nSTDIN',
   ])('refuses %j instead of wedging', async (text) => {
     const one = await client()
-    await expect(one.query(text)).rejects.toMatchObject({ code: '0A000', message: 'COPY FROM STDIN is not supported by the demo database' })
-    await expect(one.query({ text: 'COPY notes FROM STDIN', values: [] })).rejects.toMatchObject({ code: '0A000' })
-    expect((await one.query("SELECT 'copy a from stdin' AS t")).rows).toEqual([{ t: 'copy a from stdin' }])
+    await expect(one.query(text)).rejects.toMatchObject({
+      code: '0A000',
+      message: 'COPY FROM STDIN is not supported by the demo database',
+    })
+    await expect(one.query({ text: 'COPY notes FROM STDIN', values: [] })).rejects.toMatchObject({
+      code: '0A000',
+    })
+    expect((await one.query("SELECT 'copy a from stdin' AS t")).rows).toEqual([
+      { t: 'copy a from stdin' },
+    ])
   })
 
   it('finds related documents through the HNSW index', async () => {
     const one = await client()
     const near = vectorLiteral(embedPhrase('the war in iraq'))
-    const plan = await one.query(`EXPLAIN SELECT id FROM docs ORDER BY embedding <=> '${near}' LIMIT 5`)
-    expect(plan.rows.map((row) => row['QUERY PLAN']).join('\n')).toContain('Index Scan using docs_embedding')
-    const found = await one.query('SELECT subject FROM docs ORDER BY embedding <=> $1 LIMIT 5', [near])
+    const plan = await one.query(
+      `EXPLAIN SELECT id FROM docs ORDER BY embedding <=> '${near}' LIMIT 5`,
+    )
+    expect(plan.rows.map((row) => row['QUERY PLAN']).join('\n')).toContain(
+      'Index Scan using docs_embedding',
+    )
+    const found = await one.query('SELECT subject FROM docs ORDER BY embedding <=> $1 LIMIT 5', [
+      near,
+    ])
     expect(found.rows.map((row) => row.subject).join(' ')).toMatch(/Iraq/)
   })
 })

@@ -29,9 +29,13 @@ export function cosine(a, b) {
 
 /** Signed bytes, row after row, with one scale a row: value = byte × scale. */
 export function quantise(rows) {
-  const scales = rows.map((row) => row.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-9) / 127)
+  const scales = rows.map(
+    (row) => row.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-9) / 127,
+  )
   const bytes = Buffer.concat(
-    rows.map((row, index) => Buffer.from(Int8Array.from(row.map((value) => Math.round(value / scales[index]))).buffer)),
+    rows.map((row, index) =>
+      Buffer.from(Int8Array.from(row.map((value) => Math.round(value / scales[index]))).buffer),
+    ),
   )
   return { bytes, scales }
 }

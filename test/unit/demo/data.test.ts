@@ -7,7 +7,9 @@ const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0)
 const nearest = (phrase: string, count: number) => {
   const vector = embedPhrase(phrase)
-  return [...documents].sort((a, b) => dot(b.embedding, vector) - dot(a.embedding, vector)).slice(0, count)
+  return [...documents]
+    .sort((a, b) => dot(b.embedding, vector) - dot(a.embedding, vector))
+    .slice(0, count)
 }
 
 describe('the demo’s data', () => {
@@ -32,8 +34,10 @@ describe('the demo’s data', () => {
   it('holds no telephone number but fictitious ones, and no foreign link', () => {
     for (const { subject, body } of documents) {
       const text = `${subject} ${body}`
-      for (const number of text.match(/\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b/g) ?? []) expect(number).toMatch(/^202-555-01\d\d$/)
-      for (const link of text.match(/\bhttps?:\/\/\S+/gi) ?? []) expect(link).toMatch(/^https:\/\/www\.example\.org\/[0-9a-f]{6}/)
+      for (const number of text.match(/\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b/g) ?? [])
+        expect(number).toMatch(/^202-555-01\d\d$/)
+      for (const link of text.match(/\bhttps?:\/\/\S+/gi) ?? [])
+        expect(link).toMatch(/^https:\/\/www\.example\.org\/[0-9a-f]{6}/)
     }
   })
 
@@ -44,7 +48,9 @@ describe('the demo’s data', () => {
     ['mobile phones and wireless internet', /wireless|phone|wifi/i],
   ])('finds related documents for %j', (phrase, related) => {
     const found = nearest(phrase, 5)
-    expect(found.filter(({ subject, body }) => related.test(`${subject} ${body}`)).length).toBeGreaterThanOrEqual(4)
+    expect(
+      found.filter(({ subject, body }) => related.test(`${subject} ${body}`)).length,
+    ).toBeGreaterThanOrEqual(4)
   })
 
   it('embeds a phrase with length 1, whatever the order and case of its words', () => {
@@ -55,7 +61,12 @@ describe('the demo’s data', () => {
     expect(readVocabulary().words.size).toBe(5000)
   })
 
-  it.each(['', '12345', 'xyzzyqq', 'constructor __proto__'])('refuses %j, of which it knows no word', (phrase) => {
+  it.each([
+    '',
+    '12345',
+    'xyzzyqq',
+    'constructor __proto__',
+  ])('refuses %j, of which it knows no word', (phrase) => {
     expect(() => embedPhrase(phrase)).toThrow('the demo knows no word of this phrase')
   })
 })

@@ -3,18 +3,27 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { KNOWN_ACTIONS } from '../../../src/databases/list.js'
-import { DEMO_POLICY, DEMO_TARGET, makeFolder, writeGatewayFiles, writeUserFiles } from '../../../src/demo/files.js'
+import {
+  DEMO_POLICY,
+  DEMO_TARGET,
+  makeFolder,
+  writeGatewayFiles,
+  writeUserFiles,
+} from '../../../src/demo/files.js'
 import { checkConfig } from '../../../src/gateway/config.js'
 import { compilePolicy } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 
 describe('the demo’s files', () => {
   const parent = mkdtempSync(path.join(tmpdir(), 'vgate-test-'))
-  const folder = path.join(parent, 'a folder with ’ and \' in it')
+  const folder = path.join(parent, "a folder with ’ and ' in it")
   afterAll(() => rmSync(parent, { recursive: true, force: true }))
 
   it('has a policy that compiles: a reader, an owner, a contractor', () => {
-    const policy = compilePolicy(loadPolicy(DEMO_POLICY, 'policy.yaml'), { actions: KNOWN_ACTIONS, peopleProviders: ['demo'] })
+    const policy = compilePolicy(loadPolicy(DEMO_POLICY, 'policy.yaml'), {
+      actions: KNOWN_ACTIONS,
+      peopleProviders: ['demo'],
+    })
     expect([...policy.roles.keys()].sort()).toEqual(['contractor', 'owner', 'reader'])
   })
 
@@ -28,7 +37,9 @@ describe('the demo’s files', () => {
       databaseUser: 'vgate',
       gatewayPort: 8443,
     })
-    const checked = checkConfig(path.join(folder, 'vgate.yaml'), { env: { VGATE_DEMO_PASSWORD: 'x' } })
+    const checked = checkConfig(path.join(folder, 'vgate.yaml'), {
+      env: { VGATE_DEMO_PASSWORD: 'x' },
+    })
     expect([...checked.config.targets.keys()]).toEqual([DEMO_TARGET])
     expect(checked.warnings.filter((warning) => !warning.includes('keys'))).toEqual([])
     expect(statSync(folder).mode & 0o777).toBe(0o700)
@@ -41,6 +52,8 @@ describe('the demo’s files', () => {
     const env = readFileSync(path.join(folder, 'env.sh'), 'utf8')
     expect(env).toContain("export VGATE_GATEWAY='http://127.0.0.1:8443'\n")
     expect(env).toContain("'\\'' in it/you'")
-    expect(readFileSync(path.join(folder, 'nearest.sql'), 'utf8')).toMatch(/ORDER BY embedding <=> '\[[-\d.,e]+\]'\nLIMIT 5;\n$/)
+    expect(readFileSync(path.join(folder, 'nearest.sql'), 'utf8')).toMatch(
+      /ORDER BY embedding <=> '\[[-\d.,e]+\]'\nLIMIT 5;\n$/,
+    )
   })
 })

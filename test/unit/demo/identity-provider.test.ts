@@ -1,7 +1,10 @@
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { approveDevice } from '../../../src/demo/approve-device.js'
-import { type IdentityProvider, startIdentityProvider } from '../../../src/demo/identity-provider.js'
+import {
+  type IdentityProvider,
+  startIdentityProvider,
+} from '../../../src/demo/identity-provider.js'
 
 const SCOPE = 'openid offline_access email profile groups'
 
@@ -17,7 +20,9 @@ describe('the demo’s identity provider', () => {
   })
   afterAll(() => provider.close())
 
-  const login = async (person: string): Promise<Awaited<ReturnType<typeof client.pollDeviceAuthorizationGrant>>> => {
+  const login = async (
+    person: string,
+  ): Promise<Awaited<ReturnType<typeof client.pollDeviceAuthorizationGrant>>> => {
     const device = await client.initiateDeviceAuthorization(config, { scope: SCOPE })
     const polled = client.pollDeviceAuthorizationGrant(config, device)
     polled.catch(() => undefined) // awaited below; approving may fail first
@@ -36,7 +41,12 @@ describe('the demo’s identity provider', () => {
     ['carol', ['contractors']],
   ])('signs %s in with groups in the ID token', async (person, groups) => {
     const tokens = await login(person)
-    expect(tokens.claims()).toMatchObject({ sub: person, email: `${person}@example.org`, groups, aud: 'vgate' })
+    expect(tokens.claims()).toMatchObject({
+      sub: person,
+      email: `${person}@example.org`,
+      groups,
+      aud: 'vgate',
+    })
     expect(tokens.refresh_token).toBeTypeOf('string')
   })
 
@@ -45,8 +55,12 @@ describe('the demo’s identity provider', () => {
     const second = await client.refreshTokenGrant(config, first.refresh_token ?? '')
     expect(second.refresh_token).not.toBe(first.refresh_token)
     expect(second.claims()).toMatchObject({ sub: 'alice', groups: ['data-science'] })
-    await expect(client.refreshTokenGrant(config, first.refresh_token ?? '')).rejects.toMatchObject({ error: 'invalid_grant' })
-    await expect(client.refreshTokenGrant(config, second.refresh_token ?? '')).rejects.toMatchObject({ error: 'invalid_grant' })
+    await expect(client.refreshTokenGrant(config, first.refresh_token ?? '')).rejects.toMatchObject(
+      { error: 'invalid_grant' },
+    )
+    await expect(
+      client.refreshTokenGrant(config, second.refresh_token ?? ''),
+    ).rejects.toMatchObject({ error: 'invalid_grant' })
   })
 
   it('refuses a stranger', async () => {
