@@ -55,7 +55,7 @@ function rows(file: string, dimensions: number): number[][] {
 /** The vocabulary with its vectors (about 5,000 words). Throws when the data files are not there (outside a checkout). */
 export function readVocabulary(): Vocabulary {
   const file = vocabularyFile.parse(
-    JSON.parse(readFileSync(path.join(DATA, 'vocabulary.json'), 'utf8')),
+    JSON.parse(readFileSync(path.join(DATA, 'vocabulary.ndjson'), 'utf8')),
   )
   const vectors = rows('vocabulary.vectors', file.dimensions)
   const words = file.words.map((word, index) => {

@@ -107,7 +107,7 @@ export class TourState {
     const folder = path.join(this.world.folder, 'data')
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     const found = names.find(
-      (name) => name.includes('recordings') && path.basename(name).startsWith(this.ready.session),
+      (name) => name.includes('recordings') && path.basename(name) === `${this.ready.session}.vgr`,
     )
     if (found === undefined)
       throw new Error(`no recording of ${this.ready.session} in ${folder}: ${names.join(', ')}`)

@@ -105,13 +105,13 @@ export const evidenceSteps: readonly Step[] = [
   {
     name: 'verify',
     caption: 'And proved untouched, offline, with the public key that was pinned at login.',
-    typed: ['vgate verify data/recordings/SESSION…'],
+    typed: ['vgate verify data/recordings/SESSION.vgr'],
     play: verified,
   },
   {
     name: 'tamper',
     caption: 'One byte of a copy is changed: it is found, and the record is named.',
-    typed: ['vgate verify changed_SESSION…'],
+    typed: ['vgate verify changed_SESSION.vgr'],
     play: tampered,
   },
 ]

@@ -156,7 +156,7 @@ const words = quantise(vocabulary.map(vectorOf))
 writeFileSync(path.join(output, 'vocabulary.vectors'), words.bytes)
 const short = (value) => Number(value.toPrecision(5))
 writeFileSync(
-  path.join(output, 'vocabulary.json'),
+  path.join(output, 'vocabulary.ndjson'),
   `${JSON.stringify({
     dimensions: DIMENSIONS,
     documents: tagged.length,
