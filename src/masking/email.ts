@@ -37,7 +37,8 @@ function localStart(
 ): number {
   if (text[at - 1] === '"') {
     const quote = text.lastIndexOf('"', at - 2)
-    if (quote >= floor.quote && quote < at - 2 && !text.slice(quote, at).includes('\n')) return quote
+    if (quote >= floor.quote && quote < at - 2 && !text.slice(quote, at).includes('\n'))
+      return quote
   }
   let start = at
   while (start > floor.word && isLocal(text.charCodeAt(start - 1))) start -= 1

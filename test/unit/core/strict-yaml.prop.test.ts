@@ -29,8 +29,9 @@ function walk(
   path: (string | number)[],
   context: z.core.$RefinementCtx<unknown>,
 ): void {
-  if (Array.isArray(value)) value.forEach((item, index) => walk(item, [...path, index], context))
-  else if (typeof value === 'object' && value !== null) {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) walk(item, [...path, index], context)
+  } else if (typeof value === 'object' && value !== null) {
     for (const [name, member] of Object.entries(value)) {
       if (name === MARK)
         context.addIssue({ code: 'custom', message: 'marked', path: [...path, name] })

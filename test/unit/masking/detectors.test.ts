@@ -20,7 +20,9 @@ test.each(NAMES)('%s: precision and recall on the labelled set', (name) => {
   }
   const precision = right / (right + wrong)
   const recall = right / (right + missed)
-  process.stdout.write(`${name}: precision ${precision.toFixed(2)}, recall ${recall.toFixed(2)} of ${right + missed}\n`)
+  process.stdout.write(
+    `${name}: precision ${precision.toFixed(2)}, recall ${recall.toFixed(2)} of ${right + missed}\n`,
+  )
   expect(mistakes).toEqual([])
   expect([precision, recall]).toEqual([1, 1])
 })
@@ -28,7 +30,8 @@ test.each(NAMES)('%s: precision and recall on the labelled set', (name) => {
 test('the canaries of the bypass corpus are found', () => {
   const email = detectorNamed('email')
   const ssn = detectorNamed('ssn')
-  for (const word of ['ana.canary@leak.test', 'bob.canary@leak.test']) expect(email(`x ${word} y`)).toEqual([{ start: 2, end: 2 + word.length }])
+  for (const word of ['ana.canary@leak.test', 'bob.canary@leak.test'])
+    expect(email(`x ${word} y`)).toEqual([{ start: 2, end: 2 + word.length }])
   for (let n = 1; n <= 5; n++) expect(ssn(`900-55-400${n}`)).toEqual([{ start: 0, end: 11 }])
 })
 
@@ -45,8 +48,30 @@ test.each(['nope', '', 'toString', 're2:(?=a)', 're2:('])('detector %j is refuse
 
 const WHOLE = ['a', '@', '1', '.', 'a@']
 const PARTS = [
-  ' ', '-', '(', '+', '"', '@a.', 'a.', '1 ', '1-', '4111 ', 'DE89 ', '12-', '%40', '"@', '(1', '٣', '900-55-', '1(((', '0 0-0', 'é',
-  '@é.', '"a', 'a"@', `${'a'.repeat(300)}@${'b'.repeat(300)}`,
+  ' ',
+  '-',
+  '(',
+  '+',
+  '"',
+  '@a.',
+  'a.',
+  '1 ',
+  '1-',
+  '4111 ',
+  'DE89 ',
+  '12-',
+  '%40',
+  '"@',
+  '(1',
+  '٣',
+  '900-55-',
+  '1(((',
+  '0 0-0',
+  'é',
+  '@é.',
+  '"a',
+  'a"@',
+  `${'a'.repeat(300)}@${'b'.repeat(300)}`,
 ]
 
 test.each(NAMES)('%s takes linear time on anything', { timeout: 60_000 }, (name) => {

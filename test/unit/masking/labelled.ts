@@ -12,8 +12,16 @@ export const LABELLED: Readonly<Record<string, readonly Labelled[]>> = {
   email: [
     line('Write to ana.ruiz@example.org today.', 'ana.ruiz@example.org'),
     line('From: "Bob" <bob+lists@mail.example.co.uk>', 'bob+lists@mail.example.co.uk'),
-    line("o'neil@example.org, x_y-z@sub-domain.example.com;", "o'neil@example.org", 'x_y-z@sub-domain.example.com'),
-    line('Grüße an jürgen@bücher.example und 用户@例子.公司', 'jürgen@bücher.example', '用户@例子.公司'),
+    line(
+      "o'neil@example.org, x_y-z@sub-domain.example.com;",
+      "o'neil@example.org",
+      'x_y-z@sub-domain.example.com',
+    ),
+    line(
+      'Grüße an jürgen@bücher.example und 用户@例子.公司',
+      'jürgen@bücher.example',
+      '用户@例子.公司',
+    ),
     line('see mailto:eve@example.org?subject=x', 'eve@example.org'),
     line('https://h.example/u?next=1&to=dee%40example.org&x=1', 'to=dee%40example.org'),
     line('"john doe"@example.org wrote', '"john doe"@example.org'),

@@ -9,7 +9,8 @@ import { createMasker } from '../../../src/masking/masker.js'
 
 const hashKey = Buffer.alloc(32, 7)
 const factory = createMasker({ hashKey })
-const hash = (text: string): string => createHmac('sha256', hashKey).update(text).digest('hex').slice(0, 16)
+const hash = (text: string): string =>
+  createHmac('sha256', hashKey).update(text).digest('hex').slice(0, 16)
 
 const mask = (transforms: readonly FieldTransform[], path?: readonly string[]): FieldMask => ({
   collection: 'docs',
@@ -19,9 +20,16 @@ const mask = (transforms: readonly FieldTransform[], path?: readonly string[]): 
   scores: 'exact',
   rule: 'roles.reader.mask[0]',
 })
-const value = (how: 'redact' | 'partial' | 'hash' | 'null'): FieldTransform => ({ kind: 'value', with: how })
-const detect = (how: 'redact' | 'partial' | 'hash' | 'null', ...detectors: string[]): FieldTransform => ({ kind: 'detect', detectors, with: how })
-const run = (text: string, kind: ValueKind, ...masks: FieldMask[]) => factory.forField(masks, kind).mask(text)
+const value = (how: 'redact' | 'partial' | 'hash' | 'null'): FieldTransform => ({
+  kind: 'value',
+  with: how,
+})
+const detect = (
+  how: 'redact' | 'partial' | 'hash' | 'null',
+  ...detectors: string[]
+): FieldTransform => ({ kind: 'detect', detectors, with: how })
+const run = (text: string, kind: ValueKind, ...masks: FieldMask[]) =>
+  factory.forField(masks, kind).mask(text)
 
 test.each([
   ['redact', 'ana@example.org', '[masked]'],
@@ -44,7 +52,14 @@ test.each([
 
 test('other kinds become NULL, whatever the transform', () => {
   for (const kind of ['other', 'vector'] as const) {
-    for (const transform of [value('redact'), value('partial'), value('hash'), value('null'), detect('redact', 'email'), { kind: 'vector' } as const]) {
+    for (const transform of [
+      value('redact'),
+      value('partial'),
+      value('hash'),
+      value('null'),
+      detect('redact', 'email'),
+      { kind: 'vector' } as const,
+    ]) {
       const masker = factory.forField([mask([transform])], kind)
       expect(masker.alwaysNull).toBe(true)
       expect(masker.mask('[1,2]')).toEqual({ value: null, masked: 1 })
@@ -60,10 +75,17 @@ test('findings are masked inside the text, the rest is kept', () => {
     value: '[masked] or [masked], SSN [masked]',
     masked: 3,
   })
-  expect(run(text, 'text', mask([detect('partial', 'email', 'phone')])).value).toBe('*@example.org or ****4477, SSN 900-55-4001')
-  expect(run(text, 'text', mask([detect('hash', 'email')])).value).toContain(`${hash('ana@example.org')} or`)
+  expect(run(text, 'text', mask([detect('partial', 'email', 'phone')])).value).toBe(
+    '*@example.org or ****4477, SSN 900-55-4001',
+  )
+  expect(run(text, 'text', mask([detect('hash', 'email')])).value).toContain(
+    `${hash('ana@example.org')} or`,
+  )
   expect(run(text, 'text', mask([detect('null', 'email')]))).toEqual({ value: null, masked: 1 })
-  expect(run('nothing here', 'text', mask([detect('null', 'email')]))).toEqual({ value: 'nothing here', masked: 0 })
+  expect(run('nothing here', 'text', mask([detect('null', 'email')]))).toEqual({
+    value: 'nothing here',
+    masked: 0,
+  })
 })
 
 test.each([
@@ -76,27 +98,39 @@ test.each([
 ])('the strictest of several wins: %j', (transforms, masked) => {
   expect(run('ana@example.org', 'text', mask(transforms)).value).toBe(masked)
   expect(run('ana@example.org', 'text', ...transforms.map((one) => mask([one]))).value).toBe(masked)
-  expect(run('ana@example.org', 'text', ...transforms.map((one) => mask([one])).reverse()).value).toBe(masked)
+  expect(
+    run('ana@example.org', 'text', ...transforms.map((one) => mask([one])).reverse()).value,
+  ).toBe(masked)
 })
 
 test('JSON stays JSON, and what is not masked is kept byte for byte', () => {
-  const json = '{ "phone" : "555-010-4477", "n": 12345678901234567890.10, "s": ["a\\u0040example.org", null, true], "ana@example.org": {} }'
+  const json =
+    '{ "phone" : "555-010-4477", "n": 12345678901234567890.10, "s": ["a\\u0040example.org", null, true], "ana@example.org": {} }'
   expect(run(json, 'json', mask([value('redact')]))).toEqual({ value: '"[masked]"', masked: 1 })
   expect(run(json, 'json', mask([value('null')])).value).toBe(null)
   expect(run(json, 'json', mask([value('hash')])).value).toBe(null)
   expect(run('"ana@example.org"', 'json', mask([value('partial')])).value).toBe('"*@example.org"')
   expect(run(json, 'json', mask([detect('redact', 'email', 'phone')]))).toEqual({
-    value: '{ "phone" : "[masked]", "n": 12345678901234567890.10, "s": ["[masked]", null, true], "[masked]": {} }',
+    value:
+      '{ "phone" : "[masked]", "n": 12345678901234567890.10, "s": ["[masked]", null, true], "[masked]": {} }',
     masked: 3,
   })
-  expect(run('[4111111111111111]', 'json', mask([detect('redact', 'card')])).value).toBe('["[masked]"]')
-  expect(run('{"a": }', 'json', mask([detect('redact', 'email')]))).toEqual({ value: null, masked: 1 })
+  expect(run('[4111111111111111]', 'json', mask([detect('redact', 'card')])).value).toBe(
+    '["[masked]"]',
+  )
+  expect(run('{"a": }', 'json', mask([detect('redact', 'email')]))).toEqual({
+    value: null,
+    masked: 1,
+  })
 })
 
 test.each([
   ['{"phone":"1","name":"Ana"}', '{"phone":"[masked]","name":"Ana"}'],
   ['{"ph\\u006fne":"1"}', '{"ph\\u006fne":"[masked]"}'],
-  ['[{"phone":"1"},{"phone":[2,{"x":3}]},{"phone":{"a":"b"}}]', '[{"phone":"[masked]"},{"phone":"[masked]"},{"phone":"[masked]"}]'],
+  [
+    '[{"phone":"1"},{"phone":[2,{"x":3}]},{"phone":{"a":"b"}}]',
+    '[{"phone":"[masked]"},{"phone":"[masked]"},{"phone":"[masked]"}]',
+  ],
   ['{"a":{"phone":"1"},"phone":null}', '{"a":{"phone":"1"},"phone":null}'],
   ['{"phone":"1","phone":"2"}', '{"phone":"[masked]","phone":"[masked]"}'],
   ['"phone"', '"phone"'],
@@ -113,10 +147,12 @@ test('deeper paths, other transforms, and a path beside a detector', () => {
   expect(run(json, 'json', mask([value('partial')], ['a', 'b', 'c'])).value).toBe(
     '{"a":[{"b":{"c":"*@example.org","d":1}}],"a.b.c":"****","t":"555-010-4477"}',
   )
-  expect(run(json, 'json', mask([value('null')], ['a', 'b']), mask([detect('redact', 'phone')])).value).toBe(
-    '{"a":[{"b":null}],"a.b.c":"x","t":"[masked]"}',
+  expect(
+    run(json, 'json', mask([value('null')], ['a', 'b']), mask([detect('redact', 'phone')])).value,
+  ).toBe('{"a":[{"b":null}],"a.b.c":"x","t":"[masked]"}')
+  expect(run(json, 'json', mask([detect('redact', 'email')], ['a'])).value).toContain(
+    '"c":"[masked]"',
   )
-  expect(run(json, 'json', mask([detect('redact', 'email')], ['a'])).value).toContain('"c":"[masked]"')
   expect(run(json, 'other', mask([value('null')], ['a'])).value).toBe(null)
 })
 
@@ -139,7 +175,9 @@ test('hostile JSON takes linear time and no stack', () => {
 test('what is not known is refused, and a weak key too', () => {
   expect(() => factory.forField([mask([detect('redact', 'nope')])], 'text')).toThrow(VgateError)
   const odd = { kind: 'value', with: 'rot13' } as unknown as FieldTransform
-  expect(() => factory.forField([mask([odd])], 'text')).toThrow('a mask that this gateway does not know')
+  expect(() => factory.forField([mask([odd])], 'text')).toThrow(
+    'a mask that this gateway does not know',
+  )
   expect(() => createMasker({ hashKey: Buffer.alloc(8) })).toThrow('shorter than 16 bytes')
   expect(run('x', 'text')).toEqual({ value: 'x', masked: 0 })
 })

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { ConfigError } from '../../../src/core/strict-yaml.js'
 import { rolesFor, visibleTargets } from '../../../src/policy/access.js'
 import type { CompileOptions } from '../../../src/policy/compile.js'
-import { compile, OPTIONS, person, POLICY } from './fixture.js'
+import { compile, OPTIONS, POLICY, person } from './fixture.js'
 
 function problems(source: string, options: CompileOptions = OPTIONS): string[] {
   try {
@@ -22,7 +22,8 @@ function placed(source: string, messages: readonly string[]): string[] {
     const parts = /^policy\.yaml:(\d+):(\d+): (\S+?)(\[\d+\])?: /.exec(message)
     const at = source.split('\n')[Number(parts?.[1]) - 1]?.slice(Number(parts?.[2]) - 1) ?? ''
     const key = parts?.[4] === undefined ? (parts?.[3]?.split('.').at(-1) ?? '?') : ''
-    if (!message.includes('got nothing')) expect(at.startsWith(key) && /^\S/.test(at), message).toBe(true)
+    if (!message.includes('got nothing'))
+      expect(at.startsWith(key) && /^\S/.test(at), message).toBe(true)
     return message.replace(/^policy\.yaml:\d+:\d+: /, '')
   })
 }
@@ -39,27 +40,91 @@ test('the example compiles', () => {
 })
 
 test.each([
-  ['role: reader,', 'role: raeder,', 'access[0].role: unknown role "raeder"; did you mean "reader"?'],
-  ['[truncate]', '[trunkate]', 'deny[0].match.operations[0]: unknown operation "trunkate"; did you mean "truncate"?'],
-  ['operations: [scroll]', 'operations: [scrol]', 'roles.reader.deny[0].operations[0]: unknown operation "scrol"; did you mean "scroll"?'],
-  ['{ role: ingest }', '{ role: x }', 'holds[0].except[0].role: unknown role "x"; roles: reader, ingest, owner'],
-  ['group: corp:owners', 'group: crop:owners', 'access[1].who.group: unknown provider "crop"; did you mean "corp"?'],
-  ['default: 30m', 'default: 5h', 'access[0].grant.default: the default is longer than the maximum; raise max, or lower default'],
-  ['{ collections: [docs], vectors: drop }', '{ collections: [dosc], vectors: drop }', 'roles.reader.mask[3].collections[0]: the mask could never apply: this role allows nothing on "dosc"; correct the name, or remove the mask'],
-  ['detect: [email]', 'detect: ["re2:(?=x)"]', 'roles.reader.mask[2].detect[0]: the pattern is not valid RE2 syntax: no look-around, no back-references'],
-  ['detect: [email]', 'detect: ["re2:x*"]', 'roles.reader.mask[2].detect[0]: the pattern matches empty text'],
-  ['"products_*"', '"p*x*"', 'roles.reader.allow[0].collections[1]: got "p*x*", expected at most one `*`'],
-  ['access: read,', 'access: reed,', 'roles.reader.allow[0].access: got "reed", expected one of read, write, admin'],
+  [
+    'role: reader,',
+    'role: raeder,',
+    'access[0].role: unknown role "raeder"; did you mean "reader"?',
+  ],
+  [
+    '[truncate]',
+    '[trunkate]',
+    'deny[0].match.operations[0]: unknown operation "trunkate"; did you mean "truncate"?',
+  ],
+  [
+    'operations: [scroll]',
+    'operations: [scrol]',
+    'roles.reader.deny[0].operations[0]: unknown operation "scrol"; did you mean "scroll"?',
+  ],
+  [
+    '{ role: ingest }',
+    '{ role: x }',
+    'holds[0].except[0].role: unknown role "x"; roles: reader, ingest, owner',
+  ],
+  [
+    'group: corp:owners',
+    'group: crop:owners',
+    'access[1].who.group: unknown provider "crop"; did you mean "corp"?',
+  ],
+  [
+    'default: 30m',
+    'default: 5h',
+    'access[0].grant.default: the default is longer than the maximum; raise max, or lower default',
+  ],
+  [
+    '{ collections: [docs], vectors: drop }',
+    '{ collections: [dosc], vectors: drop }',
+    'roles.reader.mask[3].collections[0]: the mask could never apply: this role allows nothing on "dosc"; correct the name, or remove the mask',
+  ],
+  [
+    'detect: [email]',
+    'detect: ["re2:(?=x)"]',
+    'roles.reader.mask[2].detect[0]: the pattern is not valid RE2 syntax: no look-around, no back-references',
+  ],
+  [
+    'detect: [email]',
+    'detect: ["re2:x*"]',
+    'roles.reader.mask[2].detect[0]: the pattern matches empty text',
+  ],
+  [
+    '"products_*"',
+    '"p*x*"',
+    'roles.reader.allow[0].collections[1]: got "p*x*", expected at most one `*`',
+  ],
+  [
+    'access: read,',
+    'access: reed,',
+    'roles.reader.allow[0].access: got "reed", expected one of read, write, admin',
+  ],
   ['access: read,', '', 'roles.reader.allow[0]: got a map, expected either access or operations'],
-  ['vectors: drop', 'vectors: drop, with: redact', 'roles.reader.mask[3]: got a map, expected nothing but scores beside vectors: drop'],
-  ['fields: [ssn], with: null', 'fields: [ssn]', 'roles.reader.mask[1]: got a map, expected with: redact, partial, hash or null'],
+  [
+    'vectors: drop',
+    'vectors: drop, with: redact',
+    'roles.reader.mask[3]: got a map, expected nothing but scores beside vectors: drop',
+  ],
+  [
+    'fields: [ssn], with: null',
+    'fields: [ssn]',
+    'roles.reader.mask[1]: got a map, expected with: redact, partial, hash or null',
+  ],
   ['{ rows: 500 }', '{ rows: 500, bytes: 5MB }', 'roles.reader.limits.bytes: not supported yet'],
   ['{ rows: 500 }', '{ rows: 500, rate: 50/s }', 'roles.reader.limits.rate: not supported yet'],
   ['    limits:', '    budget: []\n    limits:', 'roles.reader.budget: not supported yet'],
   ['access: read,', 'access: read, when: "true",', 'roles.reader.allow[0].when: not supported yet'],
-  ['group: data-science', 'provider: github, claims: {}, group: x', 'access[0].who.provider: not supported yet'],
-  ['targets: ["*"] }', 'targets: ["*"], owner: corp:ana, until: 2027-06-30 }', 'access[2].owner: not supported yet'],
-  ['targets: ["*"] }', 'targets: ["*"], requires: { acr: [mfa] } }', 'access[2].requires: not supported yet'],
+  [
+    'group: data-science',
+    'provider: github, claims: {}, group: x',
+    'access[0].who.provider: not supported yet',
+  ],
+  [
+    'targets: ["*"] }',
+    'targets: ["*"], owner: corp:ana, until: 2027-06-30 }',
+    'access[2].owner: not supported yet',
+  ],
+  [
+    'targets: ["*"] }',
+    'targets: ["*"], requires: { acr: [mfa] } }',
+    'access[2].requires: not supported yet',
+  ],
   ['max: 1h,', 'approval: { by: [x] },', 'access[1].grant.approval: not supported yet'],
   ['max: 1h,', 'schedule: x,', 'access[1].grant.schedule: not supported yet'],
   ['deny:\n', 'breakGlass: {}\ndeny:\n', 'breakGlass: not supported yet'],
@@ -69,7 +134,9 @@ test.each([
 })
 
 test('a role without allow, or with an empty one, is refused', () => {
-  expect(problems('roles: { a: {} }\naccess: []')).toEqual(['policy.yaml:1:10: roles.a.allow: got nothing, expected a list'])
+  expect(problems('roles: { a: {} }\naccess: []')).toEqual([
+    'policy.yaml:1:10: roles.a.allow: got nothing, expected a list',
+  ])
   expect(problems('roles: { a: { allow: [] } }\naccess: []')).toEqual([
     'policy.yaml:1:15: roles.a.allow: got a list, expected a list of at least 1',
   ])
@@ -85,26 +152,44 @@ test('a bare group name needs exactly one provider of people', () => {
 
 test('a pattern that matches no configured target is refused', () => {
   expect(problems(POLICY, { ...OPTIONS, targets: ['prod-vectors'] })).toEqual([])
-  expect(placed(POLICY, problems(POLICY, { ...OPTIONS, targets: ['prod-vector', 'dev'] }))).toEqual([
-    'access[1].targets[0]: no target matches "prod-vectors"; did you mean "prod-vector"?',
-  ])
+  expect(placed(POLICY, problems(POLICY, { ...OPTIONS, targets: ['prod-vector', 'dev'] }))).toEqual(
+    ['access[1].targets[0]: no target matches "prod-vectors"; did you mean "prod-vector"?'],
+  )
 })
 
 test('every issue is told at once', () => {
-  const source = POLICY.replace('role: reader,', 'role: x,').replace('[truncate]', '[y]').replace('[upsert,', '[z,')
+  const source = POLICY.replace('role: reader,', 'role: x,')
+    .replace('[truncate]', '[y]')
+    .replace('[upsert,', '[z,')
   expect(problems(source).length).toBe(3)
 })
 
 test('roles offered, targets seen', () => {
   const policy = compile(`${POLICY.replace('deny:\n  - { match', '# ')}`.replace(/^# .*$/m, ''))
   expect(rolesFor(policy, person('corp:data-science'), 'prod-vectors')).toEqual([
-    { role: 'reader', rule: 'access[0]', defaultMs: 1_800_000, maxMs: 14_400_000, reason: 'required' },
+    {
+      role: 'reader',
+      rule: 'access[0]',
+      defaultMs: 1_800_000,
+      maxMs: 14_400_000,
+      reason: 'required',
+    },
   ])
   expect(rolesFor(policy, person('corp:owners', 'corp:pipelines'), 'prod-vectors')).toEqual([
-    { role: 'owner', rule: 'access[1]', defaultMs: 3_600_000, maxMs: 3_600_000, ticket: 'optional' },
+    {
+      role: 'owner',
+      rule: 'access[1]',
+      defaultMs: 3_600_000,
+      maxMs: 3_600_000,
+      ticket: 'optional',
+    },
     { role: 'ingest', rule: 'access[2]', defaultMs: 3_600_000, maxMs: 28_800_000 },
   ])
-  expect(rolesFor(policy, person('other:owners', 'owners', 'corp:Owners'), 'prod-vectors')).toEqual([])
-  expect(visibleTargets(policy, person('corp:owners'), ['dev', 'prod-vectors', 'prod-x'])).toEqual(['prod-vectors'])
+  expect(rolesFor(policy, person('other:owners', 'owners', 'corp:Owners'), 'prod-vectors')).toEqual(
+    [],
+  )
+  expect(visibleTargets(policy, person('corp:owners'), ['dev', 'prod-vectors', 'prod-x'])).toEqual([
+    'prod-vectors',
+  ])
   expect(visibleTargets(policy, person(), ['dev', 'prod-vectors'])).toEqual([])
 })

@@ -3,49 +3,147 @@
 import { expect, test } from 'vitest'
 import { CATALOG, type Operation } from '../../../src/core/operation.js'
 import { whom } from '../../../src/policy/decide.js'
-import { ask, column, compile, field, operation, person, POLICY, short, use } from './fixture.js'
+import { ask, column, compile, field, operation, POLICY, person, short, use } from './fixture.js'
 
 const select = (more: Partial<Operation> = {}): Operation =>
   operation('get', [use('docs', 'get')], { returns: { rows: 5, outputs: [] }, ...more })
-const write = (action: string, effect: Operation['collections'][number]['effect'], collection = 'docs'): Operation =>
-  operation(action, [use(collection, action, { access: 'write', effect })])
+const write = (
+  action: string,
+  effect: Operation['collections'][number]['effect'],
+  collection = 'docs',
+): Operation => operation(action, [use(collection, action, { access: 'write', effect })])
 
 test.each<[string, string[], Operation, string]>([
   ['a read that a role allows', ['reader'], select(), 'permit roles.reader.allow[0]'],
-  ['a glob', ['reader'], operation('get', [use('products_a', 'get')]), 'permit roles.reader.allow[0]'],
-  ['a glob does not cross a schema', ['reader'], operation('get', [use('products_x.secret', 'get')]), 'deny default deny'],
+  [
+    'a glob',
+    ['reader'],
+    operation('get', [use('products_a', 'get')]),
+    'permit roles.reader.allow[0]',
+  ],
+  [
+    'a glob does not cross a schema',
+    ['reader'],
+    operation('get', [use('products_x.secret', 'get')]),
+    'deny default deny',
+  ],
   ['another collection', ['reader'], operation('get', [use('notes', 'get')]), 'deny default deny'],
-  ['one of two collections', ['reader'], operation('get', [use('docs', 'get'), use('notes', 'get')]), 'deny default deny'],
-  ['a write with a read role', ['reader'], write('delete', { kind: 'ids', count: 1 }), 'deny default deny'],
+  [
+    'one of two collections',
+    ['reader'],
+    operation('get', [use('docs', 'get'), use('notes', 'get')]),
+    'deny default deny',
+  ],
+  [
+    'a write with a read role',
+    ['reader'],
+    write('delete', { kind: 'ids', count: 1 }),
+    'deny default deny',
+  ],
   ['no role', [], select(), 'deny default deny'],
   ['an unknown role', ['nobody'], select(), 'deny default deny'],
-  ['a role deny', ['reader'], operation('scroll', [use('docs', 'scroll')]), 'deny roles.reader.deny[0]'],
-  ['a role deny beats another role', ['owner', 'reader'], operation('scroll', [use('docs', 'scroll')]), 'deny roles.reader.deny[0]'],
+  [
+    'a role deny',
+    ['reader'],
+    operation('scroll', [use('docs', 'scroll')]),
+    'deny roles.reader.deny[0]',
+  ],
+  [
+    'a role deny beats another role',
+    ['owner', 'reader'],
+    operation('scroll', [use('docs', 'scroll')]),
+    'deny roles.reader.deny[0]',
+  ],
   ['a deny beats a hold', ['owner'], write('truncate', { kind: 'all' }), 'deny deny[0]'],
-  ['a hold beats an allow', ['owner'], write('delete_by_filter', { kind: 'filter' }), 'hold holds.destructive'],
-  ['an excepted role', ['ingest'], write('delete_by_filter', { kind: 'filter' }), 'permit roles.ingest.allow[0]'],
-  ['the exception does not reach further', ['ingest', 'owner'], write('delete_by_filter', { kind: 'filter' }, 'notes'), 'hold holds.destructive'],
+  [
+    'a hold beats an allow',
+    ['owner'],
+    write('delete_by_filter', { kind: 'filter' }),
+    'hold holds.destructive',
+  ],
+  [
+    'an excepted role',
+    ['ingest'],
+    write('delete_by_filter', { kind: 'filter' }),
+    'permit roles.ingest.allow[0]',
+  ],
+  [
+    'the exception does not reach further',
+    ['ingest', 'owner'],
+    write('delete_by_filter', { kind: 'filter' }, 'notes'),
+    'hold holds.destructive',
+  ],
   ['session control', ['reader'], operation('connect', []), 'permit built-in'],
   ['reading nothing', ['reader'], operation('get', [], { access: 'read' }), 'permit built-in'],
-  ['admin without a collection', ['reader'], operation('flush', [], { access: 'admin' }), 'deny default deny'],
+  [
+    'admin without a collection',
+    ['reader'],
+    operation('flush', [], { access: 'admin' }),
+    'deny default deny',
+  ],
   ['admin beyond its collections', ['reader'], select({ access: 'admin' }), 'deny default deny'],
-  ['admin without a collection, by an owner of everything', ['owner'], operation('flush', [], { access: 'admin' }), 'permit roles.owner.allow[0]'],
+  [
+    'admin without a collection, by an owner of everything',
+    ['owner'],
+    operation('flush', [], { access: 'admin' }),
+    'permit roles.owner.allow[0]',
+  ],
   ['the catalogue', ['ingest'], operation('get', [use(CATALOG, 'get')]), 'permit built-in'],
-  ['writing the catalogue', ['owner'], operation('insert', [use(CATALOG, 'insert', { access: 'write' })]), 'deny default deny'],
+  [
+    'writing the catalogue',
+    ['owner'],
+    operation('insert', [use(CATALOG, 'insert', { access: 'write' })]),
+    'deny default deny',
+  ],
   ['an unknown operation', ['owner'], operation('frobnicate', []), 'deny default deny'],
-  ['an unknown action', ['owner'], operation('get', [use('docs', 'frobnicate')]), 'deny default deny'],
-  ['a drop', ['owner'], operation('drop_collection', [use('docs', 'drop_collection', { access: 'admin' })], { risks: ['drop'] }), 'hold holds.destructive'],
-  ['insert does not permit what it reads', ['ingest'], operation('insert', [use('docs', 'insert', { access: 'write' }), use('docs', 'get')]), 'deny default deny'],
-  ['a function that is named', ['reader'], select({ functions: ['app.rank(text,int)'] }), 'permit roles.reader.allow[0]'],
-  ['a function that is not', ['reader'], select({ functions: ['app.rank(text)'] }), 'deny default deny'],
-  ['a function, for an owner', ['owner'], select({ functions: ['app.rank(text,int)'] }), 'deny default deny'],
+  [
+    'an unknown action',
+    ['owner'],
+    operation('get', [use('docs', 'frobnicate')]),
+    'deny default deny',
+  ],
+  [
+    'a drop',
+    ['owner'],
+    operation('drop_collection', [use('docs', 'drop_collection', { access: 'admin' })], {
+      risks: ['drop'],
+    }),
+    'hold holds.destructive',
+  ],
+  [
+    'insert does not permit what it reads',
+    ['ingest'],
+    operation('insert', [use('docs', 'insert', { access: 'write' }), use('docs', 'get')]),
+    'deny default deny',
+  ],
+  [
+    'a function that is named',
+    ['reader'],
+    select({ functions: ['app.rank(text,int)'] }),
+    'permit roles.reader.allow[0]',
+  ],
+  [
+    'a function that is not',
+    ['reader'],
+    select({ functions: ['app.rank(text)'] }),
+    'deny default deny',
+  ],
+  [
+    'a function, for an owner',
+    ['owner'],
+    select({ functions: ['app.rank(text,int)'] }),
+    'deny default deny',
+  ],
 ])('%s', (_name, roles, one, expected) => {
   expect(short(ask(roles, one))).toBe(expected)
 })
 
 test('a role that the policy no longer gives is refused, masks and all', () => {
   const decision = ask(['reader'], select(), { principal: person('corp:owners') })
-  expect(decision).toMatchObject({ verdict: 'deny', reason: 'default deny: the policy no longer gives you the role "reader" on prod-vectors' })
+  expect(decision).toMatchObject({
+    verdict: 'deny',
+    reason: 'default deny: the policy no longer gives you the role "reader" on prod-vectors',
+  })
   expect(short(ask(['reader'], select(), { target: 'dev' }))).toBe('deny default deny')
 })
 
@@ -59,32 +157,65 @@ test('a refusal says what, and whom to ask', () => {
     reason: 'default deny: no role of yours allows delete on "notes"',
     hint: 'the role owner would allow it; ask somebody of corp:owners',
   })
-  expect(ask(['reader'], one, { principal: scientist, contact: 'data@example.org' })).toMatchObject({
-    hint: 'the role owner would allow it; ask data@example.org',
+  expect(ask(['reader'], one, { principal: scientist, contact: 'data@example.org' })).toMatchObject(
+    {
+      hint: 'the role owner would allow it; ask data@example.org',
+    },
+  )
+  expect(ask(['reader'], one)).toMatchObject({
+    hint: 'your role owner would allow it: `vgate connect prod-vectors --role owner`',
   })
-  expect(ask(['reader'], one)).toMatchObject({ hint: 'your role owner would allow it: `vgate connect prod-vectors --role owner`' })
   expect(ask(['owner'], write('truncate', { kind: 'all' }))).toMatchObject({
     reason: 'truncate on "docs" is denied by deny[0]',
     hint: 'no role of the policy allows this on prod-vectors',
   })
-  expect(ask(['owner'], operation('frobnicate', []))).toMatchObject({ code: 'VGATE_OPERATION_UNKNOWN' })
-  expect(whom(compile(POLICY), 'prod-vectors', one)).toEqual({ roles: ['owner'], groups: ['corp:owners'] })
+  expect(ask(['owner'], operation('frobnicate', []))).toMatchObject({
+    code: 'VGATE_OPERATION_UNKNOWN',
+  })
+  expect(whom(compile(POLICY), 'prod-vectors', one)).toEqual({
+    roles: ['owner'],
+    groups: ['corp:owners'],
+  })
 })
 
 test('masked fields leave masked', () => {
-  const decision = ask(['reader'], select({
-    fields: [field('id', 'output'), field('email', 'output'), field('ssn', 'output'), field('body', 'output'), field('embedding', 'score', true)],
-    returns: { rows: 5, outputs: [column('email'), column('embedding', true)] },
-  }))
+  const decision = ask(
+    ['reader'],
+    select({
+      fields: [
+        field('id', 'output'),
+        field('email', 'output'),
+        field('ssn', 'output'),
+        field('body', 'output'),
+        field('embedding', 'score', true),
+      ],
+      returns: { rows: 5, outputs: [column('email'), column('embedding', true)] },
+    }),
+  )
   expect(decision).toMatchObject({
     verdict: 'permit',
     obligations: {
       record: 'text',
       masks: [
-        { collection: 'docs', field: 'email', transforms: [{ kind: 'value', with: 'redact' }], scores: 'exact', rule: 'roles.reader.mask[0]' },
-        { field: 'ssn', transforms: [{ kind: 'value', with: 'null' }], rule: 'roles.reader.mask[1]' },
+        {
+          collection: 'docs',
+          field: 'email',
+          transforms: [{ kind: 'value', with: 'redact' }],
+          scores: 'exact',
+          rule: 'roles.reader.mask[0]',
+        },
+        {
+          field: 'ssn',
+          transforms: [{ kind: 'value', with: 'null' }],
+          rule: 'roles.reader.mask[1]',
+        },
         { field: 'body', transforms: [{ kind: 'detect', detectors: ['email'], with: 'partial' }] },
-        { field: 'embedding', transforms: [{ kind: 'vector' }], scores: { round: 2 }, rule: 'roles.reader.mask[3]' },
+        {
+          field: 'embedding',
+          transforms: [{ kind: 'vector' }],
+          scores: { round: 2 },
+          rule: 'roles.reader.mask[3]',
+        },
       ],
     },
   })
@@ -93,7 +224,9 @@ test('masked fields leave masked', () => {
 test('a path: the value under it, the value around it, and its neighbours', () => {
   const masks = (name: string) => {
     const decision = ask(['reader'], select({ fields: [field(name, 'output')] }))
-    return decision.verdict === 'permit' ? decision.obligations.masks.map((one) => one.path ?? []) : decision.rule
+    return decision.verdict === 'permit'
+      ? decision.obligations.masks.map((one) => one.path ?? [])
+      : decision.rule
   }
   expect(masks('meta.phone')).toEqual([[]])
   expect(masks('meta.phone.home')).toEqual([[]])
@@ -142,21 +275,38 @@ test('two equalities are a search', () => {
 
 test('an output that the list of fields forgot is masked or refused all the same', () => {
   const outputs = [column('email')]
-  expect(ask(['reader'], select({ returns: { rows: 1, outputs } }))).toMatchObject({ obligations: { masks: [{ field: 'email' }] } })
-  const derived = [{ name: 'x', kind: 'derived' as const, sources: [{ collection: 'docs', field: 'ssn', vector: false }] }]
-  expect(short(ask(['reader'], select({ returns: { rows: 1, outputs: derived } })))).toBe('deny roles.reader.mask[1]')
+  expect(ask(['reader'], select({ returns: { rows: 1, outputs } }))).toMatchObject({
+    obligations: { masks: [{ field: 'email' }] },
+  })
+  const derived = [
+    {
+      name: 'x',
+      kind: 'derived' as const,
+      sources: [{ collection: 'docs', field: 'ssn', vector: false }],
+    },
+  ]
+  expect(short(ask(['reader'], select({ returns: { rows: 1, outputs: derived } })))).toBe(
+    'deny roles.reader.mask[1]',
+  )
 })
 
 test('several roles: the union of what they allow, the strictest of what they oblige', () => {
-  const decision = ask(['owner', 'reader'], operation('get', [use('docs', 'get'), use('notes', 'get')], {
-    fields: [field('email', 'output')],
-    returns: { rows: 'unbounded', outputs: [] },
-  }))
+  const decision = ask(
+    ['owner', 'reader'],
+    operation('get', [use('docs', 'get'), use('notes', 'get')], {
+      fields: [field('email', 'output')],
+      returns: { rows: 'unbounded', outputs: [] },
+    }),
+  )
   expect(decision).toMatchObject({
     verdict: 'permit',
     rule: 'roles.owner.allow[0]',
     roles: ['owner', 'reader'],
-    obligations: { record: 'metadata', masks: [{ field: 'email' }], rowLimit: { rows: 500, rule: 'roles.reader.limits.rows', because: 'limit' } },
+    obligations: {
+      record: 'metadata',
+      masks: [{ field: 'email' }],
+      rowLimit: { rows: 500, rule: 'roles.reader.limits.rows', because: 'limit' },
+    },
   })
 })
 
@@ -176,15 +326,22 @@ test.each<[string, Operation, string]>([
 })
 
 test('bulk writes and overwrites', () => {
-  const policy = compile(POLICY.replace('bulk-export, drop]', 'bulk-write, overwrite]').replace(', except: [{ role: ingest }]', ''))
-  const verdict = (action: string, rows: number) => ask(['ingest'], write(action, { kind: 'rows', count: rows }), { policy }).verdict
+  const policy = compile(
+    POLICY.replace('bulk-export, drop]', 'bulk-write, overwrite]').replace(
+      ', except: [{ role: ingest }]',
+      '',
+    ),
+  )
+  const verdict = (action: string, rows: number) =>
+    ask(['ingest'], write(action, { kind: 'rows', count: rows }), { policy }).verdict
   expect([verdict('insert', 1000), verdict('insert', 1001)]).toEqual(['permit', 'hold'])
   expect([verdict('upsert', 100), verdict('upsert', 101)]).toEqual(['permit', 'hold'])
 })
 
 test('a hold says what it holds', () => {
   expect(ask(['owner'], write('delete_by_filter', { kind: 'filter' }))).toMatchObject({
-    reason: 'delete_by_filter on "docs" (docs: whatever the filter matches) is held by holds.destructive: bulk-delete',
+    reason:
+      'delete_by_filter on "docs" (docs: whatever the filter matches) is held by holds.destructive: bulk-delete',
     risks: ['bulk-delete'],
   })
 })
@@ -196,12 +353,31 @@ test('unbounded reads end at the smaller limit; the hold decides when they are e
     return decision.verdict === 'permit' ? decision.obligations.rowLimit : decision.rule
   }
   expect(limit(POLICY)).toEqual({ rows: 500, rule: 'roles.reader.limits.rows', because: 'limit' })
-  expect(limit(POLICY.replace('rows: 500', 'rows: 1000'))).toEqual({ rows: 1000, rule: 'holds.destructive', because: 'hold' })
-  expect(limit(POLICY.replace('rows: 500', 'rows: 2000'))).toEqual({ rows: 1000, rule: 'holds.destructive', because: 'hold' })
-  expect(limit(`thresholds: { rows: 7 }\n${POLICY}`)).toEqual({ rows: 7, rule: 'holds.destructive', because: 'hold' })
-  expect(limit(POLICY, ['owner'])).toEqual({ rows: 1000, rule: 'holds.destructive', because: 'hold' })
+  expect(limit(POLICY.replace('rows: 500', 'rows: 1000'))).toEqual({
+    rows: 1000,
+    rule: 'holds.destructive',
+    because: 'hold',
+  })
+  expect(limit(POLICY.replace('rows: 500', 'rows: 2000'))).toEqual({
+    rows: 1000,
+    rule: 'holds.destructive',
+    because: 'hold',
+  })
+  expect(limit(`thresholds: { rows: 7 }\n${POLICY}`)).toEqual({
+    rows: 7,
+    rule: 'holds.destructive',
+    because: 'hold',
+  })
+  expect(limit(POLICY, ['owner'])).toEqual({
+    rows: 1000,
+    rule: 'holds.destructive',
+    because: 'hold',
+  })
   expect(limit(POLICY.replace('bulk-export, ', ''), ['owner'])).toBe(undefined)
-  const denied = POLICY.replace('bulk-export, ', '').replace('operations: [truncate]', 'risk: [bulk-export]')
+  const denied = POLICY.replace('bulk-export, ', '').replace(
+    'operations: [truncate]',
+    'risk: [bulk-export]',
+  )
   expect(limit(denied, ['owner'])).toEqual({ rows: 1000, rule: 'deny[0]', because: 'limit' })
 })
 
@@ -210,7 +386,10 @@ test('a proven bound above the limit is limited too; the catalogue never is', ()
   expect(decision).toMatchObject({ obligations: { rowLimit: { rows: 500 } } })
   const small = ask(['reader'], select({ returns: { rows: 500, outputs: [] } }))
   expect(small).not.toHaveProperty('obligations.rowLimit')
-  const catalogue = ask(['reader'], operation('get', [use(CATALOG, 'get')], { returns: { rows: 'unbounded', outputs: [] } }))
+  const catalogue = ask(
+    ['reader'],
+    operation('get', [use(CATALOG, 'get')], { returns: { rows: 'unbounded', outputs: [] } }),
+  )
   expect(catalogue).not.toHaveProperty('obligations.rowLimit')
 })
 
@@ -219,7 +398,9 @@ test('what is only prepared: unknown parameters do not count against a deny yet,
   const one = write('delete', { kind: 'unknown', reason: 'parameters' })
   expect(ask(['owner'], one, { policy, phase: 'prepare' }).verdict).toBe('hold')
   expect(short(ask(['owner'], one, { policy }))).toBe('deny deny[0]')
-  expect(short(ask(['owner'], write('delete', { kind: 'all' }), { policy, phase: 'prepare' }))).toBe('deny deny[0]')
+  expect(
+    short(ask(['owner'], write('delete', { kind: 'all' }), { policy, phase: 'prepare' })),
+  ).toBe('deny deny[0]')
 })
 
 test('a deny on a broad rule leaves the catalogue readable; naming it does not', () => {

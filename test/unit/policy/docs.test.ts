@@ -13,7 +13,9 @@ test('there are examples', () => {
   expect(examples.length).toBe(2)
 })
 
-test.each(examples.map((source, index) => ({ source, index })))('example $index compiles', ({ source }) => {
+test.each(examples.map((source, index) => ({ source, index })))('example $index compiles', ({
+  source,
+}) => {
   expect(() => compile(source)).not.toThrow()
 })
 
@@ -39,12 +41,16 @@ const LATER: Readonly<Record<string, readonly [string, string]>> = {
 
 test('the table of what is not supported is whole', () => {
   const rows = text.slice(text.indexOf('## Not supported yet')).matchAll(/^\| (`.*?`) \|/gm)
-  const listed = [...rows].flatMap((row) => [...(row[1] ?? '').matchAll(/`([^`]+)`/g)].map((name) => name[1]))
+  const listed = [...rows].flatMap((row) =>
+    [...(row[1] ?? '').matchAll(/`([^`]+)`/g)].map((name) => name[1]),
+  )
   expect(listed.sort()).toEqual(Object.keys(LATER).sort())
 })
 
 test.each(Object.entries(LATER))('%s is refused by name', (_key, [from, to]) => {
   expect(POLICY).toContain(from)
-  expect(() => compile(POLICY.replace(from, to), { actions: ACTIONS, peopleProviders: ['corp'] })).toThrow(ConfigError)
+  expect(() =>
+    compile(POLICY.replace(from, to), { actions: ACTIONS, peopleProviders: ['corp'] }),
+  ).toThrow(ConfigError)
   expect(() => compile(POLICY.replace(from, to))).toThrow('not supported yet')
 })

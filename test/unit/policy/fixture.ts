@@ -1,15 +1,41 @@
 // Owns what the tests of the policy are built from: a policy, people and operations.
 
 import type { Decision } from '../../../src/core/decision.js'
-import type { CollectionUse, FieldHow, FieldUse, Operation, Output } from '../../../src/core/operation.js'
+import type {
+  CollectionUse,
+  FieldHow,
+  FieldUse,
+  Operation,
+  Output,
+} from '../../../src/core/operation.js'
 import type { Principal } from '../../../src/core/principal.js'
-import { type CompiledPolicy, type CompileOptions, compilePolicy } from '../../../src/policy/compile.js'
+import {
+  type CompiledPolicy,
+  type CompileOptions,
+  compilePolicy,
+} from '../../../src/policy/compile.js'
 import { decide } from '../../../src/policy/decide.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 
 export const ACTIONS = [
-  'connect', 'search', 'get', 'scroll', 'count', 'insert', 'upsert', 'update', 'update_by_filter', 'delete', 'delete_by_filter',
-  'truncate', 'batch_write', 'export', 'drop_collection', 'rebuild_index', 'flush', 'describe_collection',
+  'connect',
+  'search',
+  'get',
+  'scroll',
+  'count',
+  'insert',
+  'upsert',
+  'update',
+  'update_by_filter',
+  'delete',
+  'delete_by_filter',
+  'truncate',
+  'batch_write',
+  'export',
+  'drop_collection',
+  'rebuild_index',
+  'flush',
+  'describe_collection',
 ]
 
 export const OPTIONS: CompileOptions = { actions: ACTIONS, peopleProviders: ['corp'] }
@@ -45,12 +71,25 @@ export function compile(source: string, options: CompileOptions = OPTIONS): Comp
 
 export function person(...groups: string[]): Principal {
   const subject = 'u1'
-  return { id: 'usr_1', kind: 'person', provider: 'corp', issuer: 'https://id.example', subject, name: 'Ana', groups, claims: {} }
+  return {
+    id: 'usr_1',
+    kind: 'person',
+    provider: 'corp',
+    issuer: 'https://id.example',
+    subject,
+    name: 'Ana',
+    groups,
+    claims: {},
+  }
 }
 
 export const everyone = person('corp:data-science', 'corp:owners', 'corp:pipelines')
 
-export const use = (collection: string, action: string, more: Partial<CollectionUse> = {}): CollectionUse => ({
+export const use = (
+  collection: string,
+  action: string,
+  more: Partial<CollectionUse> = {},
+): CollectionUse => ({
   collection,
   action,
   access: 'read',
@@ -58,14 +97,38 @@ export const use = (collection: string, action: string, more: Partial<Collection
   ...more,
 })
 
-export const field = (name: string, how: FieldHow, vector = false, collection = 'docs'): FieldUse => ({ collection, field: name, how, vector })
+export const field = (
+  name: string,
+  how: FieldHow,
+  vector = false,
+  collection = 'docs',
+): FieldUse => ({ collection, field: name, how, vector })
 
-export const column = (name: string, vector = false): Output => ({ name, kind: 'column', sources: [{ collection: 'docs', field: name, vector }] })
+export const column = (name: string, vector = false): Output => ({
+  name,
+  kind: 'column',
+  sources: [{ collection: 'docs', field: name, vector }],
+})
 
-export function operation(name: string, collections: readonly CollectionUse[], more: Partial<Operation> = {}): Operation {
+export function operation(
+  name: string,
+  collections: readonly CollectionUse[],
+  more: Partial<Operation> = {},
+): Operation {
   const ranks = ['none', 'read', 'write', 'admin'] as const
-  const access = ranks[Math.max(0, ...collections.map((one) => ranks.indexOf(one.access)))] ?? 'none'
-  return { name, access, collections, fields: [], returns: { rows: 0, outputs: [] }, risks: [], functions: [], text: name, ...more }
+  const access =
+    ranks[Math.max(0, ...collections.map((one) => ranks.indexOf(one.access)))] ?? 'none'
+  return {
+    name,
+    access,
+    collections,
+    fields: [],
+    returns: { rows: 0, outputs: [] },
+    risks: [],
+    functions: [],
+    text: name,
+    ...more,
+  }
 }
 
 export interface Asked {

@@ -1,7 +1,13 @@
 // Patterns: what they match when they restrict, and when they permit.
 
 import { expect, test } from 'vitest'
-import { compilePattern, covers, overlaps, patternProblem, permits } from '../../../src/policy/glob.js'
+import {
+  compilePattern,
+  covers,
+  overlaps,
+  patternProblem,
+  permits,
+} from '../../../src/policy/glob.js'
 
 test.each([
   ['docs', 'docs', true, true],
@@ -30,7 +36,16 @@ test.each([
   expect([covers(pattern, name), permits(pattern, name)]).toEqual([restricts, permitted])
 })
 
-test.each(['', ' a', 'a?', '**', 'a*b*', '$stats', 'a\u202eb', 'a\n'])('%j is refused', (source) => {
+test.each([
+  '',
+  ' a',
+  'a?',
+  '**',
+  'a*b*',
+  '$stats',
+  'a\u202eb',
+  'a\n',
+])('%j is refused', (source) => {
   expect(patternProblem(source)).toMatch(/^expected/)
 })
 
@@ -43,5 +58,8 @@ test.each([
   ['public.docs', 'docs', true],
   ['docs', 'notes', false],
 ])('%s and %s', (a, b, expected) => {
-  expect([overlaps(compilePattern(a), compilePattern(b)), overlaps(compilePattern(b), compilePattern(a))]).toEqual([expected, expected])
+  expect([
+    overlaps(compilePattern(a), compilePattern(b)),
+    overlaps(compilePattern(b), compilePattern(a)),
+  ]).toEqual([expected, expected])
 })
