@@ -2,11 +2,13 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { DEMO_PEOPLE } from './identity-provider.js'
 import { runCommand } from './tour-cli.js'
 import type { TourState } from './tour-state.js'
 import { check, type Played, type Step } from './tour-step.js'
 
 const SHOWN_LINES = 24
+const SHOWN_WIDTH = 110
 
 async function listed(state: TourState): Promise<Played> {
   await state.close()
@@ -28,26 +30,29 @@ async function listed(state: TourState): Promise<Played> {
 }
 
 async function replayed(state: TourState): Promise<Played> {
-  const ran = await runCommand(state.world, ['replay', state.ready.session, '--max-idle', '0s'])
+  const ran = await runCommand(state.world, ['replay', state.ready.session])
+  // What is checked is the whole of the records; what people read is cut to their terminal.
+  const { stdout: records } = await runCommand(state.world, [
+    'replay',
+    state.ready.session,
+    '--json',
+  ])
   const lines = ran.stdout.trimEnd().split('\n')
+  const more = lines.length - SHOWN_LINES
+  const others = (records.match(/[\w.]+@example\.org/g) ?? []).filter(
+    (one) => one !== DEMO_PEOPLE.alice.email,
+  )
   return {
     shown: [
-      ...lines.slice(0, SHOWN_LINES).map((line) => line.slice(0, 110)),
-      ...(lines.length > SHOWN_LINES ? [`… ${lines.length - SHOWN_LINES} more lines`] : []),
+      ...lines.slice(0, SHOWN_LINES).map((line) => line.slice(0, SHOWN_WIDTH)),
+      ...(more > 0 ? [`… ${more} more lines`] : []),
     ],
     checks: [
       check('exit code 0', ran.exitCode === 0, `${ran.exitCode} ${ran.stderr} ${ran.stdout}`),
-      check(
-        'the refused query in the replay',
-        ran.stdout.includes('salaries') && /den(?:y|ied)|refused/i.test(ran.stdout),
-        ran.stdout,
-      ),
-      check('results as they were given: masked', ran.stdout.includes('[masked]'), ran.stdout),
-      check(
-        'nobody’s address in the recording',
-        !ran.stdout.includes('@example.org,') && !/body.*@example\.org/.test(ran.stdout),
-        ran.stdout,
-      ),
+      check('the refused query in the replay', ran.stdout.includes('salaries'), ran.stdout),
+      check('the rule that refused it', records.includes('default deny'), records),
+      check('results as they were given: masked', records.includes('[masked]'), records),
+      check('nobody’s address but alice’s in the recording', others.length === 0, others),
     ],
   }
 }
