@@ -238,8 +238,20 @@ export class CatalogueSnapshot implements Catalogue {
     const relation = this.#byOid.get(tableOid)
     if (relation === undefined) return undefined
     if (relation.system || attribute < 0) return []
+    if (attribute === 0) return this.#wholeRow(relation)
     const column = relation.columns.find((each) => each.attribute === attribute)
     return column === undefined ? undefined : this.#lineage(relation, column, this)
+  }
+
+  /** Attribute 0 is the whole row. */
+  #wholeRow(relation: Relation): readonly ColumnOrigin[] | undefined {
+    const all: ColumnOrigin[] = []
+    for (const column of relation.columns) {
+      const origins = this.#lineage(relation, column, this)
+      if (origins === undefined) return undefined
+      all.push(...origins)
+    }
+    return all
   }
 }
 

@@ -28,7 +28,9 @@ export function readCall(fields: Fields, scope: Scope, analysis: Analysis): Call
   const { schema, name } = twoParts(parts, 'function')
   const values = list(fields['args']).map((each) => evaluate(each, scope, analysis))
   const within = fields['agg_within_group'] === true
-  const routines = resolveFunction(parts, within ? 'any' : values.length, analysis)
+  // unnest of several arrays is a form of FROM's own: unnest of each.
+  const count = name === 'unnest' && values.length > 1 ? 1 : values.length
+  const routines = resolveFunction(parts, within ? 'any' : count, analysis)
   const field = attribute(schema, name, fields, values)
   if (routines.length === 0) {
     if (field !== undefined) return { value: field, routines, arguments: values, name }

@@ -1,7 +1,7 @@
 // Owns statements that define things: what they make, change and drop, and the risk that follows from the form.
 // What would need a role, a server or code is not here: it is refused.
 
-import type { Risk } from '../../../core/operation.js'
+import { CATALOG, type Risk } from '../../../core/operation.js'
 import { collectionName, type Relation } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { evaluate } from './expression.js'
@@ -47,6 +47,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       if (name === 'owned_by') throw new NotUnderstood('not supported yet: OWNED BY')
     }
     return create(fields['sequence'], fields['if_not_exists'] === true, analysis)
+  },
+  CreateExtensionStmt: (fields, analysis) => {
+    // Client libraries do this at construction: where it is there, nothing happens.
+    if (fields['if_not_exists'] === true && analysis.catalogue.extensions.has(text(fields['extname']))) {
+      analysis.collection({ collection: CATALOG, access: 'read', action: 'describe_collection', effect: NONE })
+      return { name: 'describe_collection' }
+    }
+    throw new NotUnderstood('not supported yet: CREATE EXTENSION')
   },
   DropStmt: drop,
   TruncateStmt: truncate,

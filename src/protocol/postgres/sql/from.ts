@@ -4,13 +4,14 @@ import type { Relation } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { allowsCatalogueRelation } from './builtin.js'
 import { type Call, readCall } from './call.js'
+import { columnName } from './column-name.js'
 import { conjuncts, noteCondition } from './condition.js'
 import { evaluate, evaluateAll } from './expression.js'
 import { resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { generatedRows } from './rows.js'
 import { type Item, type Range, Scope } from './scope.js'
-import { expectNode, type Fields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import { expectNode, type Fields, isFields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
 import { allSources, type Column, derived, merge, NOTHING, unite, type Value } from './value.js'
 import { viewColumns } from './view.js'
 
@@ -172,10 +173,13 @@ function functionRange(fields: Fields, left: Scope, analysis: Analysis): Range {
 function oneFunction(value: unknown, left: Scope, analysis: Analysis): Call & { definitions: readonly string[] } {
   const [first, second] = list(expectNode(value, 'List')['items'])
   if (first === undefined) throw new NotUnderstood('malformed function in FROM')
-  const definitions = second === undefined || tagOf(second) !== 'List' ? [] : columnDefinitions(expectNode(second, 'List')['items'], analysis)
+  // Without column definitions the grammar leaves an empty node.
+  const bare = second === undefined || (isFields(second) && Object.keys(second).length === 0)
+  const definitions = bare ? [] : columnDefinitions(expectNode(second, 'List')['items'], analysis)
   if (tagOf(first) === 'FuncCall') return { ...readCall(expectNode(first, 'FuncCall'), left, analysis), definitions }
   const plain = evaluate(first, left, analysis)
-  return { value: derived(plain), routines: [], arguments: [], name: '', definitions }
+  const name = columnName(first, () => '')
+  return { value: derived(plain), routines: [], arguments: [], name, definitions }
 }
 
 function columnDefinitions(value: unknown, analysis: Analysis): readonly string[] {
@@ -196,6 +200,9 @@ function functionColumns(
   const named = (list: readonly string[]): readonly Column[] => list.map((name) => ({ name, value }))
   if (definitions.length > 0) return { columns: named(definitions) }
   const single = named([alias ?? call.name])
+  if (call.name === 'unnest' && call.arguments.length > 1) {
+    return { columns: call.arguments.map((each) => ({ name: 'unnest', value: derived(each) })), rest: value }
+  }
   const shapes = new Set(call.routines.map((each) => JSON.stringify([each.outputs, each.rowOf, each.pseudo])))
   const routine = call.routines[0]
   if (routine === undefined || shapes.size > 1) return { columns: single, rest: value }

@@ -87,6 +87,7 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
   IndexStmt: row(
     'idxname relation accessMethod indexParams indexIncludingParams options whereClause unique nulls_not_distinct concurrent if_not_exists',
   ),
+  CreateExtensionStmt: row('extname if_not_exists options'),
   DropStmt: row('objects removeType behavior missing_ok concurrent'),
   AlterTableStmt: row('relation cmds objtype missing_ok'),
   AlterTableCmd: row('subtype name num def behavior missing_ok recurse'),

@@ -17,9 +17,11 @@ export function generatedRows(call: Call): number {
 }
 
 function unnested(values: readonly Value[]): number {
-  const only = values[0]
-  if (values.length !== 1 || only?.kind !== 'constant') return Number.POSITIVE_INFINITY
-  return only.elements?.length ?? (only.literal === null ? 0 : Number.POSITIVE_INFINITY)
+  const sizes = values.map((each) => {
+    if (each.kind !== 'constant') return Number.POSITIVE_INFINITY
+    return each.elements?.length ?? (each.literal === null ? 0 : Number.POSITIVE_INFINITY)
+  })
+  return Math.max(0, ...sizes)
 }
 
 function series(values: readonly Value[]): number {
