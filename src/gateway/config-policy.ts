@@ -6,7 +6,7 @@ import { compilePolicy } from '../policy/compile.js'
 import { loadPolicy } from '../policy/schema.js'
 import { type ConfigCheck, issuesOf } from './config-check.js'
 
-/** The policy, or undefined and its issues in `check`. `shown` is how messages name the file. */
+/** The policy, or undefined and its issues in `check`. `file` is as written; `shown` is how messages name it. */
 export function loadConfiguredPolicy(
   file: string,
   shown: string,

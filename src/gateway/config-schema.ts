@@ -101,7 +101,7 @@ const provider = z.discriminatedUnion('type', [
 ])
 
 const targetTls = z.union([
-  z.enum(['verify-full', 'off']),
+  z.string().pipe(z.enum(['verify-full', 'off'])),
   z.strictObject({ verify: z.literal('full'), ca: file.optional() }),
 ])
 

@@ -2,7 +2,7 @@
 // whatever is wrong is told, all of it, with line and column.
 
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { ControlSettings, LoadedPolicy } from '../control/settings.js'
 import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
@@ -89,7 +89,9 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
   const administrators = check.groups('administrators', names)
   const auditors = check.groups('auditors', names)
   const policyFile = resolve(baseDir, value.policy)
-  const policy = loadConfiguredPolicy(policyFile, value.policy, check, names, Object.keys(value.targets))
+  // Named from where the person stands, as the configuration itself is.
+  const shown = isAbsolute(value.policy) ? value.policy : join(dirname(file), value.policy)
+  const policy = loadConfiguredPolicy(value.policy, shown, check, names, Object.keys(value.targets))
   if (check.issues.length > 0 || policy === undefined) throw new ConfigError(inFileOrder(check.issues))
 
   const config: GatewayConfig = {
