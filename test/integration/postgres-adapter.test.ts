@@ -1,11 +1,11 @@
 // The adapter and the login between a real driver and a real PostgreSQL: order, masks, limits, refusals, COPY.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { JudgeRequest, Ruling } from '../../src/core/adapter.js'
 import type { Obligations } from '../../src/core/decision.js'
-import type { MaskerFactory } from '../../src/core/masker.js'
 import { VgateError } from '../../src/core/errors.js'
+import type { MaskerFactory } from '../../src/core/masker.js'
 import { postgresFamily } from '../../src/protocol/postgres/family.js'
 import { AdapterServer, PORT_SECRET } from '../support/adapter-host.js'
 import { fakeAnalyzer } from '../support/fake-analyzer.js'
@@ -42,7 +42,9 @@ function obligations(request: JudgeRequest, index: number): Obligations {
       scores: 'exact' as const,
       rule: 'roles.reader.mask[0]',
     }))
-  const unbounded = operation.returns.rows === 'unbounded' && operation.collections.some((use) => use.collection === 'notes')
+  const unbounded =
+    operation.returns.rows === 'unbounded' &&
+    operation.collections.some((use) => use.collection === 'notes')
   const limited = unbounded && operation.name === 'select'
   const rowLimit = { rows: LIMIT, rule: 'roles.reader.limits.rows', because: 'limit' } as const
   return { masks, record: 'text', ...(limited ? { rowLimit } : {}) }
@@ -50,15 +52,27 @@ function obligations(request: JudgeRequest, index: number): Obligations {
 
 function judge(request: JudgeRequest): Ruling {
   const bad = request.operations.find(
-    (operation) => !('access' in operation) || operation.collections.some((use) => use.collection === 'secret_docs'),
+    (operation) =>
+      !('access' in operation) ||
+      operation.collections.some((use) => use.collection === 'secret_docs'),
   )
   if (bad === undefined) {
-    return { verdict: 'permit', obligations: request.operations.map((_, index) => obligations(request, index)) }
+    return {
+      verdict: 'permit',
+      obligations: request.operations.map((_, index) => obligations(request, index)),
+    }
   }
   const message = 'reason' in bad ? bad.reason : 'reading secret_docs is not allowed'
   return {
     verdict: 'deny',
-    refusal: { sqlstate: '42501', http: 403, grpc: 7, rule: 'default deny', message, hint: 'ask the owner' },
+    refusal: {
+      sqlstate: '42501',
+      http: 403,
+      grpc: 7,
+      rule: 'default deny',
+      message,
+      hint: 'ask the owner',
+    },
   }
 }
 
@@ -78,9 +92,26 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
   beforeAll(async () => {
     postgres = await startPostgres({ kind: 'plain', logStatements: true })
     const database = await postgres.createDatabase({ sql: SQL })
-    const upstream = { host: postgres.host, port: postgres.port, user: postgres.superuser, password: postgres.password }
-    const product = { vectorTypes: [], distanceOperators: {}, distanceFunctions: {}, extensions: [], settings: [] }
-    server = await AdapterServer.start({ family: postgresFamily(product, fakeAnalyzer()), upstream, database, masker, judge })
+    const upstream = {
+      host: postgres.host,
+      port: postgres.port,
+      user: postgres.superuser,
+      password: postgres.password,
+    }
+    const product = {
+      vectorTypes: [],
+      distanceOperators: {},
+      distanceFunctions: {},
+      extensions: [],
+      settings: [],
+    }
+    server = await AdapterServer.start({
+      family: postgresFamily(product, fakeAnalyzer()),
+      upstream,
+      database,
+      masker,
+      judge,
+    })
   })
   afterAll(async () => {
     await server?.stop()
@@ -114,10 +145,16 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     const binary = { text, values: [3], binary: true }
     const { rows } = await client.query(binary)
     expect(JSON.stringify(rows)).toContain('[masked]')
-    expect(server.requests.at(-1)).toMatchObject({ phase: 'execute', form: 'extended', parameters: ['3'] })
+    expect(server.requests.at(-1)).toMatchObject({
+      phase: 'execute',
+      form: 'extended',
+      parameters: ['3'],
+    })
     const named = { name: 'by-id', text, values: [4] }
     expect((await client.query(named)).rows).toEqual([{ id: 4, email: '[masked]' }])
-    expect((await client.query({ ...named, values: [5] })).rows).toEqual([{ id: 5, email: '[masked]' }])
+    expect((await client.query({ ...named, values: [5] })).rows).toEqual([
+      { id: 5, email: '[masked]' },
+    ])
   })
 
   test('a refusal fails the transaction as the server would, and the text never arrives', async () => {
@@ -138,20 +175,32 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
   test('a refused Parse leaves the session in sync', async () => {
     const error = await failure(client.query('select ssn from secret_docs where id = $1', [1]))
     expect(error.code).toBe('42501')
-    expect((await client.query('select title from docs where id = $1', [1])).rows).toEqual([{ title: 'title 1' }])
+    expect((await client.query('select title from docs where id = $1', [1])).rows).toEqual([
+      { title: 'title 1' },
+    ])
   })
 
   test('syntax errors look like the server made them', async () => {
     expect(await failure(client.query('selec 1'))).toMatchObject({ code: '42601', position: '1' })
-    expect(await failure(client.query({ text: 'selec $1', values: [1] }))).toMatchObject({ code: '42601' })
+    expect(await failure(client.query({ text: 'selec $1', values: [1] }))).toMatchObject({
+      code: '42601',
+    })
   })
 
-  test.each([['simple'], ['extended']])('a read past its limit fails in the database itself: %s', async (form) => {
+  test.each([
+    ['simple'],
+    ['extended'],
+  ])('a read past its limit fails in the database itself: %s', async (form) => {
     const values = form === 'simple' ? {} : { values: [0] }
     const where = form === 'simple' ? 'where id > 0' : 'where id > $1'
     await client.query('begin')
-    const error = await failure(client.query({ text: `select id, body from notes ${where}`, ...values }))
-    expect(error).toMatchObject({ code: '53400', message: 'the read went past 5 rows (roles.reader.limits.rows)' })
+    const error = await failure(
+      client.query({ text: `select id, body from notes ${where}`, ...values }),
+    )
+    expect(error).toMatchObject({
+      code: '53400',
+      message: 'the read went past 5 rows (roles.reader.limits.rows)',
+    })
     const given = server.deliveries.reduce((sum, delivery) => sum + (delivery.rows?.length ?? 0), 0)
     expect(given).toBe(LIMIT)
     expect(server.deliveries.at(-1)).toMatchObject({ done: true, error: { sqlstate: '53400' } })
@@ -167,9 +216,13 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
   })
 
   test('several statements in one query', async () => {
-    const results = await client.query("begin; insert into notes values (900, 'x'); select email from docs where id = 1 limit 1; rollback")
+    const results = await client.query(
+      "begin; insert into notes values (900, 'x'); select email from docs where id = 1 limit 1; rollback",
+    )
     expect(JSON.stringify(results)).toContain('[masked]')
-    expect(await failure(client.query('select id from docs limit 1; select id from notes'))).toMatchObject({ code: '0A000' })
+    expect(
+      await failure(client.query('select id from docs limit 1; select id from notes')),
+    ).toMatchObject({ code: '0A000' })
   })
 
   test('a new table is found, and nothing but its kind runs before it is committed', async () => {
@@ -177,7 +230,9 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     expect((await client.query('select id from fresh')).rows).toEqual([])
     await client.query('begin')
     await client.query('alter table fresh add column email text')
-    expect((await failure(client.query('select email from fresh limit 1'))).message).toContain('schema change')
+    expect((await failure(client.query('select email from fresh limit 1'))).message).toContain(
+      'schema change',
+    )
     await client.query('rollback')
     await client.query('drop table fresh')
   })
@@ -193,8 +248,12 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     expect(await failure(server.connect({ database: 'other' }))).toMatchObject({ code: '3D000' })
     const options = { options: '-c standard_conforming_strings=off' }
     expect(await failure(server.connect(options))).toMatchObject({ code: '42501' })
-    const path = await server.connect({ options: '-csearch_path=public -c statement_timeout=12345' })
-    expect((await path.query('show statement_timeout')).rows).toEqual([{ statement_timeout: '12345ms' }])
+    const path = await server.connect({
+      options: '-csearch_path=public -c statement_timeout=12345',
+    })
+    expect((await path.query('show statement_timeout')).rows).toEqual([
+      { statement_timeout: '12345ms' },
+    ])
     expect((await path.query('show search_path')).rows).toEqual([{ search_path: '"public"' }])
     await path.end()
   })
@@ -203,14 +262,23 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     const ended = failure(client.query('select pg_sleep(20)'))
     await expect.poll(() => server.requests.length).toBe(1)
     server.adapters.at(-1)?.terminate(new VgateError('VGATE_REVOKED', 'the grant was revoked'))
-    expect(await ended).toMatchObject({ code: '57P01', message: 'the grant was revoked', severity: 'FATAL' })
+    expect(await ended).toMatchObject({
+      code: '57P01',
+      message: 'the grant was revoked',
+      severity: 'FATAL',
+    })
   })
 
   describe('raw messages', () => {
     let raw: RawPostgres
     beforeEach(async () => {
       const to = { host: '127.0.0.1', port: server.port, timeoutMs: 8000 }
-      raw = await RawPostgres.login({ ...to, user: 'anna', password: PORT_SECRET, database: client.database ?? '' })
+      raw = await RawPostgres.login({
+        ...to,
+        user: 'anna',
+        password: PORT_SECRET,
+        database: client.database ?? '',
+      })
       raw.replies.length = 0
       return () => raw.end()
     })
@@ -219,7 +287,11 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     async function types(steps: readonly MessageStep[], readies = 1): Promise<string> {
       const from = raw.replies.length
       for (const step of steps) raw.step(step)
-      const seen = () => raw.replies.slice(from).map((reply) => reply.type).join('')
+      const seen = () =>
+        raw.replies
+          .slice(from)
+          .map((reply) => reply.type)
+          .join('')
       await expect.poll(() => seen().split('Z').length - 1, { timeout: 8000 }).toBe(readies)
       return seen()
     }
@@ -231,7 +303,14 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     const q = (sql: string): MessageStep => ({ m: 'Q', sql })
 
     test('portals page under one mask', async () => {
-      const all = [parse('', 'select email from docs'), bind('p1', ''), run('p1', 1), run('p1', 1), run('p1'), SYNC]
+      const all = [
+        parse('', 'select email from docs'),
+        bind('p1', ''),
+        run('p1', 1),
+        run('p1', 1),
+        run('p1'),
+        SYNC,
+      ]
       expect(await types(all)).toBe('12DsDsDDDDDDCZ')
       expect(told()).not.toContain('example.org')
     })
@@ -273,20 +352,32 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
 
     test('a name whose definition failed in an earlier segment is not taken for the new one', async () => {
       await types([parse('s', 'select id from docs where id = 1'), SYNC])
-      const order = await types([parse('s', 'select email from docs where id = 1'), SYNC, bind('', 's'), run(''), SYNC], 2)
+      const order = await types(
+        [parse('s', 'select email from docs where id = 1'), SYNC, bind('', 's'), run(''), SYNC],
+        2,
+      )
       expect(order).toBe('EZ2DCZ')
       expect(told()).toContain('already exists')
     })
 
     test('DEALLOCATE and a new definition under the same name', async () => {
       await types([parse('s1', 'select id from docs where id = 1'), SYNC])
-      const all = [q('deallocate s1'), parse('s1', 'select email from docs where id = 1'), SYNC, bind('', 's1'), run(''), SYNC]
+      const all = [
+        q('deallocate s1'),
+        parse('s1', 'select email from docs where id = 1'),
+        SYNC,
+        bind('', 's1'),
+        run(''),
+        SYNC,
+      ]
       expect(await types(all, 3)).toBe('CZ1Z2DCZ')
       expect(told()).not.toContain('example.org')
     })
 
     test('a statement made by SQL is not reached by Bind', async () => {
-      expect(await types([q('prepare s9 as select email from docs'), bind('', 's9'), run(''), SYNC], 2)).toBe('CZEZ')
+      expect(
+        await types([q('prepare s9 as select email from docs'), bind('', 's9'), run(''), SYNC], 2),
+      ).toBe('CZEZ')
       expect(told()).toContain('prepared statement "s9" does not exist')
     })
 
@@ -307,7 +398,14 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     })
 
     test('a limited portal pages up to its limit and fails there', async () => {
-      const all = [parse('', 'select id from notes'), bind('p', ''), run('p', 3), run('p', 3), run('p', 3), SYNC]
+      const all = [
+        parse('', 'select id from notes'),
+        bind('p', ''),
+        run('p', 3),
+        run('p', 3),
+        run('p', 3),
+        SYNC,
+      ]
       expect(await types(all)).toBe('12DDDsDDEZ')
       expect(told()).toContain('53400')
     })
@@ -321,18 +419,42 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
     test('COPY in, sent in one go, is data whatever it looks like', async () => {
       const data = '97002\tone\n97003\tDELETE FROM notes;\n'
       expect(await types([q('copy notes from stdin'), { m: 'd', data }, { m: 'c' }])).toBe('GCZ')
-      expect(server.deliveries.at(-1)).toMatchObject({ rowCount: 2, bytes: data.length, tag: 'COPY 2', done: true })
-      const again = [parse('', 'copy notes from stdin'), bind('', ''), run(''), SYNC, { m: 'd', data: 'x\n' }, { m: 'c' }, SYNC]
+      expect(server.deliveries.at(-1)).toMatchObject({
+        rowCount: 2,
+        bytes: data.length,
+        tag: 'COPY 2',
+        done: true,
+      })
+      const again = [
+        parse('', 'copy notes from stdin'),
+        bind('', ''),
+        run(''),
+        SYNC,
+        { m: 'd', data: 'x\n' },
+        { m: 'c' },
+        SYNC,
+      ]
       expect(await types(again)).toBe('12GEZ')
     })
 
     test('COPY out of what is neither masked nor limited', async () => {
       expect(await types([q('copy docs to stdout')])).toBe('HddddddddcCZ')
-      expect(server.deliveries.at(-1)).toMatchObject({ columns: ['copy'], rowCount: 8, tag: 'COPY 8', done: true })
+      expect(server.deliveries.at(-1)).toMatchObject({
+        columns: ['copy'],
+        rowCount: 8,
+        tag: 'COPY 8',
+        done: true,
+      })
     })
 
     test('a query behind an unfinished pipeline is answered, and skipped after an error', async () => {
-      const all = [parse('', 'select id from docs limit 1'), bind('', ''), run(''), q('select id from docs limit 2'), SYNC]
+      const all = [
+        parse('', 'select id from docs limit 1'),
+        bind('', ''),
+        run(''),
+        q('select id from docs limit 2'),
+        SYNC,
+      ]
       expect(await types(all, 2)).toBe('12DCTDDCZZ')
       expect(await types([bind('', 'none'), q('select id from docs limit 2'), SYNC])).toBe('EZ')
     })

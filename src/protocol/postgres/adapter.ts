@@ -1,7 +1,14 @@
 // Owns one client connection of the Postgres family from its first byte to its end: handshake, opening,
 // session. Must never send to the client after it has closed.
 
-import type { Adapter, AdapterContext, AdapterHost, Answer, Ruling, UpstreamGreeting } from '../../core/adapter.js'
+import type {
+  Adapter,
+  AdapterContext,
+  AdapterHost,
+  Answer,
+  Ruling,
+  UpstreamGreeting,
+} from '../../core/adapter.js'
 import { VgateError } from '../../core/errors.js'
 import { Handshake } from './handshake.js'
 import { CATALOGUE_KEY, CATALOGUE_MAX_AGE_MS } from './judging.js'
@@ -44,12 +51,18 @@ export class PostgresAdapter implements Adapter {
       cancelOther: (key) => host.cancelOther(key),
       close: (error) => {
         if (this.#over) return
-        this.#finish()
-        host.close(error)
+        try {
+          this.#abandon('08003', 'the connection ended')
+        } finally {
+          this.#finish()
+          host.close(error)
+        }
       },
     }
     this.#analyzer = analyzer
-    this.#handshake = new Handshake(context, this.#host, analyzer, (startup, rest) => this.#authenticated(startup, rest))
+    this.#handshake = new Handshake(context, this.#host, analyzer, (startup, rest) =>
+      this.#authenticated(startup, rest),
+    )
   }
 
   get cancelKey(): Buffer | undefined {
@@ -98,7 +111,10 @@ export class PostgresAdapter implements Adapter {
     if (this.#over) return
     if (this.#session === undefined) return this.#end(error)
     this.#end(
-      new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the database connection was lost', { hint: 'connect again', cause: error }),
+      new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the database connection was lost', {
+        hint: 'connect again',
+        cause: error,
+      }),
       error,
     )
   }
@@ -159,7 +175,8 @@ export class PostgresAdapter implements Adapter {
   #keepEarly(bytes: Buffer): void {
     this.#early.push(bytes)
     this.#earlyBytes += bytes.length
-    if (this.#earlyBytes > this.#context.limits.queuedBytes) throw violation('too much was sent before the session was ready')
+    if (this.#earlyBytes > this.#context.limits.queuedBytes)
+      throw violation('too much was sent before the session was ready')
   }
 
   #authenticated(startup: StartupRequest, rest: Buffer): void {
@@ -179,10 +196,14 @@ export class PostgresAdapter implements Adapter {
 
   #loaded(answer: Answer): void {
     if (!answer.ok) {
-      throw new VgateError('VGATE_UPSTREAM_FAILED', `the database's catalogue could not be read: ${answer.error.message}`, {
-        ...(answer.error.hint === undefined ? {} : { hint: answer.error.hint }),
-        cause: answer.error,
-      })
+      throw new VgateError(
+        'VGATE_UPSTREAM_FAILED',
+        `the database's catalogue could not be read: ${answer.error.message}`,
+        {
+          ...(answer.error.hint === undefined ? {} : { hint: answer.error.hint }),
+          cause: answer.error,
+        },
+      )
     }
     // What `loadCatalogue` answered, for this connection or another one of the same target.
     const catalogue = answer.value as Catalogue
@@ -191,9 +212,13 @@ export class PostgresAdapter implements Adapter {
     if (searchPath !== undefined) {
       const path = this.#analyzer.resolveSearchPath(searchPath, catalogue, user)
       if (path === undefined) {
-        throw new VgateError('VGATE_DENIED', 'the start-up setting "search_path" names a schema that is not known', {
-          hint: 'name existing schemas only',
-        })
+        throw new VgateError(
+          'VGATE_DENIED',
+          'the start-up setting "search_path" names a schema that is not known',
+          {
+            hint: 'name existing schemas only',
+          },
+        )
       }
       this.#searchPath = path
       this.#host.openUpstream({ ...parameters, search_path: quotedPath(path) })
@@ -203,16 +228,30 @@ export class PostgresAdapter implements Adapter {
 
   /** Both the database and its catalogue are there: the client is let in. */
   #open(): void {
-    if (this.#greeting === undefined || this.#catalogue === undefined || this.#session !== undefined) return
+    if (
+      this.#greeting === undefined ||
+      this.#catalogue === undefined ||
+      this.#session !== undefined
+    )
+      return
     const start = { catalogue: this.#catalogue, searchPath: this.#searchPath, lastId: FIRST_LOAD }
-    const session = new Session(this.#host, this.#context, this.#analyzer, start, (error) => this.#host.close(error))
+    const session = new Session(this.#host, this.#context, this.#analyzer, start, (error) =>
+      this.#host.close(error),
+    )
     const process = this.#context.randomBytes(4)
     process.writeUInt32BE(process.readUInt32BE(0) & 0x7fffffff)
     const key = Buffer.concat([process, this.#context.randomBytes(4)])
     this.#key = key
-    const statuses = Object.entries(this.#greeting.parameters).map(([name, value]) => message('S', cstr(name), cstr(value)))
+    const statuses = Object.entries(this.#greeting.parameters).map(([name, value]) =>
+      message('S', cstr(name), cstr(value)),
+    )
     this.#host.toClient(
-      Buffer.concat([message('R', i32(0)), ...statuses, message('K', key), message('Z', Buffer.from('I'))]),
+      Buffer.concat([
+        message('R', i32(0)),
+        ...statuses,
+        message('K', key),
+        message('Z', Buffer.from('I')),
+      ]),
     )
     this.#session = session
     const early = this.#early

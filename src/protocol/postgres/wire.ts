@@ -94,7 +94,7 @@ export class BodyReader {
   }
 }
 
-type Part = Buffer | string | { readonly i16: number } | { readonly i32: number }
+export type Part = Buffer | string | { readonly i16: number } | { readonly i32: number }
 
 export const i16 = (value: number): Part => ({ i16: value })
 export const i32 = (value: number): Part => ({ i32: value })
@@ -155,7 +155,8 @@ export function errorResponse(reply: ErrorReply): Buffer {
   ]
   if (reply.detail !== undefined && reply.detail !== '') parts.push(field('D', reply.detail))
   if (reply.hint !== undefined && reply.hint !== '') parts.push(field('H', reply.hint))
-  if (reply.position !== undefined && reply.position > 0) parts.push(field('P', String(reply.position)))
+  if (reply.position !== undefined && reply.position > 0)
+    parts.push(field('P', String(reply.position)))
   return message('E', ...parts, Buffer.from([0]))
 }
 
