@@ -8,9 +8,9 @@ import { VgateError } from '../core/errors.js'
 import { newId } from '../core/ids.js'
 import type { RecordingHeader } from './format.js'
 import type { SigningKeyPair } from './keys.js'
-import { recoverRecordings, scan } from './recover.js'
-import type { LogRecord } from './records.js'
 import type { RecordingFs } from './recording-fs.js'
+import type { LogRecord } from './records.js'
+import { recoverRecordings, scan } from './recover.js'
 import { openRecording, type Recording } from './writer.js'
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -68,19 +68,33 @@ async function nextFile(options: OpenAuditLogOptions): Promise<Recording> {
   const { directory, key, clock, fs } = options
   await recoverRecordings(directory, key, fs === undefined ? { clock } : { clock, fs })
   const last = listLogFiles(directory).at(-1)
-  const chain = last === undefined ? { number: 1 } : { number: last.number + 1, previous: await headOf(last) }
+  const chain =
+    last === undefined ? { number: 1 } : { number: last.number + 1, previous: await headOf(last) }
   const name = `log-${String(chain.number).padStart(8, '0')}`
   const id = newId('log')
-  return openRecording({ directory, key, clock, id, name, kind: 'log', chain, ...(fs === undefined ? {} : { fs }) })
+  return openRecording({
+    directory,
+    key,
+    clock,
+    id,
+    name,
+    kind: 'log',
+    chain,
+    ...(fs === undefined ? {} : { fs }),
+  })
 }
 
 async function headOf(file: LogFile): Promise<NonNullable<RecordingHeader['previous']>> {
   const { outcome, position, header } = await scan(file.path)
   if (outcome?.kind !== 'whole' || position === undefined || header === undefined) {
     const reason = outcome?.kind === 'tampered' ? outcome.reason : 'it cannot be read'
-    throw new VgateError('VGATE_RECORDING_BROKEN', `the audit log ${file.path} does not verify: ${reason}`, {
-      hint: `keep the file as evidence; move it and its folder away to start a new log`,
-    })
+    throw new VgateError(
+      'VGATE_RECORDING_BROKEN',
+      `the audit log ${file.path} does not verify: ${reason}`,
+      {
+        hint: `keep the file as evidence; move it and its folder away to start a new log`,
+      },
+    )
   }
   return { id: header.id, records: position.records, head: position.head.toString('hex') }
 }

@@ -48,15 +48,29 @@ export class Chain {
       payloadBytes: raw.length,
     }
     const block = encodeBlock(fields, head, smaller ? deflated : raw, this.#hasher)
-    this.position = { records: records + lines.length, signed, blocks: blocks + 1, head: block.hash }
+    this.position = {
+      records: records + lines.length,
+      signed,
+      blocks: blocks + 1,
+      head: block.hash,
+    }
     return block.bytes
   }
 
   /** A signed checkpoint over everything so far. `time` is ISO 8601. */
   checkpoint(state: CheckpointState, time: string): Buffer {
     const { records, blocks, head } = this.position
-    const payload = signCheckpoint({ id: this.#id, records, head, block: blocks, state, time }, this.#key)
-    const fields = { kind: KIND_CHECKPOINT, flags: 0, count: 0, first: records + 1, payloadBytes: payload.length }
+    const payload = signCheckpoint(
+      { id: this.#id, records, head, block: blocks, state, time },
+      this.#key,
+    )
+    const fields = {
+      kind: KIND_CHECKPOINT,
+      flags: 0,
+      count: 0,
+      first: records + 1,
+      payloadBytes: payload.length,
+    }
     const block = encodeBlock(fields, head, payload, this.#hasher)
     this.position = { records, signed: records, blocks: blocks + 1, head: block.hash }
     return block.bytes

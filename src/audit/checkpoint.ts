@@ -41,7 +41,12 @@ export function keyIdOf(raw: Uint8Array): string {
 
 /** The four bytes that a signed note puts before an Ed25519 signature (c2sp.org/signed-note, "Signatures"). */
 function noteKeyHash(name: string, raw: Uint8Array): Buffer {
-  return createHash('sha256').update(`${name}\n`).update(Buffer.from([1])).update(raw).digest().subarray(0, 4)
+  return createHash('sha256')
+    .update(`${name}\n`)
+    .update(Buffer.from([1]))
+    .update(raw)
+    .digest()
+    .subarray(0, 4)
 }
 
 function noteText(checkpoint: Checkpoint): string {

@@ -1,8 +1,8 @@
 // Owns a recording in other forms: NDJSON for programs, asciicast v2 for terminal players
 // (docs.asciinema.org/manual/asciicast/v2). Text in an asciicast is neutralised by the renderer.
 
-import { type RenderOptions, renderRecord } from './render.js'
 import type { StoredRecord } from './records.js'
+import { type RenderOptions, renderRecord } from './render.js'
 
 /** One line of JSON per record, LF at its end. JSON escapes what a terminal would act on. */
 export function toNdjson(record: StoredRecord): string {
@@ -18,7 +18,11 @@ function escaped(character: string): string {
 /** The lines of an asciicast; `maxIdleMs` shortens pauses. */
 export async function* toAsciicast(
   records: AsyncIterable<StoredRecord>,
-  options: Omit<RenderOptions, 'startedAt'> & { readonly height: number; readonly title?: string; readonly maxIdleMs?: number },
+  options: Omit<RenderOptions, 'startedAt'> & {
+    readonly height: number
+    readonly title?: string
+    readonly maxIdleMs?: number
+  },
 ): AsyncGenerator<string> {
   let startedAt: string | undefined
   let last = 0
@@ -38,7 +42,16 @@ export async function* toAsciicast(
   }
 }
 
-function castHeader(options: { readonly width: number; readonly height: number; readonly title?: string }, at: number): object {
+function castHeader(
+  options: { readonly width: number; readonly height: number; readonly title?: string },
+  at: number,
+): object {
   const { width, height, title } = options
-  return { version: 2, width, height, timestamp: Math.floor((at || 0) / 1000), ...(title === undefined ? {} : { title }) }
+  return {
+    version: 2,
+    width,
+    height,
+    timestamp: Math.floor((at || 0) / 1000),
+    ...(title === undefined ? {} : { title }),
+  }
 }

@@ -60,7 +60,10 @@ export interface BlockHead {
 }
 
 /** The header's bytes and their hash, the first link of the chain. */
-export function encodeHeader(header: RecordingHeader): { readonly bytes: Buffer; readonly hash: Buffer } {
+export function encodeHeader(header: RecordingHeader): {
+  readonly bytes: Buffer
+  readonly hash: Buffer
+} {
   const json = Buffer.from(canonicalJson(header), 'utf8')
   if (json.length > MAX_HEADER_JSON_BYTES) throw new RangeError('recording header is too long')
   const bytes = Buffer.alloc(HEADER_PREFIX_BYTES + json.length + HASH_BYTES)
@@ -93,7 +96,10 @@ export class BlockHasher {
       block.copy(this.#scratch, PREFIX_BYTES)
       return hashOnce('sha256', this.#scratch.subarray(0, PREFIX_BYTES + block.length), 'buffer')
     }
-    return createHash('sha256').update(this.#scratch.subarray(0, PREFIX_BYTES)).update(block).digest()
+    return createHash('sha256')
+      .update(this.#scratch.subarray(0, PREFIX_BYTES))
+      .update(block)
+      .digest()
   }
 }
 
@@ -126,7 +132,8 @@ export function encodeBlock(
  * look like a torn tail, from a real torn tail. It is no defence: the hash is.
  */
 export function decodeBlockHead(bytes: Buffer): BlockHead | string {
-  if (crc32(bytes.subarray(0, 52)) !== bytes.readUInt32BE(52)) return 'the head of the block is damaged'
+  if (crc32(bytes.subarray(0, 52)) !== bytes.readUInt32BE(52))
+    return 'the head of the block is damaged'
   const head: BlockHead = {
     length: bytes.readUInt32BE(0),
     kind: bytes.readUInt8(4),
@@ -141,11 +148,13 @@ export function decodeBlockHead(bytes: Buffer): BlockHead | string {
 function faultOf(head: BlockHead): string | undefined {
   const stored = head.length - BLOCK_HEAD_BYTES - HASH_BYTES
   if (!Number.isSafeInteger(head.first)) return 'the sequence number is out of range'
-  if (head.kind !== KIND_RECORDS && head.kind !== KIND_CHECKPOINT) return 'the kind of the block is unknown'
+  if (head.kind !== KIND_RECORDS && head.kind !== KIND_CHECKPOINT)
+    return 'the kind of the block is unknown'
   const records = head.kind === KIND_RECORDS
   const mostPayload = records ? MAX_PAYLOAD_BYTES : MAX_CHECKPOINT_BYTES
   if (stored < 1 || stored > mostPayload) return 'the length of the block is out of range'
-  if (head.payloadBytes < 1 || head.payloadBytes > mostPayload) return 'the payload length is out of range'
+  if (head.payloadBytes < 1 || head.payloadBytes > mostPayload)
+    return 'the payload length is out of range'
   if (head.flags !== 0 && !(records && head.flags === FLAG_DEFLATE)) return 'a reserved flag is set'
   if (head.flags === 0 && head.payloadBytes !== stored) return 'the two lengths disagree'
   if (records ? head.count < 1 || head.count > MAX_BLOCK_RECORDS : head.count !== 0) {

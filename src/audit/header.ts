@@ -32,13 +32,17 @@ export function headerJsonBytes(bytes: Buffer): number | string {
   const version = bytes.readUInt8(16)
   if (version !== VERSION) return `version ${version} of the format is not known`
   const length = bytes.readUInt16BE(17)
-  return length < 2 || length > MAX_HEADER_JSON_BYTES ? 'the length of the header is out of range' : length
+  return length < 2 || length > MAX_HEADER_JSON_BYTES
+    ? 'the length of the header is out of range'
+    : length
 }
 
 /** Checks a whole header, hash included; a string says what is wrong. */
 export function openHeader(
   bytes: Buffer,
-): { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey } | string {
+):
+  | { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey }
+  | string {
   const end = bytes.length - HASH_BYTES
   const hash = hashHeader(bytes.subarray(0, end))
   if (!hash.equals(bytes.subarray(end))) return 'the hash of the header is wrong'
@@ -46,10 +50,15 @@ export function openHeader(
   const parsed = headerJson.safeParse(parseJson(text))
   if (!parsed.success || canonicalJson(parsed.data) !== text) return 'the header is malformed'
   const raw = Buffer.from(parsed.data.key.public, 'base64')
-  if (raw.length !== 32 || raw.toString('base64') !== parsed.data.key.public) return 'the public key is malformed'
+  if (raw.length !== 32 || raw.toString('base64') !== parsed.data.key.public)
+    return 'the public key is malformed'
   if (keyIdOf(raw) !== parsed.data.key.id) return 'the key id is not that of the public key'
   try {
-    return { fields: parsed.data, hash, key: { id: parsed.data.key.id, raw, object: publicKeyOf(raw) } }
+    return {
+      fields: parsed.data,
+      hash,
+      key: { id: parsed.data.key.id, raw, object: publicKeyOf(raw) },
+    }
   } catch {
     return 'the public key is malformed'
   }

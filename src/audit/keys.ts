@@ -1,8 +1,24 @@
 // Owns the Ed25519 key that signs recordings and the audit log, and the history of its public parts. The private
 // part never leaves this file but as a signing function.
 
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { closeSync, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { type SigningKey, signingKey } from '../core/api.js'
@@ -27,7 +43,12 @@ export function pairOf(privateKey: KeyObject, since: string): SigningKeyPair {
     })
   }
   const raw = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32)
-  const key: SigningKey = { id: keyIdOf(raw), algorithm: 'Ed25519', public: raw.toString('base64'), since }
+  const key: SigningKey = {
+    id: keyIdOf(raw),
+    algorithm: 'Ed25519',
+    public: raw.toString('base64'),
+    since,
+  }
   return { key, sign: (bytes) => sign(null, bytes, privateKey) }
 }
 
@@ -65,7 +86,8 @@ export function readKeyHistory(path: string): readonly SigningKey[] {
   try {
     const { keys } = historyFile.parse(JSON.parse(readFileSync(path, 'utf8')))
     for (const key of keys) {
-      if (keyIdOf(Buffer.from(key.public, 'base64')) !== key.id) throw new Error(`key ${key.id} does not have this id`)
+      if (keyIdOf(Buffer.from(key.public, 'base64')) !== key.id)
+        throw new Error(`key ${key.id} does not have this id`)
     }
     return keys
   } catch (cause) {
@@ -92,7 +114,10 @@ function readPrivateKey(path: string): KeyObject {
   } catch (cause) {
     if (cause instanceof VgateError) throw cause
     // The cause is dropped on purpose: a parser's message may quote the file.
-    throw invalid(`the signing key ${path} cannot be read`, 'it must be a PKCS #8 PEM file with an Ed25519 key')
+    throw invalid(
+      `the signing key ${path} cannot be read`,
+      'it must be a PKCS #8 PEM file with an Ed25519 key',
+    )
   } finally {
     if (fd !== undefined) closeSync(fd)
   }
@@ -110,5 +135,9 @@ function writeNew(path: string, text: string): void {
 }
 
 function invalid(message: string, hint: string, cause?: unknown): VgateError {
-  return new VgateError('VGATE_CONFIG_INVALID', message, cause === undefined ? { hint } : { hint, cause })
+  return new VgateError(
+    'VGATE_CONFIG_INVALID',
+    message,
+    cause === undefined ? { hint } : { hint, cause },
+  )
 }

@@ -12,7 +12,10 @@ export interface ParsedRecords {
 }
 
 /** The records of one block, numbered. */
-export function parseRecords(block: { readonly first: number; readonly payload: Buffer }): ParsedRecords {
+export function parseRecords(block: {
+  readonly first: number
+  readonly payload: Buffer
+}): ParsedRecords {
   const records: StoredRecord[] = []
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)

@@ -6,7 +6,7 @@ import { type ByteSource, chunksOf } from './byte-source.js'
 import { parseRecords } from './read-record.js'
 import type { StoredRecord } from './records.js'
 import { RecordingScanner } from './scanner.js'
-import { type Verification, verifyFile, type VerifyOptions } from './verify.js'
+import { type Verification, type VerifyOptions, verifyFile } from './verify.js'
 
 /** A file that can be read twice. */
 export type Rereadable = Exclude<ByteSource, AsyncIterable<Uint8Array>>
@@ -23,7 +23,9 @@ export interface VerifiedRecording {
  */
 export async function openVerified(
   source: Rereadable,
-  options: VerifyOptions & { /** Also play what stands before the bad place, as far as it is signed. */ readonly evenIfTampered?: boolean },
+  options: VerifyOptions & {
+    /** Also play what stands before the bad place, as far as it is signed. */ readonly evenIfTampered?: boolean
+  },
 ): Promise<VerifiedRecording> {
   const verification = await verifyFile(source, options)
   const refused = verification.verdict === 'tampered' && options.evenIfTampered !== true
@@ -31,14 +33,22 @@ export async function openVerified(
   return { verification, records: () => recordsUpTo(source, upTo, verification) }
 }
 
-async function* recordsUpTo(source: Rereadable, upTo: number, verification: Verification): AsyncGenerator<StoredRecord> {
+async function* recordsUpTo(
+  source: Rereadable,
+  upTo: number,
+  verification: Verification,
+): AsyncGenerator<StoredRecord> {
   if (upTo === 0) return
   const scanner = new RecordingScanner()
   let given = 0
   for await (const chunk of chunksOf(source)) {
     scanner.push(chunk)
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-      if (scanner.header?.id !== verification.id || scanner.header?.key.public !== verification.key?.public) break
+      if (
+        scanner.header?.id !== verification.id ||
+        scanner.header?.key.public !== verification.key?.public
+      )
+        break
       if (block.kind !== 'records') continue
       for (const record of parseRecords(block).records) {
         if (given === upTo) return

@@ -74,11 +74,18 @@ export function attempt(action: () => void): boolean {
 
 /** The error of every failing recording, with the system's code and never a path. */
 export function unavailable(message: string, cause?: unknown): VgateError {
-  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+  const code =
+    cause instanceof Error && 'code' in cause && typeof cause.code === 'string'
+      ? cause.code
+      : undefined
   const full = code === 'ENOSPC' || code === 'EDQUOT'
   const hint = full
     ? "the gateway's disk is full: an administrator must free space; nothing runs unrecorded"
     : "nothing runs unrecorded: an administrator must look at the gateway's disk"
   const options = cause === undefined ? { hint } : { hint, cause }
-  return new VgateError('VGATE_RECORDING_UNAVAILABLE', code === undefined ? message : `${message} (${code})`, options)
+  return new VgateError(
+    'VGATE_RECORDING_UNAVAILABLE',
+    code === undefined ? message : `${message} (${code})`,
+    options,
+  )
 }

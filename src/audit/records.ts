@@ -3,7 +3,14 @@
 
 import type { Delivery } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
-import type { Access, CollectionUse, Effect, Operation, Risk, Unclassified } from '../core/operation.js'
+import type {
+  Access,
+  CollectionUse,
+  Effect,
+  Operation,
+  Risk,
+  Unclassified,
+} from '../core/operation.js'
 
 export interface RecordedPrincipal {
   readonly id: string
@@ -54,7 +61,12 @@ export interface ConnectionClosed {
 export interface RecordedOperation {
   readonly name: string
   readonly access: Access
-  readonly collections: readonly { readonly collection: string; readonly access: Access; readonly action: string; readonly effect: Effect }[]
+  readonly collections: readonly {
+    readonly collection: string
+    readonly access: Access
+    readonly action: string
+    readonly effect: Effect
+  }[]
   readonly risks: readonly Risk[]
   readonly functions?: readonly string[]
 }
@@ -133,22 +145,91 @@ export interface RecordingHead {
 }
 
 export type LogRecord =
-  | { readonly type: 'gateway.started'; readonly version: string; readonly node: string; readonly configHash?: string; readonly policyHash?: string }
+  | {
+      readonly type: 'gateway.started'
+      readonly version: string
+      readonly node: string
+      readonly configHash?: string
+      readonly policyHash?: string
+    }
   | { readonly type: 'gateway.stopped'; readonly reason: string }
   | { readonly type: 'config.loaded'; readonly hash: string; readonly file?: string }
   | { readonly type: 'policy.loaded'; readonly hash: string; readonly file?: string }
-  | { readonly type: 'login.succeeded'; readonly principal: RecordedPrincipal; readonly issuer?: string; readonly expiresAt?: string }
-  | { readonly type: 'login.failed'; readonly provider: string; readonly code: string; readonly message: string }
-  | { readonly type: 'login.refreshed'; readonly principal: RecordedPrincipal; readonly expiresAt?: string }
+  | {
+      readonly type: 'login.succeeded'
+      readonly principal: RecordedPrincipal
+      readonly issuer?: string
+      readonly expiresAt?: string
+    }
+  | {
+      readonly type: 'login.failed'
+      readonly provider: string
+      readonly code: string
+      readonly message: string
+    }
+  | {
+      readonly type: 'login.refreshed'
+      readonly principal: RecordedPrincipal
+      readonly expiresAt?: string
+    }
   | { readonly type: 'logout'; readonly principal: RecordedPrincipal }
-  | { readonly type: 'grant.issued'; readonly principal: RecordedPrincipal; readonly target: string; readonly grant: RecordedGrant; readonly rules?: readonly string[] }
-  | { readonly type: 'grant.refused'; readonly principal: RecordedPrincipal; readonly target: string; readonly role?: string; readonly code: string; readonly rule?: string; readonly message: string }
-  | { readonly type: 'grant.revoked'; readonly grant: string; readonly by: RecordedPrincipal; readonly reason?: string }
-  | { readonly type: 'session.started'; readonly session: string; readonly principal: RecordedPrincipal; readonly target: string; readonly grant: string }
-  | { readonly type: 'session.ended'; readonly session: string; readonly principal?: RecordedPrincipal; readonly target?: string; readonly reason: string; readonly totals?: Totals; readonly recording: RecordingHead }
-  | { readonly type: 'session.recovered'; readonly session: string; readonly state: string; readonly recording: RecordingHead; readonly message?: string }
-  | { readonly type: 'session.killed'; readonly session: string; readonly by: RecordedPrincipal; readonly reason?: string }
-  | { readonly type: 'recording.read'; readonly session: string; readonly principal: RecordedPrincipal; readonly how: 'replay' | 'download' | 'search' }
+  | {
+      readonly type: 'grant.issued'
+      readonly principal: RecordedPrincipal
+      readonly target: string
+      readonly grant: RecordedGrant
+      readonly rules?: readonly string[]
+    }
+  | {
+      readonly type: 'grant.refused'
+      readonly principal: RecordedPrincipal
+      readonly target: string
+      readonly role?: string
+      readonly code: string
+      readonly rule?: string
+      readonly message: string
+    }
+  | {
+      readonly type: 'grant.revoked'
+      readonly grant: string
+      readonly by: RecordedPrincipal
+      readonly reason?: string
+    }
+  | {
+      readonly type: 'session.started'
+      readonly session: string
+      readonly principal: RecordedPrincipal
+      readonly target: string
+      readonly grant: string
+    }
+  | {
+      readonly type: 'session.ended'
+      readonly session: string
+      readonly principal?: RecordedPrincipal
+      readonly target?: string
+      readonly reason: string
+      readonly totals?: Totals
+      readonly recording: RecordingHead
+    }
+  | {
+      readonly type: 'session.recovered'
+      readonly session: string
+      readonly state: string
+      readonly recording: RecordingHead
+      readonly message?: string
+    }
+  | {
+      readonly type: 'session.killed'
+      readonly session: string
+      readonly by: RecordedPrincipal
+      readonly reason?: string
+    }
+  | {
+      readonly type: 'recording.read'
+      readonly session: string
+      readonly principal: RecordedPrincipal
+      readonly how: 'replay' | 'download' | 'search'
+    }
   | { readonly type: 'log.closed'; readonly reason: string }
 
 export type RecordBody = SessionRecord | LogRecord
@@ -163,20 +244,30 @@ export interface StoredRecord {
 }
 
 /** An operation as it is recorded: what was judged, without its text, which stands once beside it. */
-export function recordedOperation(operation: Operation | Unclassified): RecordedOperation | { readonly unclassified: string } {
+export function recordedOperation(
+  operation: Operation | Unclassified,
+): RecordedOperation | { readonly unclassified: string } {
   if ('reason' in operation) return { unclassified: operation.reason }
-  const collections = operation.collections.map(({ collection, access, action, effect }: CollectionUse) => ({
-    collection,
-    access,
-    action,
-    effect,
-  }))
+  const collections = operation.collections.map(
+    ({ collection, access, action, effect }: CollectionUse) => ({
+      collection,
+      access,
+      action,
+      effect,
+    }),
+  )
   const { name, access, risks, functions } = operation
-  return functions.length > 0 ? { name, access, collections, risks, functions } : { name, access, collections, risks }
+  return functions.length > 0
+    ? { name, access, collections, risks, functions }
+    : { name, access, collections, risks }
 }
 
 /** What a client is given, as it is recorded under this level: `metadata` keeps counts only. */
-export function recordedDelivery(connection: string, delivery: Delivery, level: RecordLevel): OperationDelivered {
+export function recordedDelivery(
+  connection: string,
+  delivery: Delivery,
+  level: RecordLevel,
+): OperationDelivered {
   const { request, rows, columns, keys, error, ...counts } = delivery
   const base = { type: 'operation.delivered', connection, op: request, ...counts } as const
   if (level === 'metadata') {

@@ -7,8 +7,8 @@ import type { Clock } from '../core/clock.js'
 import { chunksOf } from './byte-source.js'
 import { Chain } from './chain.js'
 import type { SigningKeyPair } from './keys.js'
-import type { RecordingHead } from './records.js'
 import { attempt, nodeFs, type RecordingFs, writeAll } from './recording-fs.js'
+import type { RecordingHead } from './records.js'
 import { RecordingScanner } from './scanner.js'
 import { NEW_SUFFIX, RECORDING_SUFFIX, RESERVE_SUFFIX } from './writer.js'
 
@@ -39,7 +39,8 @@ export async function recoverRecordings(
   const fs = options.fs ?? nodeFs
   const names = listDirectory(directory)
   // A half-made file was never given its name: nothing ran under it.
-  for (const name of names.filter((name) => name.endsWith(NEW_SUFFIX))) fs.unlink(join(directory, name))
+  for (const name of names.filter((name) => name.endsWith(NEW_SUFFIX)))
+    fs.unlink(join(directory, name))
   const recovered: RecoveredRecording[] = []
   for (const name of names.filter((name) => name.endsWith(RESERVE_SUFFIX)).sort()) {
     const stem = name.slice(0, -RESERVE_SUFFIX.length)
@@ -70,7 +71,12 @@ async function recoverOne(
   }
   const scanner = await scan(path)
   const { outcome, position, header, headerHash } = scanner
-  if (outcome?.kind !== 'whole' || position === undefined || header === undefined || headerHash === undefined) {
+  if (
+    outcome?.kind !== 'whole' ||
+    position === undefined ||
+    header === undefined ||
+    headerHash === undefined
+  ) {
     const reason = outcome?.kind === 'tampered' ? outcome.reason : 'it cannot be read'
     return { name, path, state: 'tampered', recording: none, torn: 0, reason }
   }
@@ -88,7 +94,12 @@ async function recoverOne(
 }
 
 /** Cuts the torn block off, writes, and makes it durable. */
-async function appendAt(path: string, offset: number, bytes: Buffer, fs: RecordingFs): Promise<void> {
+async function appendAt(
+  path: string,
+  offset: number,
+  bytes: Buffer,
+  fs: RecordingFs,
+): Promise<void> {
   const fd = fs.open(path)
   try {
     fs.truncate(fd, offset)

@@ -26,7 +26,11 @@ export function cellText(value: unknown): string {
 }
 
 /** Lines of a table; none without columns or rows. Columns that do not fit are counted in the last one. */
-export function renderTable(columns: readonly string[], rows: readonly (readonly unknown[])[], width: number): readonly string[] {
+export function renderTable(
+  columns: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  width: number,
+): readonly string[] {
   if (columns.length === 0 || rows.length === 0) return []
   const fitting = Math.max(1, Math.floor((width - 1) / (LEAST_COLUMN + CELL_FRAME)))
   const hidden = Math.max(0, columns.length - fitting)
@@ -44,9 +48,13 @@ export function renderTable(columns: readonly string[], rows: readonly (readonly
     style: { head: [], border: [] },
     wordWrap: false,
   })
-  for (const row of cells) table.push(row.map((cell, index) => cut(cell, widths[index] ?? LEAST_COLUMN)))
+  for (const row of cells)
+    table.push(row.map((cell, index) => cut(cell, widths[index] ?? LEAST_COLUMN)))
   // A rule between rows would double the height: only the ones around the head and the whole are kept.
-  return table.toString().split('\n').filter((line, index) => index < 3 || !line.startsWith('├'))
+  return table
+    .toString()
+    .split('\n')
+    .filter((line, index) => index < 3 || !line.startsWith('├'))
 }
 
 /** Text widths that fit beside each other: what they need, cut evenly from the widest down. */

@@ -17,7 +17,14 @@ export interface Colors {
 }
 
 const same = (text: string): string => text
-export const noColor: Colors = { dim: same, bold: same, red: same, green: same, yellow: same, cyan: same }
+export const noColor: Colors = {
+  dim: same,
+  bold: same,
+  red: same,
+  green: same,
+  yellow: same,
+  cyan: same,
+}
 
 export interface RenderOptions {
   /** Columns of the terminal; lines are cut to it. At least 20. */
@@ -43,7 +50,10 @@ export function renderRecord(record: StoredRecord, options: RenderOptions): read
     maxRows: options.maxRows ?? 20,
   }
   const time = timeOf(record, options.startedAt)
-  const [first = '', ...rest] = bodyOf(record, { ...context, width: context.width - time.length - 1 })
+  const [first = '', ...rest] = bodyOf(record, {
+    ...context,
+    width: context.width - time.length - 1,
+  })
   const indented = rest.map((line) => `  ${line}`)
   return [`${context.color.dim(time)} ${first}`, ...indented]
 }
@@ -68,7 +78,12 @@ function bodyOf(record: StoredRecord, context: Context): readonly string[] {
     case 'operation.delivered':
       return delivered(record, context)
     case 'operation.ended':
-      return [plain(`${named(record)} ended: ${text(record, 'outcome')} ${text(record, 'message')}`, context)]
+      return [
+        plain(
+          `${named(record)} ended: ${text(record, 'outcome')} ${text(record, 'message')}`,
+          context,
+        ),
+      ]
     case 'session.closed':
       return sessionClosed(record, context)
     default:
@@ -82,7 +97,10 @@ function sessionOpened(record: StoredRecord, { width, color }: Context): readonl
   const head = `session ${text(record, 'session')} · ${text(principal, 'name')} → ${text(record, 'target')} (${text(record, 'database')})`
   const roles = list(grant, 'roles').map(String).join(', ')
   const reason = text(grant, 'reason')
-  const lines = [color.bold(shown(head, width)), shown(`roles ${roles} until ${text(grant, 'endsAt')}`, width)]
+  const lines = [
+    color.bold(shown(head, width)),
+    shown(`roles ${roles} until ${text(grant, 'endsAt')}`, width),
+  ]
   return reason === '' ? lines : [...lines, shown(`reason: ${reason}`, width)]
 }
 
@@ -96,10 +114,14 @@ function judged(record: StoredRecord, { width, color }: Context): readonly strin
     `${paint(cut(mark, width))} ${shown(`${names} · ${rule}`, Math.max(1, width - mark.length - 1))}`,
     ...neutralizeLines(text(record, 'text')).map((line) => color.bold(cut(line, width))),
   ]
-  const parameters = list(record, 'parameters').map((value) => (value === null ? 'NULL' : String(value)))
-  if (parameters.length > 0) lines.push(color.dim(shown(`parameters: ${parameters.join(', ')}`, width)))
+  const parameters = list(record, 'parameters').map((value) =>
+    value === null ? 'NULL' : String(value),
+  )
+  if (parameters.length > 0)
+    lines.push(color.dim(shown(`parameters: ${parameters.join(', ')}`, width)))
   const masks = member(record, 'obligations')['masks']
-  if (typeof masks === 'number' && masks > 0) lines.push(color.yellow(shown(`${masks} fields masked`, width)))
+  if (typeof masks === 'number' && masks > 0)
+    lines.push(color.yellow(shown(`${masks} fields masked`, width)))
   const reason = text(record, 'reason')
   if (reason !== '') lines.push(paint(shown(reason, width)))
   if (record['keysUnknown'] === true) lines.push(color.dim(cut('keys unknown', width)))
@@ -111,15 +133,20 @@ function delivered(record: StoredRecord, { width, color, maxRows }: Context): re
   const tag = text(record, 'tag')
   const count = `${number(record, 'rowCount')} rows, ${number(record, 'bytes')} bytes`
   const masked = number(record, 'masked')
-  const head = [tag, count, masked > 0 ? `${masked} values masked` : ''].filter((part) => part !== '').join(' · ')
+  const head = [tag, count, masked > 0 ? `${masked} values masked` : '']
+    .filter((part) => part !== '')
+    .join(' · ')
   const lines = [color.cyan(shown(head, width))]
   if (text(error, 'sqlstate') !== '') {
-    lines.push(color.red(shown(`error ${text(error, 'sqlstate')}: ${text(error, 'message')}`, width)))
+    lines.push(
+      color.red(shown(`error ${text(error, 'sqlstate')}: ${text(error, 'message')}`, width)),
+    )
   }
   const rows = list(record, 'rows').filter(Array.isArray)
   const table = renderTable(list(record, 'columns').map(String), rows.slice(0, maxRows), width)
   const left = number(record, 'rowCount') - Math.min(rows.length, maxRows)
-  if (table.length > 0 && left > 0) lines.push(...table, color.dim(cut(`… ${left} more rows`, width)))
+  if (table.length > 0 && left > 0)
+    lines.push(...table, color.dim(cut(`… ${left} more rows`, width)))
   else lines.push(...table)
   return [...lines, ...keyLines(record, width).map((line) => color.dim(line))]
 }
@@ -133,7 +160,9 @@ function sessionClosed(record: StoredRecord, { width, color }: Context): readonl
 /** Any other record: its type, and its plain members. */
 function other(record: StoredRecord, context: Context): string {
   const { seq: _seq, at: _at, type, ...body } = record
-  const members = Object.entries(body).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  const members = Object.entries(body).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
   return plain([type, ...members].join(' '), context)
 }
 
@@ -141,7 +170,9 @@ function operationName(value: unknown): string {
   const operation = isObject(value) ? value : {}
   const unclassified = text(operation, 'unclassified')
   if (unclassified !== '') return `not understood: ${unclassified}`
-  const collections = list(operation, 'collections').map((use) => text(isObject(use) ? use : {}, 'collection'))
+  const collections = list(operation, 'collections').map((use) =>
+    text(isObject(use) ? use : {}, 'collection'),
+  )
   return [text(operation, 'name'), collections.join(', ')].filter((part) => part !== '').join(' ')
 }
 
@@ -167,7 +198,10 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function member(object: Readonly<Record<string, unknown>>, key: string): Readonly<Record<string, unknown>> {
+function member(
+  object: Readonly<Record<string, unknown>>,
+  key: string,
+): Readonly<Record<string, unknown>> {
   const value = Object.hasOwn(object, key) ? object[key] : undefined
   return isObject(value) ? value : {}
 }

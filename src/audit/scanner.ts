@@ -1,13 +1,14 @@
 // Owns the verification steps of docs/spec/recording-v1.md as a sans-I/O machine: bytes in, verified blocks out.
 // Holds at most one block. It must never give out a block whose bytes do not hash, follow and count as they should.
 
-import { inflateRawSync } from 'node:zlib'
 import { isUtf8 } from 'node:buffer'
+import { inflateRawSync } from 'node:zlib'
+import type { ChainPosition } from './chain.js'
 import { type Checkpoint, type CheckpointKey, openCheckpoint } from './checkpoint.js'
 import {
   BLOCK_HEAD_BYTES,
-  type BlockHead,
   BlockHasher,
+  type BlockHead,
   decodeBlockHead,
   FLAG_DEFLATE,
   HASH_BYTES,
@@ -16,7 +17,6 @@ import {
   MAX_HEADER_JSON_BYTES,
   type RecordingHeader,
 } from './format.js'
-import type { ChainPosition } from './chain.js'
 import { headerJsonBytes, openHeader } from './header.js'
 
 /** The first bad place. `record`: the first that is not proven good; `block`: from 0; `offset`: bytes. */
@@ -28,12 +28,23 @@ export interface Place {
 
 /** One verified block. The payload of records is NDJSON and valid only until the next call. */
 export type ScannedBlock =
-  | { readonly kind: 'records'; readonly first: number; readonly count: number; readonly payload: Buffer; readonly at: Place }
+  | {
+      readonly kind: 'records'
+      readonly first: number
+      readonly count: number
+      readonly payload: Buffer
+      readonly at: Place
+    }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint; readonly at: Place }
 
 export type ScanOutcome =
   /** Ended by a closing or recovering checkpoint, or before one, with how many bytes stand behind the last whole block. */
-  | { readonly kind: 'whole'; readonly state: 'closed' | 'recovered' | 'open'; readonly torn: number; readonly at: Place }
+  | {
+      readonly kind: 'whole'
+      readonly state: 'closed' | 'recovered' | 'open'
+      readonly torn: number
+      readonly at: Place
+    }
   | { readonly kind: 'tampered'; readonly reason: string; readonly at: Place }
 
 export class RecordingScanner {
@@ -43,7 +54,9 @@ export class RecordingScanner {
   /** Bytes of the file before #start. */
   #offset = 0
   #ended = false
-  #header: { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey } | undefined
+  #header:
+    | { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey }
+    | undefined
   #hasher: BlockHasher | undefined
   #position: ChainPosition | undefined
   /** The block after the last good checkpoint: where a rewritten stretch may begin. */
@@ -74,7 +87,10 @@ export class RecordingScanner {
   push(chunk: Uint8Array): void {
     const held = this.#end - this.#start
     if (this.#end + chunk.length > this.#buffer.length) {
-      const target = held + chunk.length > this.#buffer.length ? Buffer.allocUnsafe((held + chunk.length) * 2) : this.#buffer
+      const target =
+        held + chunk.length > this.#buffer.length
+          ? Buffer.allocUnsafe((held + chunk.length) * 2)
+          : this.#buffer
       this.#buffer.copy(target, 0, this.#start, this.#end)
       this.#buffer = target
       this.#start = 0
@@ -107,7 +123,11 @@ export class RecordingScanner {
 
   #place(): Place {
     const position = this.#position
-    return { record: (position?.records ?? 0) + 1, block: position?.blocks ?? 0, offset: this.#offset }
+    return {
+      record: (position?.records ?? 0) + 1,
+      block: position?.blocks ?? 0,
+      offset: this.#offset,
+    }
   }
 
   #tampered(reason: string, at: Place): undefined {
@@ -161,21 +181,27 @@ export class RecordingScanner {
     if (position === undefined) return 'there is no header'
     const previous = this.#buffer.subarray(this.#start + 20, this.#start + 20 + HASH_BYTES)
     if (!previous.equals(position.head)) return 'the block does not follow the one before it'
-    if (head.first !== position.records + 1) return `the block begins with record ${head.first}, expected ${position.records + 1}`
-    if (position.blocks === 0 && head.kind !== KIND_CHECKPOINT) return 'the first block is not a checkpoint'
+    if (head.first !== position.records + 1)
+      return `the block begins with record ${head.first}, expected ${position.records + 1}`
+    if (position.blocks === 0 && head.kind !== KIND_CHECKPOINT)
+      return 'the first block is not a checkpoint'
     return undefined
   }
 
   #readBlock(head: BlockHead, at: Place): ScannedBlock | undefined {
     const position = this.#position
-    if (position === undefined || this.#hasher === undefined || this.#header === undefined) return undefined
+    if (position === undefined || this.#hasher === undefined || this.#header === undefined)
+      return undefined
     const end = this.#start + head.length - HASH_BYTES
     const hash = this.#hasher.hash(this.#buffer.subarray(this.#start, end))
     if (!hash.equals(this.#buffer.subarray(end, end + HASH_BYTES))) {
       return this.#tampered('the hash of the block is wrong', at)
     }
     const payload = this.#buffer.subarray(this.#start + BLOCK_HEAD_BYTES, end)
-    const block = head.kind === KIND_CHECKPOINT ? this.#checkpoint(payload, at) : this.#records(head, payload, at)
+    const block =
+      head.kind === KIND_CHECKPOINT
+        ? this.#checkpoint(payload, at)
+        : this.#records(head, payload, at)
     if (block === undefined) return undefined
     const records = position.records + head.count
     const signed = block.kind === 'checkpoint' ? records : position.signed
@@ -187,7 +213,8 @@ export class RecordingScanner {
 
   #records(head: BlockHead, stored: Buffer, at: Place): ScannedBlock | undefined {
     const payload = head.flags === FLAG_DEFLATE ? inflate(stored, head.payloadBytes) : stored
-    if (payload === undefined) return this.#tampered('the block does not decompress to its stated length', at)
+    if (payload === undefined)
+      return this.#tampered('the block does not decompress to its stated length', at)
     if (!isUtf8(payload)) return this.#tampered('the records are not UTF-8', at)
     if (payload[payload.length - 1] !== 0x0a || countLines(payload) !== head.count) {
       return this.#tampered('the block does not hold as many records as it says', at)
@@ -201,14 +228,18 @@ export class RecordingScanner {
     if (header === undefined || position === undefined) return undefined
     const checkpoint = openCheckpoint(payload, header.key)
     if (typeof checkpoint === 'string') return this.#tampered(checkpoint, at)
-    if (checkpoint.id !== header.fields.id) return this.#tampered('the checkpoint belongs to another file', at)
+    if (checkpoint.id !== header.fields.id)
+      return this.#tampered('the checkpoint belongs to another file', at)
     if (
       !checkpoint.head.equals(position.head) ||
       checkpoint.records !== position.records ||
       checkpoint.block !== position.blocks
     ) {
       // Hashes were made afresh around something that was changed since the last good checkpoint.
-      return this.#tampered('the chain is not the one that the next checkpoint signs', this.#afterSigned)
+      return this.#tampered(
+        'the chain is not the one that the next checkpoint signs',
+        this.#afterSigned,
+      )
     }
     if (checkpoint.state !== 'open') this.#final = checkpoint.state
     return { kind: 'checkpoint', checkpoint, at }
@@ -227,7 +258,10 @@ export class RecordingScanner {
 /** Exactly `length` bytes, or undefined. Never inflates beyond them, so a bomb costs no more than it states (≤ 32 MiB). */
 function inflate(stored: Buffer, length: number): Buffer | undefined {
   try {
-    const { buffer, engine } = inflateRawSync(stored, { maxOutputLength: length, info: true }) as unknown as {
+    const { buffer, engine } = inflateRawSync(stored, {
+      maxOutputLength: length,
+      info: true,
+    }) as unknown as {
       readonly buffer: Buffer
       readonly engine: { readonly bytesWritten: number }
     }

@@ -38,7 +38,10 @@ export interface VerifyOptions {
 /**
  * Verifies a file in bounded memory. Never throws for what is in it; rejects with Node's error when it cannot be read.
  */
-export async function verifyFile(source: ByteSource, options: VerifyOptions): Promise<Verification> {
+export async function verifyFile(
+  source: ByteSource,
+  options: VerifyOptions,
+): Promise<Verification> {
   const scanner = new RecordingScanner()
   let content: ScanOutcome | undefined
   for await (const chunk of chunksOf(source)) {
@@ -77,9 +80,15 @@ export function verificationOf(
   }
   if (outcome === undefined || header === undefined || position === undefined) {
     const at = outcome?.at ?? { record: 1, block: 0, offset: 0 }
-    return { verdict: 'tampered', ...known, at, reason: outcome?.kind === 'tampered' ? outcome.reason : 'unfinished' }
+    return {
+      verdict: 'tampered',
+      ...known,
+      at,
+      reason: outcome?.kind === 'tampered' ? outcome.reason : 'unfinished',
+    }
   }
-  if (outcome.kind === 'tampered') return { verdict: 'tampered', ...known, at: outcome.at, reason: outcome.reason }
+  if (outcome.kind === 'tampered')
+    return { verdict: 'tampered', ...known, at: outcome.at, reason: outcome.reason }
   const ended = endOf(outcome, signed, position.records)
   if (isTrusted(header, options.keys)) return { ...known, ...ended }
   return {
@@ -101,7 +110,12 @@ function endOf(
   const at = { ...outcome.at, record: signed + 1 }
   const upTo = signed === 0 ? 'no record is proven' : `authentic up to record ${signed}`
   if (outcome.state === 'recovered') {
-    return { verdict: 'incomplete', at, reason: `incomplete, ${upTo}; closed at a later start`, recovered: true }
+    return {
+      verdict: 'incomplete',
+      at,
+      reason: `incomplete, ${upTo}; closed at a later start`,
+      recovered: true,
+    }
   }
   const torn = outcome.torn > 0 ? `; the last ${outcome.torn} bytes are a torn block` : ''
   const unsigned = records - signed
@@ -110,5 +124,8 @@ function endOf(
 }
 
 function isTrusted(header: RecordingHeader, keys: VerifyOptions['keys']): boolean {
-  return keys !== 'embedded' && keys.some((key) => key.public === header.key.public && key.algorithm === 'Ed25519')
+  return (
+    keys !== 'embedded' &&
+    keys.some((key) => key.public === header.key.public && key.algorithm === 'Ed25519')
+  )
 }

@@ -7,11 +7,16 @@ import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import { canonicalJson } from '../core/json.js'
 import { Chain, type ChainPosition } from './chain.js'
-import { encodeHeader, MAX_BLOCK_RECORDS, MAX_PAYLOAD_BYTES, type RecordingHeader } from './format.js'
+import {
+  encodeHeader,
+  MAX_BLOCK_RECORDS,
+  MAX_PAYLOAD_BYTES,
+  type RecordingHeader,
+} from './format.js'
 import { GroupSync } from './group-sync.js'
 import type { SigningKeyPair } from './keys.js'
-import type { RecordBody, RecordingHead } from './records.js'
 import { attempt, nodeFs, type RecordingFs, unavailable, writeAll } from './recording-fs.js'
+import type { RecordBody, RecordingHead } from './records.js'
 
 /** A block is checkpointed at the latest when this many records are not yet signed for. */
 export const CHECKPOINT_RECORDS = 100
@@ -169,8 +174,12 @@ class RecordingFile implements Recording {
     if (this.#pending.length === 0) return
     const before = this.#chain.position
     const block = this.#chain.records(this.#pending)
-    const due = before.records === 0 || this.#chain.position.records - before.signed >= CHECKPOINT_RECORDS
-    this.#write(due ? Buffer.concat([block, this.#chain.checkpoint('open', this.#now())]) : block, before)
+    const due =
+      before.records === 0 || this.#chain.position.records - before.signed >= CHECKPOINT_RECORDS
+    this.#write(
+      due ? Buffer.concat([block, this.#chain.checkpoint('open', this.#now())]) : block,
+      before,
+    )
     this.#pending = []
     this.#pendingBytes = 0
   }
@@ -183,7 +192,8 @@ class RecordingFile implements Recording {
   async checkpoint(): Promise<void> {
     this.flush()
     const before = this.#chain.position
-    if (before.records > before.signed) this.#write(this.#chain.checkpoint('open', this.#now()), before)
+    if (before.records > before.signed)
+      this.#write(this.#chain.checkpoint('open', this.#now()), before)
     await this.#durable()
   }
 
@@ -257,7 +267,11 @@ class RecordingFile implements Recording {
     }
   }
 
-  #create(directory: string, newPath: string, bytes: Buffer): { readonly fd: number; readonly reserveFd: number } {
+  #create(
+    directory: string,
+    newPath: string,
+    bytes: Buffer,
+  ): { readonly fd: number; readonly reserveFd: number } {
     const opened: number[] = []
     const made: string[] = []
     const create = (path: string): number => {

@@ -11,12 +11,18 @@ export const TEST_TIME = '2026-03-01T12:00:00.000Z'
 
 /** An Ed25519 pair from a seed byte; for tests alone. */
 export function testPair(seed: number): SigningKeyPair {
-  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, seed)])
+  const der = Buffer.concat([
+    Buffer.from('302e020100300506032b657004220420', 'hex'),
+    Buffer.alloc(32, seed),
+  ])
   return pairOf(createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }), TEST_TIME)
 }
 
 /** A clock that only the test moves. */
-export function testClock(start = Date.parse(TEST_TIME)): { now(): number; move(ms: number): void } {
+export function testClock(start = Date.parse(TEST_TIME)): {
+  now(): number
+  move(ms: number): void
+} {
   let time = start
   return {
     now: () => time,

@@ -1,8 +1,7 @@
 // Owns the test vectors of docs/spec/recording-v1.md: one failure each. Written by
 // `UPDATE_VECTORS=1 npx vitest run test/unit/audit/vectors.test.ts`, then committed; they never change silently.
 
-import { deflateRawSync } from 'node:zlib'
-import { crc32 } from 'node:zlib'
+import { crc32, deflateRawSync } from 'node:zlib'
 import { BlockHasher, encodeBlock, HASH_BYTES, hashHeader } from '../../src/audit/format.js'
 import { type BuiltFile, buildFile, line, testPair } from './recording-files.js'
 
@@ -20,9 +19,11 @@ export const VECTOR_KEY = testPair(1).key
 
 const good = buildFile(testPair(1), 'ses_vector', ['open', ['a', 'b'], 'open', ['c'], 'closed'])
 const other = buildFile(testPair(1), 'ses_other', ['open', ['a', 'b'], 'open', ['c'], 'closed'])
-const join = (file: BuiltFile, blocks: readonly Buffer[]): Buffer => Buffer.concat([file.header, ...blocks])
+const join = (file: BuiltFile, blocks: readonly Buffer[]): Buffer =>
+  Buffer.concat([file.header, ...blocks])
 const starts = good.blocks.map((_, index) => join(good, good.blocks.slice(0, index)).length)
-const at = (record: number, block: number): string => `${record} ${block} ${starts[block] ?? good.bytes.length}`
+const at = (record: number, block: number): string =>
+  `${record} ${block} ${starts[block] ?? good.bytes.length}`
 const start = (block: number): number => starts[block] ?? good.bytes.length
 
 function flipped(offset: number, mask = 1): Buffer {
@@ -48,8 +49,19 @@ function withLength(length: number): Buffer {
   return bytes
 }
 
-const [opening = Buffer.alloc(0), ab = Buffer.alloc(0), middle = Buffer.alloc(0), c = Buffer.alloc(0)] = good.blocks
-const tampered = (name: string, comment: string, place: string, bytes: Buffer, records = 0): RecordingVector => ({
+const [
+  opening = Buffer.alloc(0),
+  ab = Buffer.alloc(0),
+  middle = Buffer.alloc(0),
+  c = Buffer.alloc(0),
+] = good.blocks
+const tampered = (
+  name: string,
+  comment: string,
+  place: string,
+  bytes: Buffer,
+  records = 0,
+): RecordingVector => ({
   name,
   comment,
   expect: 'tampered',
@@ -62,18 +74,75 @@ const deep = `{"at":"x","type":"y","z":${'['.repeat(100_000)}${']'.repeat(100_00
 
 export function recordingVectors(): readonly RecordingVector[] {
   const rest = { comment: 'authentic so far', expect: 'incomplete' } as const
-  const recovered = buildFile(testPair(1), 'ses_vector', ['open', ['a', 'b'], 'open', ['c'], 'recovered'])
-  const stranger = buildFile(testPair(2), 'ses_vector', ['open', ['a', 'b'], 'open', ['c'], 'closed'])
+  const recovered = buildFile(testPair(1), 'ses_vector', [
+    'open',
+    ['a', 'b'],
+    'open',
+    ['c'],
+    'recovered',
+  ])
+  const stranger = buildFile(testPair(2), 'ses_vector', [
+    'open',
+    ['a', 'b'],
+    'open',
+    ['c'],
+    'closed',
+  ])
   const many = Array.from({ length: 200 }, (_, index) => `record ${index}`)
   const packed = buildFile(testPair(1), 'ses_vector', ['open', many, 'closed'])
   return [
-    { name: 'closed', comment: 'a whole recording', expect: 'closed', records: 3, at: '-', bytes: good.bytes },
-    { name: 'closed-deflated', comment: 'a compressed block', expect: 'closed', records: 200, at: '-', bytes: packed.bytes },
-    { ...rest, name: 'no-closing', records: 2, at: `3 4 ${start(4)}`, bytes: join(good, good.blocks.slice(0, 4)) },
-    { ...rest, name: 'torn-head', records: 2, at: `3 3 ${start(3)}`, bytes: good.bytes.subarray(0, start(3) + 20) },
-    { ...rest, name: 'torn-payload', records: 2, at: `3 3 ${start(3)}`, bytes: good.bytes.subarray(0, start(4) - 1) },
-    { ...rest, name: 'recovered', records: 3, at: `4 5 ${recovered.bytes.length}`, bytes: recovered.bytes },
-    { name: 'unknown-key', comment: 'signed by a key that is not trusted', expect: 'unknown_key', records: 3, at: '-', bytes: stranger.bytes },
+    {
+      name: 'closed',
+      comment: 'a whole recording',
+      expect: 'closed',
+      records: 3,
+      at: '-',
+      bytes: good.bytes,
+    },
+    {
+      name: 'closed-deflated',
+      comment: 'a compressed block',
+      expect: 'closed',
+      records: 200,
+      at: '-',
+      bytes: packed.bytes,
+    },
+    {
+      ...rest,
+      name: 'no-closing',
+      records: 2,
+      at: `3 4 ${start(4)}`,
+      bytes: join(good, good.blocks.slice(0, 4)),
+    },
+    {
+      ...rest,
+      name: 'torn-head',
+      records: 2,
+      at: `3 3 ${start(3)}`,
+      bytes: good.bytes.subarray(0, start(3) + 20),
+    },
+    {
+      ...rest,
+      name: 'torn-payload',
+      records: 2,
+      at: `3 3 ${start(3)}`,
+      bytes: good.bytes.subarray(0, start(4) - 1),
+    },
+    {
+      ...rest,
+      name: 'recovered',
+      records: 3,
+      at: `4 5 ${recovered.bytes.length}`,
+      bytes: recovered.bytes,
+    },
+    {
+      name: 'unknown-key',
+      comment: 'signed by a key that is not trusted',
+      expect: 'unknown_key',
+      records: 3,
+      at: '-',
+      bytes: stranger.bytes,
+    },
     tampered('empty', 'no bytes', '1 0 0', Buffer.alloc(0)),
     tampered('magic', 'another magic', '1 0 0', flipped(0)),
     tampered('version', 'version 2', '1 0 0', flipped(16, 3)),
@@ -81,30 +150,94 @@ export function recordingVectors(): readonly RecordingVector[] {
     tampered('no-first-checkpoint', 'only the header', at(1, 0), good.header),
     tampered('first-block-records', 'block 0 is not a checkpoint', at(1, 0), join(good, [ab])),
     tampered('head-crc', 'a byte of the head', at(1, 1), flipped(start(1) + 7)),
-    tampered('length-lies', 'a longer length with a right CRC', at(1, 1), withLength(ab.length + 10)),
+    tampered(
+      'length-lies',
+      'a longer length with a right CRC',
+      at(1, 1),
+      withLength(ab.length + 10),
+    ),
     tampered('length-huge', 'a length of 4 GiB', at(1, 1), withLength(0xffffffff)),
     tampered('payload-flip', 'a byte of a record', at(1, 1), flipped(start(1) + 60)),
     tampered('hash-flip', 'a byte of the hash', at(1, 1), flipped(start(2) - 1)),
     tampered('signature-flip', 'a byte of a signature', at(3, 2), flipped(start(3) - 40)),
-    tampered('block-deleted', 'block 1 is missing', at(1, 1), join(good, good.blocks.toSpliced(1, 1))),
+    tampered(
+      'block-deleted',
+      'block 1 is missing',
+      at(1, 1),
+      join(good, good.blocks.toSpliced(1, 1)),
+    ),
     tampered('block-doubled', 'block 1 twice', at(3, 2), join(good, [opening, ab, ab, middle, c])),
     tampered('block-swapped', 'blocks 2 and 3', at(3, 2), join(good, [opening, ab, c, middle])),
-    tampered('spliced', 'block 1 of another session', at(1, 1), join(good, good.blocks.with(1, other.blocks[1] ?? c))),
-    tampered('after-closing', 'a byte behind the end', at(4, 5), Buffer.concat([good.bytes, raw('x')]), 3),
-    tampered('flag-sealed', 'a reserved flag', at(1, 1), withBlock({ flags: 0x10 }, raw(line('a')))),
+    tampered(
+      'spliced',
+      'block 1 of another session',
+      at(1, 1),
+      join(good, good.blocks.with(1, other.blocks[1] ?? c)),
+    ),
+    tampered(
+      'after-closing',
+      'a byte behind the end',
+      at(4, 5),
+      Buffer.concat([good.bytes, raw('x')]),
+      3,
+    ),
+    tampered(
+      'flag-sealed',
+      'a reserved flag',
+      at(1, 1),
+      withBlock({ flags: 0x10 }, raw(line('a'))),
+    ),
     tampered('kind-unknown', 'kind 3', at(1, 1), withBlock({ kind: 3 }, raw(line('a')))),
-    tampered('count-lies', 'two records said, one there', at(1, 1), withBlock({ count: 2 }, raw(line('a')))),
-    tampered('count-huge', '501 records', at(1, 1), withBlock({ count: 501 }, raw('{}\n'.repeat(501)))),
-    tampered('sequence-gap', 'begins with record 2', at(1, 1), withBlock({ first: 2 }, raw(line('a')))),
-    tampered('bomb', '64 MiB in a block that says 1000 bytes', at(1, 1),
-      withBlock({ flags: 1, payloadBytes: 1000 }, deflateRawSync(Buffer.alloc(64 * 1024 * 1024), { level: 9 }))),
-    tampered('deflate-tail', 'bytes behind the DEFLATE stream', at(1, 1),
-      withBlock({ flags: 1, payloadBytes: line('a').length }, Buffer.concat([deflateRawSync(raw(line('a'))), raw('x')]))),
-    tampered('not-utf8', 'a record that is not UTF-8', at(1, 1), withBlock({}, Buffer.from([0xff, 0x0a]))),
+    tampered(
+      'count-lies',
+      'two records said, one there',
+      at(1, 1),
+      withBlock({ count: 2 }, raw(line('a'))),
+    ),
+    tampered(
+      'count-huge',
+      '501 records',
+      at(1, 1),
+      withBlock({ count: 501 }, raw('{}\n'.repeat(501))),
+    ),
+    tampered(
+      'sequence-gap',
+      'begins with record 2',
+      at(1, 1),
+      withBlock({ first: 2 }, raw(line('a'))),
+    ),
+    tampered(
+      'bomb',
+      '64 MiB in a block that says 1000 bytes',
+      at(1, 1),
+      withBlock(
+        { flags: 1, payloadBytes: 1000 },
+        deflateRawSync(Buffer.alloc(64 * 1024 * 1024), { level: 9 }),
+      ),
+    ),
+    tampered(
+      'deflate-tail',
+      'bytes behind the DEFLATE stream',
+      at(1, 1),
+      withBlock(
+        { flags: 1, payloadBytes: line('a').length },
+        Buffer.concat([deflateRawSync(raw(line('a'))), raw('x')]),
+      ),
+    ),
+    tampered(
+      'not-utf8',
+      'a record that is not UTF-8',
+      at(1, 1),
+      withBlock({}, Buffer.from([0xff, 0x0a])),
+    ),
     tampered('not-json', 'a record that is not JSON', at(1, 1), withBlock({}, raw('{\n'))),
     tampered('no-type', 'a record without a type', at(1, 1), withBlock({}, raw('{"at":"x"}\n'))),
-    tampered('deep-json', '100,000 levels', at(1, 1),
-      withBlock({ flags: 1, payloadBytes: deep.length }, deflateRawSync(raw(deep)))),
+    tampered(
+      'deep-json',
+      '100,000 levels',
+      at(1, 1),
+      withBlock({ flags: 1, payloadBytes: deep.length }, deflateRawSync(raw(deep))),
+    ),
   ]
 }
 
@@ -112,6 +245,12 @@ export function recordingVectors(): readonly RecordingVector[] {
 export function vectorText(vector: RecordingVector): string {
   const { comment, expect, records, at: place, bytes } = vector
   const body = bytes.toString('base64').replace(/.{76}/g, '$&\n').trim()
-  const head = [`expect: ${expect}`, `records: ${records}`, `at: ${place}`, `key: ${VECTOR_KEY.public}`, `comment: ${comment}`]
+  const head = [
+    `expect: ${expect}`,
+    `records: ${records}`,
+    `at: ${place}`,
+    `key: ${VECTOR_KEY.public}`,
+    `comment: ${comment}`,
+  ]
   return `${head.join('\n')}\n\n${body}\n`
 }

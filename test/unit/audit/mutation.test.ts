@@ -2,19 +2,37 @@
 
 import { describe, expect, it } from 'vitest'
 import { Chain } from '../../../src/audit/chain.js'
-import { decodeBlockHead, encodeBlock, BlockHasher, hashHeader, HASH_BYTES } from '../../../src/audit/format.js'
+import {
+  BlockHasher,
+  decodeBlockHead,
+  encodeBlock,
+  HASH_BYTES,
+  hashHeader,
+} from '../../../src/audit/format.js'
 import { verifyFile } from '../../../src/audit/verify.js'
 import { buildFile, line, TEST_TIME, testPair } from '../../support/recording-files.js'
 
 const pair = testPair(1)
 const keys = [pair.key]
 const long = Array.from({ length: 120 }, (_, index) => `long ${index}`)
-const steps = ['open', ['a', 'b'], 'open', ['c'], ['d', 'e', 'f'], 'open', long, ['g'], 'closed'] as const
+const steps = [
+  'open',
+  ['a', 'b'],
+  'open',
+  ['c'],
+  ['d', 'e', 'f'],
+  'open',
+  long,
+  ['g'],
+  'closed',
+] as const
 const file = buildFile(pair, 'ses_one', steps)
 const other = buildFile(pair, 'ses_two', steps)
 const join = (blocks: readonly Buffer[]) => Buffer.concat([file.header, ...blocks])
-const offsetOf = (block: number) => Buffer.concat([file.header, ...file.blocks.slice(0, block)]).length
-const blockAt = (offset: number) => file.blocks.findIndex((_, index) => offset < offsetOf(index + 1))
+const offsetOf = (block: number) =>
+  Buffer.concat([file.header, ...file.blocks.slice(0, block)]).length
+const blockAt = (offset: number) =>
+  file.blocks.findIndex((_, index) => offset < offsetOf(index + 1))
 const firstOf = (block: number) => decodeHead(block).first
 function decodeHead(block: number) {
   const head = decodeBlockHead(file.blocks[block] ?? Buffer.alloc(56))
@@ -24,7 +42,11 @@ function decodeHead(block: number) {
 
 describe('an untouched recording', () => {
   it('is closed, with every record', async () => {
-    expect(await verifyFile(file.bytes, { keys })).toMatchObject({ verdict: 'closed', records: 127, id: 'ses_one' })
+    expect(await verifyFile(file.bytes, { keys })).toMatchObject({
+      verdict: 'closed',
+      records: 127,
+      id: 'ses_one',
+    })
   })
 })
 
@@ -37,9 +59,15 @@ describe('one byte', () => {
       const { verdict, at } = await verifyFile(bytes, { keys })
       const inHeader = offset < file.header.length
       const block = inHeader ? 0 : blockAt(offset)
-      const place = { record: inHeader ? 1 : firstOf(block), block, offset: inHeader ? 0 : offsetOf(block) }
+      const place = {
+        record: inHeader ? 1 : firstOf(block),
+        block,
+        offset: inHeader ? 0 : offsetOf(block),
+      }
       if (verdict !== 'tampered' || JSON.stringify(at) !== JSON.stringify(place)) {
-        undetected.push(`${offset}: ${verdict} ${JSON.stringify(at)} instead of ${JSON.stringify(place)}`)
+        undetected.push(
+          `${offset}: ${verdict} ${JSON.stringify(at)} instead of ${JSON.stringify(place)}`,
+        )
       }
     }
     expect(undetected).toEqual([])
@@ -68,29 +96,52 @@ describe('one block', () => {
     if (index === file.blocks.length - 1) {
       expect(result).toMatchObject({ verdict: 'incomplete', records: 6, unsigned: 121 })
     } else {
-      expect(result).toMatchObject({ verdict: 'tampered', at: { block: index, offset: offsetOf(index) } })
+      expect(result).toMatchObject({
+        verdict: 'tampered',
+        at: { block: index, offset: offsetOf(index) },
+      })
     }
   })
 
   it.each(indexes)('%i doubled', async (index) => {
     const doubled = file.blocks.toSpliced(index, 0, file.blocks[index] ?? Buffer.alloc(0))
     const result = await verifyFile(join(doubled), { keys })
-    expect(result).toMatchObject({ verdict: 'tampered', at: { block: index + 1, offset: offsetOf(index + 1) } })
+    expect(result).toMatchObject({
+      verdict: 'tampered',
+      at: { block: index + 1, offset: offsetOf(index + 1) },
+    })
   })
 
   it.each(indexes.slice(1))('%i swapped with the one before', async (index) => {
-    const [before, after] = [file.blocks[index - 1] ?? Buffer.alloc(0), file.blocks[index] ?? Buffer.alloc(0)]
-    const result = await verifyFile(join(file.blocks.toSpliced(index - 1, 2, after, before)), { keys })
-    expect(result).toMatchObject({ verdict: 'tampered', at: { block: index - 1, offset: offsetOf(index - 1) } })
+    const [before, after] = [
+      file.blocks[index - 1] ?? Buffer.alloc(0),
+      file.blocks[index] ?? Buffer.alloc(0),
+    ]
+    const result = await verifyFile(join(file.blocks.toSpliced(index - 1, 2, after, before)), {
+      keys,
+    })
+    expect(result).toMatchObject({
+      verdict: 'tampered',
+      at: { block: index - 1, offset: offsetOf(index - 1) },
+    })
   })
 
   it.each(indexes)('%i spliced from another session of the same gateway', async (index) => {
-    const result = await verifyFile(join(file.blocks.toSpliced(index, 1, other.blocks[index] ?? Buffer.alloc(0))), { keys })
-    expect(result).toMatchObject({ verdict: 'tampered', at: { block: index, offset: offsetOf(index) } })
+    const result = await verifyFile(
+      join(file.blocks.toSpliced(index, 1, other.blocks[index] ?? Buffer.alloc(0))),
+      { keys },
+    )
+    expect(result).toMatchObject({
+      verdict: 'tampered',
+      at: { block: index, offset: offsetOf(index) },
+    })
   })
 
   it('all of another session under this header', async () => {
-    expect(await verifyFile(join(other.blocks), { keys })).toMatchObject({ verdict: 'tampered', at: { block: 0 } })
+    expect(await verifyFile(join(other.blocks), { keys })).toMatchObject({
+      verdict: 'tampered',
+      at: { block: 0 },
+    })
   })
 })
 
@@ -108,7 +159,8 @@ describe('one record, with hashes made afresh', () => {
     const hasher = new BlockHasher(headerHash)
     const chain = new Chain('ses_one', pair, headerHash)
     const blocks = texts.map((step, index) => {
-      if (typeof step !== 'string') return step.length === 0 ? Buffer.alloc(0) : chain.records(step.map(line))
+      if (typeof step !== 'string')
+        return step.length === 0 ? Buffer.alloc(0) : chain.records(step.map(line))
       const { records, blocks: count, head } = chain.position
       const old = (file.blocks[index] ?? Buffer.alloc(0)).subarray(56, -HASH_BYTES)
       const fields = { kind: 2, flags: 0, count: 0, first: records + 1, payloadBytes: old.length }
@@ -123,7 +175,9 @@ describe('one record, with hashes made afresh', () => {
     expect(rebuilt((texts) => texts).equals(file.bytes)).toBe(true)
   })
 
-  it.each(everyRecord.map((_, index) => index))('%i deleted, doubled, swapped or changed', async (index) => {
+  it.each(
+    everyRecord.map((_, index) => index),
+  )('%i deleted, doubled, swapped or changed', async (index) => {
     const changes: ((texts: string[]) => string[])[] = [
       (texts) => texts.toSpliced(index, 1),
       (texts) => texts.toSpliced(index, 0, texts[index] ?? ''),
@@ -136,7 +190,9 @@ describe('one record, with hashes made afresh', () => {
       expect(verdict, `change ${number}`).toBe('tampered')
       // The stretch between two checkpoints is what is proven; its beginning is named.
       // A doubled record leaves itself as it was: the first wrong one is the next.
-      expect(at?.record, `change ${number}`).toBeLessThanOrEqual(number === 1 ? index + 2 : index + 1)
+      expect(at?.record, `change ${number}`).toBeLessThanOrEqual(
+        number === 1 ? index + 2 : index + 1,
+      )
       expect(at?.record).toBe(records + 1)
     }
   })
@@ -155,17 +211,18 @@ describe('the tail', () => {
     expect(wrong).toEqual([])
   }, 60_000)
 
-  it.each([['a byte', Buffer.from([0])], ['a block', file.blocks[1] ?? Buffer.alloc(0)], ['the file again', file.bytes]])(
-    'with %s after the closing checkpoint is tampered',
-    async (_, more) => {
-      const result = await verifyFile(Buffer.concat([file.bytes, more]), { keys })
-      expect(result).toMatchObject({
-        verdict: 'tampered',
-        reason: 'there are bytes after the closing checkpoint',
-        at: { record: 128, block: 9, offset: file.bytes.length },
-      })
-    },
-  )
+  it.each([
+    ['a byte', Buffer.from([0])],
+    ['a block', file.blocks[1] ?? Buffer.alloc(0)],
+    ['the file again', file.bytes],
+  ])('with %s after the closing checkpoint is tampered', async (_, more) => {
+    const result = await verifyFile(Buffer.concat([file.bytes, more]), { keys })
+    expect(result).toMatchObject({
+      verdict: 'tampered',
+      reason: 'there are bytes after the closing checkpoint',
+      at: { record: 128, block: 9, offset: file.bytes.length },
+    })
+  })
 })
 
 describe('the whole, rebuilt', () => {
@@ -191,11 +248,18 @@ describe('the whole, rebuilt', () => {
     const chain = new Chain('ses_one', pair, encodedHeaderHash())
     const first = chain.checkpoint('open', TEST_TIME)
     const forged = join([first, chain.records([line('forged')])])
-    expect(await verifyFile(forged, { keys })).toMatchObject({ verdict: 'incomplete', records: 0, unsigned: 1 })
+    expect(await verifyFile(forged, { keys })).toMatchObject({
+      verdict: 'incomplete',
+      records: 0,
+      unsigned: 1,
+    })
   })
 
   it('under only its embedded key is unknown_key, and still tampered when it is', async () => {
-    expect(await verifyFile(file.bytes, { keys: 'embedded' })).toMatchObject({ verdict: 'unknown_key', records: 127 })
+    expect(await verifyFile(file.bytes, { keys: 'embedded' })).toMatchObject({
+      verdict: 'unknown_key',
+      records: 127,
+    })
     const bytes = Buffer.from(file.bytes)
     bytes.writeUInt8(bytes.readUInt8(900) ^ 1, 900)
     expect(await verifyFile(bytes, { keys: 'embedded' })).toMatchObject({ verdict: 'tampered' })

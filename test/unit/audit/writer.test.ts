@@ -1,6 +1,16 @@
 // Writing a recording: group commit, faults of the disk, closing, recovery.
 
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -26,7 +36,10 @@ afterEach(() => {
 })
 
 function open(id = 'ses_a', fs = faultyFs()): { recording: Recording; fs: typeof fs } {
-  return { recording: openRecording({ directory, id, kind: 'session', key: pair, clock: testClock(), fs }), fs }
+  return {
+    recording: openRecording({ directory, id, kind: 'session', key: pair, clock: testClock(), fs }),
+    fs,
+  }
 }
 async function records(path: string): Promise<StoredRecord[]> {
   const all: StoredRecord[] = []
@@ -34,20 +47,32 @@ async function records(path: string): Promise<StoredRecord[]> {
   return all
 }
 const unavailable = (message: string) =>
-  expect.objectContaining({ code: 'VGATE_RECORDING_UNAVAILABLE', message: expect.stringContaining(message) })
+  expect.objectContaining({
+    code: 'VGATE_RECORDING_UNAVAILABLE',
+    message: expect.stringContaining(message),
+  })
 
 describe('a recording', () => {
   it('gives back what was appended, in order, and its head', async () => {
     const { recording } = open()
-    const seqs = Array.from({ length: 1200 }, (_, index) => recording.append(opened(`con ${index}`)))
+    const seqs = Array.from({ length: 1200 }, (_, index) =>
+      recording.append(opened(`con ${index}`)),
+    )
     expect(seqs.at(-1)).toBe(1200)
     const head = await recording.close(closing)
     expect(head.records).toBe(1201)
     const verification = await verifyFile(recording.path, { keys })
     expect(verification).toMatchObject({ verdict: 'closed', records: 1201, head: head.head })
     const read = await records(recording.path)
-    expect(read[0]).toEqual({ seq: 1, at: '2026-03-01T12:00:00.000Z', type: 'connection.opened', connection: 'con 0' })
-    expect(read.map((record) => record.seq)).toEqual(Array.from({ length: 1201 }, (_, index) => index + 1))
+    expect(read[0]).toEqual({
+      seq: 1,
+      at: '2026-03-01T12:00:00.000Z',
+      type: 'connection.opened',
+      connection: 'con 0',
+    })
+    expect(read.map((record) => record.seq)).toEqual(
+      Array.from({ length: 1201 }, (_, index) => index + 1),
+    )
   })
 
   it('belongs to its user alone and leaves nothing beside it', async () => {
@@ -97,10 +122,18 @@ describe('a recording', () => {
   it('refuses one record above 32 MiB and goes on', async () => {
     const { recording } = open()
     const huge = () => recording.append(opened('x'.repeat(33 * 1024 * 1024)))
-    expect(huge).toThrow(expect.objectContaining({ code: 'VGATE_LIMIT_EXCEEDED', message: 'one record would be larger than 32 MiB' }))
+    expect(huge).toThrow(
+      expect.objectContaining({
+        code: 'VGATE_LIMIT_EXCEEDED',
+        message: 'one record would be larger than 32 MiB',
+      }),
+    )
     recording.append(opened('y'.repeat(20 * 1024 * 1024)))
     await recording.close(closing)
-    expect(await verifyFile(recording.path, { keys })).toMatchObject({ verdict: 'closed', records: 2 })
+    expect(await verifyFile(recording.path, { keys })).toMatchObject({
+      verdict: 'closed',
+      records: 2,
+    })
   })
 
   it('takes no more after closing', async () => {
@@ -139,7 +172,9 @@ describe('sync', () => {
     const { recording, fs } = open()
     recording.append(opened('con_0'))
     fs.failDataSync = true
-    await expect(recording.sync()).rejects.toEqual(unavailable('the recording cannot be made durable (EIO)'))
+    await expect(recording.sync()).rejects.toEqual(
+      unavailable('the recording cannot be made durable (EIO)'),
+    )
     fs.failDataSync = false
     expect(() => recording.append(opened('con_1'))).toThrow(unavailable('EIO'))
     await expect(recording.close(closing)).rejects.toEqual(unavailable('EIO'))
@@ -148,7 +183,9 @@ describe('sync', () => {
 })
 
 describe('a full disk', () => {
-  it.each([0, 1, 60, 200])('with %i bytes left: nothing more is taken, nothing is lost, and it closes', async (left) => {
+  it.each([
+    0, 1, 60, 200,
+  ])('with %i bytes left: nothing more is taken, nothing is lost, and it closes', async (left) => {
     const { recording, fs } = open()
     recording.append(opened('con_0'))
     recording.flush()
@@ -161,8 +198,14 @@ describe('a full disk', () => {
     expect(() => recording.append(opened('con_2'))).toThrow(unavailable('ENOSPC'))
     fs.free = 0
     await recording.close(closing)
-    expect(await verifyFile(recording.path, { keys })).toMatchObject({ verdict: 'closed', records: 2 })
-    expect((await records(recording.path)).at(-1)).toMatchObject({ type: 'session.closed', unwritten: 1 })
+    expect(await verifyFile(recording.path, { keys })).toMatchObject({
+      verdict: 'closed',
+      records: 2,
+    })
+    expect((await records(recording.path)).at(-1)).toMatchObject({
+      type: 'session.closed',
+      unwritten: 1,
+    })
     expect(readdirSync(directory)).toEqual(['ses_a.vgr'])
   })
 
@@ -176,13 +219,20 @@ describe('a full disk', () => {
     expect(() => recording.flush()).toThrow(unavailable('ENOSPC'))
     await expect(recording.close(closing)).rejects.toEqual(unavailable('ENOSPC'))
     const [found] = await recoverRecordings(directory, pair, { clock: testClock() })
-    expect(found).toMatchObject({ name: 'ses_a', state: 'recovered', torn: 100, recording: { records: 1 } })
+    expect(found).toMatchObject({
+      name: 'ses_a',
+      state: 'recovered',
+      torn: 100,
+      recording: { records: 1 },
+    })
   })
 
   it('at the opening leaves nothing behind', () => {
     const fs = faultyFs()
     fs.free = 100
-    expect(() => open('ses_a', fs)).toThrow(unavailable('the recording ses_a cannot be opened (ENOSPC)'))
+    expect(() => open('ses_a', fs)).toThrow(
+      unavailable('the recording ses_a cannot be opened (ENOSPC)'),
+    )
     expect(readdirSync(directory)).toEqual([])
   })
 })
@@ -201,10 +251,18 @@ describe('recovery', () => {
     const { path, bytes } = crashed()
     const before = readFileSync(path)
     const [found] = await recoverRecordings(directory, pair, { clock: testClock() })
-    expect(found).toMatchObject({ name: 'ses_a', state: 'recovered', torn: 0, recording: { records: 3 } })
+    expect(found).toMatchObject({
+      name: 'ses_a',
+      state: 'recovered',
+      torn: 0,
+      recording: { records: 3 },
+    })
     expect(readFileSync(path).subarray(0, bytes).equals(before)).toBe(true)
     expect(await verifyFile(path, { keys })).toMatchObject({
-      verdict: 'incomplete', records: 3, recovered: true, head: found?.recording.head,
+      verdict: 'incomplete',
+      records: 3,
+      recovered: true,
+      head: found?.recording.head,
     })
     expect(readdirSync(directory)).toEqual(['ses_a.vgr'])
     expect(await recoverRecordings(directory, pair, { clock: testClock() })).toEqual([])
@@ -230,7 +288,10 @@ describe('recovery', () => {
     const { path } = crashed()
     const before = readFileSync(path)
     const foreign = await recoverRecordings(directory, testPair(2), { clock: testClock() })
-    expect(foreign[0]).toMatchObject({ state: 'foreign', reason: `it is signed by key ${pair.key.id}` })
+    expect(foreign[0]).toMatchObject({
+      state: 'foreign',
+      reason: `it is signed by key ${pair.key.id}`,
+    })
     expect(readFileSync(path).equals(before)).toBe(true)
     writeFileSync(`${path}.reserve`, '')
     appendFileSync(path, Buffer.alloc(100, 7))
@@ -246,13 +307,18 @@ describe('recovery', () => {
     writeFileSync(join(directory, 'ses_b.vgr.reserve'), 'x')
     writeFileSync(join(directory, 'ses_a.vgr.reserve'), 'x')
     const found = await recoverRecordings(directory, pair, { clock: testClock() })
-    expect(found.map(({ name, state }) => `${name} ${state}`)).toEqual(['ses_a closed', 'ses_b missing'])
+    expect(found.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'ses_a closed',
+      'ses_b missing',
+    ])
     expect(readdirSync(directory)).toEqual(['ses_a.vgr'])
     expect(existsSync(recording.path)).toBe(true)
   })
 
   it('of a folder that is not there finds nothing', async () => {
-    expect(await recoverRecordings(join(directory, 'none'), pair, { clock: testClock() })).toEqual([])
+    expect(await recoverRecordings(join(directory, 'none'), pair, { clock: testClock() })).toEqual(
+      [],
+    )
   })
 
   it('says so when a file was emptied', async () => {
