@@ -4,6 +4,7 @@
 // that was not asked for.
 
 import { Chalk, type ChalkInstance } from 'chalk'
+import { neutralizeLines } from '../audit/neutralize.js'
 import { VgateError } from '../core/errors.js'
 import type { Environment } from '../client/state-dir.js'
 
@@ -20,19 +21,17 @@ export interface Failure {
   readonly exit: number
 }
 
-/** Control characters, and those that change the order or hide (Unicode TR 36 §3; "Trojan Source"). Tab and LF pass. */
-const UNSAFE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
-
-/** Text from elsewhere, safe for a terminal: what would steer it is written as `\u{…}`. */
+/** Text from elsewhere, safe for a terminal; it may have several lines. */
 export function visible(text: string): string {
-  return text.replace(UNSAFE, (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`)
+  return neutralizeLines(text).join('\n')
 }
 
 export class Output {
   readonly json: boolean
+  /** For stderr. */
   readonly colour: ChalkInstance
+  /** For stdout. */
+  readonly dataColour: ChalkInstance
   readonly #stdout: Stream
   readonly #stderr: Stream
   readonly #env: Environment
@@ -42,8 +41,9 @@ export class Output {
     this.#stdout = options.stdout
     this.#stderr = options.stderr
     this.#env = options.env
-    const plain = (options.env['NO_COLOR'] ?? '') !== '' || options.env['TERM'] === 'dumb' || options.stderr.isTTY !== true
-    this.colour = new Chalk({ level: plain ? 0 : 1 })
+    const plain = (options.env['NO_COLOR'] ?? '') !== '' || options.env['TERM'] === 'dumb'
+    this.colour = new Chalk({ level: plain || options.stderr.isTTY !== true ? 0 : 1 })
+    this.dataColour = new Chalk({ level: plain || options.stdout.isTTY !== true ? 0 : 1 })
   }
 
   /** People are watching stderr, and nothing reads JSON. */
@@ -63,7 +63,7 @@ export class Output {
 
   /** One event of a command that runs on. Nothing without --json. */
   event(event: string, fields: object): void {
-    if (this.json) this.#stdout.write(`${JSON.stringify({ v: 1, event, at: new Date().toISOString(), ...fields })}\n`)
+    if (this.json) this.#stdout.write(`${JSON.stringify(Object.assign({ v: 1, event, at: new Date().toISOString() }, fields, { v: 1, event }))}\n`)
   }
 
   /** A line for people; nothing under --json. */
@@ -82,7 +82,7 @@ export class Output {
     const { code, message, hint } = failure
     if (this.json) {
       const body = { code, message, ...(hint === undefined ? {} : { hint }) }
-      this.#stdout.write(`${JSON.stringify({ v: 1, error: body })}\n`)
+      this.#stdout.write(`${JSON.stringify({ error: body })}\n`)
     } else {
       this.#stderr.write(`${this.colour.red('error:')} ${visible(message)}\n`)
       if (hint !== undefined) this.#stderr.write(`  ${visible(hint)}\n`)

@@ -1,0 +1,46 @@
+// Owns running the real binary as people and scripts do: stdout, stderr and exit code apart, nothing on stdin, an own
+// state folder, no keychain, no colours.
+
+import { fileURLToPath } from 'node:url'
+import { execa, type ResultPromise } from 'execa'
+
+const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
+
+export interface CliResult {
+  readonly exit: number | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function environment(folder: string, env: Readonly<Record<string, string>>): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(VGATE_|PG|CI$|FORCE_COLOR|NODE_OPTIONS|NODE_ENV|VITEST)/.test(name))
+  const own = { VGATE_CONFIG_DIR: folder, VGATE_TOKEN_STORE: 'file', NO_COLOR: '1', ...env }
+  return Object.fromEntries([...inherited, ...Object.entries(own)].map(([name, value]) => [name, value ?? '']))
+}
+
+/** Starts the binary; for commands that run on. */
+export function spawnCli(args: readonly string[], folder: string, env: Readonly<Record<string, string>> = {}): ResultPromise<{ reject: false; stdin: 'ignore' }> {
+  return execa(process.execPath, [BIN, ...args], { env: environment(folder, env), extendEnv: false, reject: false, stdin: 'ignore' })
+}
+
+/** Runs the binary to its end. */
+export async function runCli(args: readonly string[], folder: string, env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
+  const { exitCode, stdout, stderr } = await spawnCli(args, folder, env)
+  return { exit: exitCode, stdout: String(stdout), stderr: String(stderr) }
+}
+
+/** The JSON lines of stdout. */
+export function events(stdout: string): Record<string, unknown>[] {
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+/** Reads lines of a running process until one of them is wanted. */
+export async function untilLine(child: ReturnType<typeof spawnCli>, wanted: (line: string) => boolean): Promise<string> {
+  for await (const line of child.iterable({ from: 'stdout' })) {
+    if (wanted(String(line))) return String(line)
+  }
+  throw new Error('ended before the line came')
+}
