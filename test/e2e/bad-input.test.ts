@@ -202,7 +202,7 @@ policy: file:p.yaml
     await connection.event('ready')
     await product.stopGateway('SIGKILL')
     expect(await connection.event('closed')).toMatchObject({ reason: 'gateway_lost' })
-    expect((await connection.process).exitCode).toBe(8)
+    expect((await connection.ended).exitCode).toBe(8)
     await product.startGateway()
     const list = await product.run('alice', ['sessions', '--json'])
     expect(JSON.parse(list.stdout).sessions.map((session: { state: string }) => session.state)).toContain('crashed')

@@ -145,7 +145,7 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     const second = await product.run('alice', ['connect', 'prod-vectors', '--json'])
     expect(second.exitCode).toBe(1)
     expect(JSON.parse(second.stdout)).toMatchObject({ error: { code: 'VGATE_ALREADY_CONNECTED' } })
-    expect(second.stdout).toContain(String(connection.process.pid))
+    expect(second.stdout).toContain(String(connection.pid))
   })
 
   it('runs a command with the environment of the session and gives its exit code', async () => {

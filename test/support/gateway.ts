@@ -61,7 +61,7 @@ export interface TestGateway {
   stop(): Promise<void>
 }
 
-const COMPILE = { actions: KNOWN_ACTIONS, peopleProviders: ['corp'] }
+const COMPILE = { actions: [...KNOWN_ACTIONS], peopleProviders: ['corp'] }
 
 /** Starts a data plane in a temporary folder. Fresh sessions are cheap: one per `connectAs`. */
 export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {

@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { execa, type ResultPromise } from 'execa'
+import { execa } from 'execa'
 import { approveDevice } from '../../src/demo/approve-device.js'
 import { startIdentityProvider } from '../../src/demo/identity-provider.js'
 
@@ -21,7 +21,9 @@ export interface Result {
 
 /** A running command whose NDJSON events can be awaited. */
 export interface Running {
-  readonly process: ResultPromise<{ reject: false; buffer: true }>
+  readonly pid: number | undefined
+  /** Resolves when the command has ended. */
+  readonly ended: Promise<Result>
   readonly seen: Record<string, unknown>[]
   /** The next event of this name, also one that has come already. Rejects when the command ends first. */
   event(name: string): Promise<Record<string, unknown>>
@@ -100,7 +102,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       const code = await login.event('device_code')
       await approveDevice(String(code['verification_uri_complete']), person)
       await login.event('logged_in')
-      await login.process
+      await login.ended
     },
     startGateway: async () => {
       gateway = running(['gateway', 'start', '--config', configFile, '--json'], environment('gateway'))
@@ -160,23 +162,25 @@ function running(args: readonly string[], env: Record<string, string>): Running 
     for (const line of lines) if (line.startsWith('{')) seen.push(JSON.parse(line) as Record<string, unknown>)
     for (const wake of waiting) wake()
   })
-  let ended: string | undefined
-  void child.then((result) => {
-    ended = `exit ${result.exitCode}: ${result.stdout}\n${result.stderr}`
+  let over: string | undefined
+  const ended = child.then((result): Result => {
+    over = `exit ${result.exitCode}: ${result.stdout}\n${result.stderr}`
     for (const wake of waiting) wake()
+    return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr }
   })
   let taken = 0
   return {
-    process: child as Running['process'],
+    pid: child.pid,
+    ended,
     seen,
     event: (name) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
           const index = seen.findIndex((event, at) => at >= taken && event['event'] === name)
           const found = seen[index]
-          if (found === undefined && ended === undefined) return
+          if (found === undefined && over === undefined) return
           waiting.delete(look)
-          if (found === undefined) reject(new Error(`no event ${name}: ${args.join(' ')}: ${ended}`))
+          if (found === undefined) reject(new Error(`no event ${name}: ${args.join(' ')}: ${over}`))
           else {
             taken = index + 1
             resolve(found)
@@ -187,8 +191,7 @@ function running(args: readonly string[], env: Record<string, string>): Running 
       }),
     stop: async (signal = 'SIGTERM') => {
       child.kill(signal)
-      const result = await child
-      return { exitCode: result.exitCode ?? -1, stdout: String(result.stdout), stderr: String(result.stderr) }
+      return await ended
     },
   }
 }
