@@ -24,11 +24,11 @@ beforeAll(() => {
   const id = 'ses_00000000000000000001'
   // buildFile stores its texts in a record each; these are records already, so they ride in as reasons of one.
   const texts = [judged(1, 'permit', 'SELECT 1'), judged(2, 'deny', 'DROP \u001b[2J')]
-  const good = buildFile(pair, id, [texts, 'closed'])
+  const good = buildFile(pair, id, ['open', texts, 'closed'])
   closed = join(folder, 'closed.vgr')
   writeFileSync(closed, good.bytes)
   open = join(folder, 'open.vgr')
-  writeFileSync(open, buildFile(pair, id, [texts, 'open', ['later']]).bytes)
+  writeFileSync(open, buildFile(pair, id, ['open', texts, 'open', ['later']]).bytes)
   broken = join(folder, 'broken.vgr')
   const bytes = Buffer.from(good.bytes)
   bytes[good.header.length + 80] = (bytes[good.header.length + 80] ?? 0) ^ 1
