@@ -27,6 +27,8 @@ export interface Transcript {
   readonly connection: RawPostgres
   /** Replies after the log-in, or all of them where the item starts up by itself. */
   readonly replies: readonly Reply[]
+  /** Each simple query of the item with its own replies. */
+  readonly queries: readonly { readonly sql: string; readonly replies: readonly Reply[] }[]
   /** Every byte received. */
   readonly bytes: Buffer
   /** The server ended the connection, unasked. */
@@ -61,6 +63,7 @@ class Script {
   readonly #raw: RawPostgres
   readonly #endpoint: Endpoint
   readonly #from: number
+  readonly #queries: { sql: string; replies: Reply[] }[] = []
   #terminated = false
   #timedOut = false
 
@@ -80,7 +83,9 @@ class Script {
         this.#terminated = true
         await raw.waitClosed()
       }
-      if ('QSFcf'.includes(step.m)) await this.#answered(step.m === 'Q' ? 'ZGW' : 'Z', from)
+      if ('QSF'.includes(step.m)) await this.#answered(step.m === 'Q' ? 'ZGW' : 'Z', from)
+      // The end of a COPY is answered only where one had begun.
+      if ('cf'.includes(step.m) && raw.replies.at(-1)?.type === 'G') await this.#answered('Z', from)
       return
     }
     if ('bytes_hex' in step) {
@@ -110,6 +115,7 @@ class Script {
     return {
       connection: raw,
       replies: raw.replies.slice(this.#from),
+      queries: this.#queries,
       bytes: raw.received,
       closedByServer: raw.closed && !this.#terminated,
       timedOut: this.#timedOut,
@@ -125,6 +131,7 @@ class Script {
       this.#raw.step({ m: 'c' })
       await this.#answered('Z', behind)
     }
+    this.#queries.push({ sql, replies: this.#raw.replies.slice(from) })
   }
 
   async #answered(types: string, from: number): Promise<void> {

@@ -19,27 +19,33 @@ export interface Evidence {
 }
 
 /**
- * The verdict that was observed. `deny` means that the last text of the item never ran; an error after it has
- * run counts as `mask` only, because by then it had its effect.
+ * The verdict that was observed. `deny` means that a text of the item was answered by an error and never ran; an
+ * error after it has run counts as `mask` only, because by then it had its effect.
  */
 export async function observe(evidence: Evidence): Promise<Verdict> {
-  const { item, seen } = evidence
+  const { item, seen, statementLog } = evidence
   if (seen.closedByServer) return 'reject'
   const codes = errorsOf(seen.replies).map((error) => error['C'])
   if (codes.includes(LIMITED)) return 'limited'
-  if (codes.length > 0 && !ranLastText(item, evidence.statementLog)) return 'deny'
+  if (codes.length > 0 && stopped(item, seen, statementLog)) return 'deny'
   return outcomeOf(seen.replies) === (await evidence.direct()) ? 'allow' : 'mask'
 }
 
-function ranLastText(item: CorpusItem, log: string): boolean {
-  const texts = stepsOf(item).flatMap((step) => {
-    if (typeof step === 'string') return [step]
-    return 'sql' in step && step.sql ? [step.sql] : []
-  })
+/** A simple query is judged by its own replies; other messages are judged by the last text among them. */
+function stopped(item: CorpusItem, seen: Transcript, log: string): boolean {
+  if (seen.queries.length > 0) {
+    return seen.queries.some(({ sql, replies }) => errorsOf(replies).length > 0 && !ran(sql, log))
+  }
+  const texts = stepsOf(item).flatMap((step) =>
+    typeof step === 'object' && 'sql' in step && step.sql ? [step.sql] : [],
+  )
   const last = texts.at(-1)
-  if (last === undefined) return false
-  // PostgreSQL writes line ends of a statement as line end and tab.
-  return log.includes(`: ${last.trim().replaceAll('\n', '\n\t')}`)
+  return last === undefined || !ran(last, log)
+}
+
+/** PostgreSQL logs a statement as it stands, with a tab behind each of its line ends. */
+function ran(sql: string, log: string): boolean {
+  return log.includes(`: ${sql.trim().replaceAll('\n', '\n\t')}`)
 }
 
 /** Leaves whatever the item left open, then asks for 1. True when the answer is exactly that. */
