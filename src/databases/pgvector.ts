@@ -92,7 +92,8 @@ function parseAddress(url: string): DatabaseAddress {
   if (parsed.protocol !== 'postgres:' && parsed.protocol !== 'postgresql:') {
     throw invalid('must begin with postgres:// or postgresql://')
   }
-  if (parsed.username !== '' || parsed.password !== '') throw invalid('must not hold a user name or password')
+  if (parsed.username !== '' || parsed.password !== '')
+    throw invalid('must not hold a user name or password')
   if (parsed.search !== '' || parsed.hash !== '') throw invalid('must not hold options')
   const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1')
   if (host === '') throw invalid('names no host')

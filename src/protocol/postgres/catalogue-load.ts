@@ -83,17 +83,29 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const name = cell(row, 2)
   const columns = json(row[4]).map((entry) => {
     const [attribute, columnName, typeOid, notNull] = Array.isArray(entry) ? entry : []
-    if (typeof attribute !== 'number' || typeof columnName !== 'string' || typeof typeOid !== 'number') {
+    if (
+      typeof attribute !== 'number' ||
+      typeof columnName !== 'string' ||
+      typeof typeOid !== 'number'
+    ) {
       throw malformed('relation')
     }
-    return { attribute, name: columnName, typeOid, notNull: notNull === true, vector: vectors.has(typeOid) }
+    return {
+      attribute,
+      name: columnName,
+      typeOid,
+      notNull: notNull === true,
+      vector: vectors.has(typeOid),
+    }
   })
   const keys = json(row[5]).flatMap((entry) => {
     const [list, size] = Array.isArray(entry) ? entry : []
     if (typeof list !== 'string' || typeof size !== 'number') throw malformed('relation')
     const parts = list.split(' ').slice(0, size).map(Number)
     const found = parts.map((attribute) => columns.find((each) => each.attribute === attribute))
-    return found.every((each) => each?.notNull === true) ? [found.map((each) => each?.name ?? '')] : []
+    return found.every((each) => each?.notNull === true)
+      ? [found.map((each) => each?.name ?? '')]
+      : []
   })
   return {
     oid: Number(cell(row, 0)),
@@ -177,7 +189,11 @@ function strings(value: string | null | undefined): string[] {
 }
 
 function malformed(what: string): VgateError {
-  return new VgateError('VGATE_UPSTREAM_FAILED', `the database's catalogue was not understood (${what})`, {
-    hint: 'check that the target is PostgreSQL 13 or newer',
-  })
+  return new VgateError(
+    'VGATE_UPSTREAM_FAILED',
+    `the database's catalogue was not understood (${what})`,
+    {
+      hint: 'check that the target is PostgreSQL 13 or newer',
+    },
+  )
 }

@@ -175,7 +175,11 @@ export class CatalogueSnapshot implements Catalogue {
   }
 
   /** A relation by schema, or along the search path. */
-  relation(schema: string | undefined, name: string, path: readonly string[]): Relation | undefined {
+  relation(
+    schema: string | undefined,
+    name: string,
+    path: readonly string[],
+  ): Relation | undefined {
     if (schema !== undefined) return this.#relations.get(qualified(schema, name))
     for (const candidate of effectivePath(path)) {
       const found = this.#relations.get(qualified(candidate, name))
@@ -216,7 +220,11 @@ export class CatalogueSnapshot implements Catalogue {
   }
 
   /** Operators outside pg_catalog of this name in a schema, or in the schemas of the path. */
-  operators(schema: string | undefined, name: string, path: readonly string[]): readonly UserOperator[] {
+  operators(
+    schema: string | undefined,
+    name: string,
+    path: readonly string[],
+  ): readonly UserOperator[] {
     const all = this.#operators.get(name) ?? []
     if (schema !== undefined) return all.filter((each) => each.schema === schema)
     return all.filter((each) => path.includes(each.schema))

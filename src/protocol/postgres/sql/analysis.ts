@@ -61,10 +61,22 @@ export class Analysis {
   }
 
   /** Notes that a relation is reached, with all that its name covers: children, parents, never less. */
-  reach(relation: Relation, access: CollectionUse['access'], action: string, effect: Effect, only = false): void {
+  reach(
+    relation: Relation,
+    access: CollectionUse['access'],
+    action: string,
+    effect: Effect,
+    only = false,
+  ): void {
     if (relation.system) {
-      if (access !== 'read') throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
-      this.collection({ collection: CATALOG, access: 'read', action: 'describe_collection', effect: { kind: 'none' } })
+      if (access !== 'read')
+        throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
+      this.collection({
+        collection: CATALOG,
+        access: 'read',
+        action: 'describe_collection',
+        effect: { kind: 'none' },
+      })
       return
     }
     for (const each of this.family(relation, only)) {
@@ -98,7 +110,12 @@ export class Analysis {
       const key = `f\u0000${source.collection}\u0000${source.field}\u0000${how}`
       if (how !== 'equality' && this.#seen.has(key)) continue
       this.#seen.add(key)
-      this.fields.push({ collection: source.collection, field: source.field, how, vector: source.vector })
+      this.fields.push({
+        collection: source.collection,
+        field: source.field,
+        how,
+        vector: source.vector,
+      })
     }
   }
 

@@ -43,7 +43,10 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
   const lineage = lineageOf(product)
   const snapshot = (catalogue: Catalogue): CatalogueSnapshot => {
     if (catalogue instanceof CatalogueSnapshot) return catalogue
-    throw new VgateError('VGATE_UNEXPECTED', 'a catalogue of another kind was given to the analysis')
+    throw new VgateError(
+      'VGATE_UNEXPECTED',
+      'a catalogue of another kind was given to the analysis',
+    )
   }
   const outcome = (text: string, tree: TreeOutcome): ParseOutcome => {
     const result = outcomeOf(text, tree, product, snapshot)
@@ -59,19 +62,25 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     loadCatalogue: async (query) =>
       new CatalogueSnapshot(catalogueParts(await readCatalogueRows(query), product), lineage),
     allowsSetting: (name, value) => allowsSetting(name, value, product),
-    resolveSearchPath: (value, catalogue, user) => resolveSearchPath(value, snapshot(catalogue), user),
+    resolveSearchPath: (value, catalogue, user) =>
+      resolveSearchPath(value, snapshot(catalogue), user),
   }
 }
 
 function offloaded(answer: unknown): TreeOutcome {
-  const failed: TreeOutcome = { ok: false, kind: 'failed', message: 'the SQL parser did not answer' }
+  const failed: TreeOutcome = {
+    ok: false,
+    kind: 'failed',
+    message: 'the SQL parser did not answer',
+  }
   if (typeof answer !== 'string') return failed
   const parsed: unknown = JSON.parse(answer)
   if (!isFields(parsed)) return failed
   if (parsed['ok'] === true && isFields(parsed['tree'])) return { ok: true, tree: parsed['tree'] }
   const { kind, message, position } = parsed
   if (typeof message !== 'string') return failed
-  if (kind === 'syntax' && typeof position === 'number') return { ok: false, kind: 'syntax', message, position }
+  if (kind === 'syntax' && typeof position === 'number')
+    return { ok: false, kind: 'syntax', message, position }
   return { ok: false, kind: 'failed', message }
 }
 
@@ -82,12 +91,16 @@ function outcomeOf(
   snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
 ): ParseOutcome {
   if (!outcome.ok) {
-    if (outcome.kind === 'syntax') return { ok: false, message: outcome.message, position: outcome.position }
+    if (outcome.kind === 'syntax')
+      return { ok: false, message: outcome.message, position: outcome.position }
     return { ok: true, statements: [refusedStatement(outcome.message, text)] }
   }
   const statements = list(outcome.tree['stmts'])
   if (statements.length > MAX_STATEMENTS) {
-    return { ok: true, statements: [refusedStatement(`more than ${MAX_STATEMENTS} statements in one message`, text)] }
+    return {
+      ok: true,
+      statements: [refusedStatement(`more than ${MAX_STATEMENTS} statements in one message`, text)],
+    }
   }
   const source = new ByteText(text)
   return {
@@ -96,7 +109,12 @@ function outcomeOf(
       const fields = isFields(each) ? each : {}
       const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
       const tree = fields['stmt']
-      const shown = shownText(source, tree, number(fields['stmt_location']), number(fields['stmt_len']))
+      const shown = shownText(
+        source,
+        tree,
+        number(fields['stmt_location']),
+        number(fields['stmt_len']),
+      )
       return new Statement(tree, shown, statements.length === 1, product, snapshot)
     }),
   }
@@ -144,9 +162,14 @@ class Statement implements ParsedStatement {
     this.portalReady = alone && select && this.effects.readOnly && !this.effects.ddl
   }
 
-  classify(catalogue: Catalogue, searchPath: readonly string[], parameters?: readonly Parameter[]): Classification {
+  classify(
+    catalogue: Catalogue,
+    searchPath: readonly string[],
+    parameters?: readonly Parameter[],
+  ): Classification {
     // Without parameters of its own, a statement means the same whatever is bound.
-    if (parameters !== undefined && this.parameterCount > 0) return this.#judge(catalogue, searchPath, parameters)
+    if (parameters !== undefined && this.parameterCount > 0)
+      return this.#judge(catalogue, searchPath, parameters)
     const key = JSON.stringify(searchPath)
     const paths = this.#known.get(catalogue) ?? new Map<string, Classification>()
     const known = paths.get(key)
@@ -175,12 +198,18 @@ class Statement implements ParsedStatement {
 function highestParameter(root: unknown): number {
   let highest = 0
   const waiting: unknown[] = [root]
-  for (let value = waiting.pop(); value !== undefined || waiting.length > 0; value = waiting.pop()) {
+  for (
+    let value = waiting.pop();
+    value !== undefined || waiting.length > 0;
+    value = waiting.pop()
+  ) {
     if (Array.isArray(value)) waiting.push(...value)
     else if (isFields(value)) {
       const reference = value['ParamRef']
-      if (isFields(reference) && typeof reference['number'] === 'number') highest = Math.max(highest, reference['number'])
-      for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) waiting.push(inner)
+      if (isFields(reference) && typeof reference['number'] === 'number')
+        highest = Math.max(highest, reference['number'])
+      for (const inner of Object.values(value))
+        if (typeof inner === 'object' && inner !== null) waiting.push(inner)
     }
   }
   return highest

@@ -7,7 +7,7 @@ import { evaluate, evaluateWindow, fieldOf, scoreOf } from './expression.js'
 import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names.js'
 import type { Scope } from './scope.js'
 import { allowsSetting } from './settings.js'
-import { expectNode, type Fields, list, names, NotUnderstood } from './tree.js'
+import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
 import { derived, type Value } from './value.js'
 
 export interface Call {
@@ -78,7 +78,8 @@ function distance(
   const metrics = analysis.product.distanceFunctions
   const metric = Object.hasOwn(metrics, name) ? metrics[name] : undefined
   const [left, right] = values
-  if (metric === undefined || left === undefined || right === undefined || values.length !== 2) return undefined
+  if (metric === undefined || left === undefined || right === undefined || values.length !== 2)
+    return undefined
   return isExtensionCall(routines, analysis) ? scoreOf(left, right, metric, analysis) : undefined
 }
 
@@ -90,7 +91,13 @@ function attribute(
   values: readonly Value[],
 ): Value | undefined {
   const only = values[0]
-  if (schema !== undefined || values.length !== 1 || only?.row === undefined || fields['agg_star'] === true) return undefined
+  if (
+    schema !== undefined ||
+    values.length !== 1 ||
+    only?.row === undefined ||
+    fields['agg_star'] === true
+  )
+    return undefined
   return only.row.some((column) => column.name === name) ? fieldOf(only, name) : undefined
 }
 
@@ -121,7 +128,9 @@ export function isAllowedSetConfig(fields: Fields, scope: Scope, analysis: Analy
     throw new NotUnderstood('set_config needs a known setting and value')
   }
   if (!allowsSetting(setting.literal, value.literal, analysis.product)) {
-    throw new NotUnderstood(`setting "${setting.literal.toLowerCase()}" may not be set to this value`)
+    throw new NotUnderstood(
+      `setting "${setting.literal.toLowerCase()}" may not be set to this value`,
+    )
   }
   return true
 }

@@ -10,7 +10,17 @@ import { define, intoTable } from './ddl.js'
 import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
 import { judgeSession, judgeShow } from './session.js'
-import { expectNode, type Fields, isFields, list, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 import { allSources, type Column, leaving } from './value.js'
 import { isWrite } from './write.js'
 
@@ -24,7 +34,11 @@ interface Found {
 }
 
 /** Classifies a statement. Never throws: what is not understood is Unclassified. */
-export function classifyTree(tree: unknown, shown: string, surroundings: Surroundings): Classification {
+export function classifyTree(
+  tree: unknown,
+  shown: string,
+  surroundings: Surroundings,
+): Classification {
   const analysis = new Analysis(surroundings)
   try {
     const found = judge(tree, analysis)
@@ -34,7 +48,8 @@ export function classifyTree(tree: unknown, shown: string, surroundings: Surroun
       ...(analysis.keys.size > 0 ? { keys } : {}),
     }
   } catch (error) {
-    if (error instanceof NotUnderstood) return { operation: refused(error.message, shown, error.hint) }
+    if (error instanceof NotUnderstood)
+      return { operation: refused(error.message, shown, error.hint) }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }
   }
@@ -57,7 +72,10 @@ function operationOf(found: Found, shown: string, analysis: Analysis): Operation
     access,
     collections: analysis.collections,
     fields: analysis.fields,
-    returns: { rows: Number.isFinite(found.rows) ? found.rows : 'unbounded', outputs: found.outputs },
+    returns: {
+      rows: Number.isFinite(found.rows) ? found.rows : 'unbounded',
+      outputs: found.outputs,
+    },
     risks: [...analysis.risks],
     functions: [...analysis.functions],
     text: shown,
@@ -72,7 +90,11 @@ function judge(tree: unknown, analysis: Analysis): Found {
   if (tag === 'CopyStmt') {
     if (isFields(tree)) refuseServerCopy(tree[tag])
     const copy = judgeCopy(fields(), analysis)
-    return { name: copy.name, outputs: outputsOf(copy.columns), rows: copy.name === 'export' ? Number.POSITIVE_INFINITY : 0 }
+    return {
+      name: copy.name,
+      outputs: outputsOf(copy.columns),
+      rows: copy.name === 'export' ? Number.POSITIVE_INFINITY : 0,
+    }
   }
   if (tag === 'VariableShowStmt') {
     const name = judgeShow(fields(), analysis.product)
@@ -86,13 +108,19 @@ function judge(tree: unknown, analysis: Analysis): Found {
 
 function refuseServerCopy(value: unknown): void {
   if (isFields(value) && (value['filename'] !== undefined || value['is_program'] === true)) {
-    throw new NotUnderstood('COPY with a file or program of the server is not allowed', 'use COPY … TO STDOUT or FROM STDIN')
+    throw new NotUnderstood(
+      'COPY with a file or program of the server is not allowed',
+      'use COPY … TO STDOUT or FROM STDIN',
+    )
   }
 }
 
 /** `CreateRoleStmt` → `CREATE ROLE`. */
 function statementName(tag: string): string {
-  return tag.replace(/Stmt$/, '').replace(/([a-z])([A-Z])/g, '$1 $2').toUpperCase()
+  return tag
+    .replace(/Stmt$/, '')
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toUpperCase()
 }
 
 function query(tree: unknown, analysis: Analysis): Found {
@@ -102,7 +130,11 @@ function query(tree: unknown, analysis: Analysis): Found {
     return { name: made.name, outputs: [], rows: 0 }
   }
   if (select !== undefined && isSetConfig(select, analysis)) {
-    return { name: 'connect', outputs: [{ name: 'set_config', kind: 'derived', sources: [] }], rows: 1 }
+    return {
+      name: 'connect',
+      outputs: [{ name: 'set_config', kind: 'derived', sources: [] }],
+      rows: 1,
+    }
   }
   const result = evaluateQuery(tree, new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, leaving(column.value))
@@ -113,23 +145,45 @@ function query(tree: unknown, analysis: Analysis): Found {
 /** `SELECT set_config('…', '…', …)` and nothing else. */
 function isSetConfig(select: Fields, analysis: Analysis): boolean {
   const targets = list(select['targetList'])
-  const plain = ['fromClause', 'whereClause', 'withClause', 'larg', 'sortClause', 'limitCount', 'limitOffset', 'groupClause', 'havingClause', 'windowClause']
+  const plain = [
+    'fromClause',
+    'whereClause',
+    'withClause',
+    'larg',
+    'sortClause',
+    'limitCount',
+    'limitOffset',
+    'groupClause',
+    'havingClause',
+    'windowClause',
+  ]
   if (targets.length === 0 || plain.some((key) => select[key] !== undefined)) return false
   const calls = targets.map((each) => {
     const value = expectNode(each, 'ResTarget')['val']
-    return isFields(value) && tagOf(value) === 'FuncCall' ? expectNode(value, 'FuncCall') : undefined
+    return isFields(value) && tagOf(value) === 'FuncCall'
+      ? expectNode(value, 'FuncCall')
+      : undefined
   })
   const [only] = calls
   return only !== undefined && calls.length === 1 && isAllowedSetConfig(only, new Scope(), analysis)
 }
 
-const WRITE_NAMES = ['truncate', 'delete_by_filter', 'update_by_filter', 'delete', 'update', 'upsert', 'insert']
+const WRITE_NAMES = [
+  'truncate',
+  'delete_by_filter',
+  'update_by_filter',
+  'delete',
+  'update',
+  'upsert',
+  'insert',
+]
 
 function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
   const writes = analysis.collections.filter((use) => use.access === 'write')
   if (analysis.writes > 1) return 'batch_write'
   if (analysis.writes === 1) {
-    const own = WRITE_NAMES.find((name) => writes.some((use) => use.action === name)) ?? 'batch_write'
+    const own =
+      WRITE_NAMES.find((name) => writes.some((use) => use.action === name)) ?? 'batch_write'
     // A write inside a SELECT is still a write, but not only one.
     return select === undefined ? own : 'batch_write'
   }
@@ -157,7 +211,11 @@ function isCount(select: Fields): boolean {
   if (!isFields(value) || tagOf(value) !== 'FuncCall') return false
   const call = expectNode(value, 'FuncCall')
   const last = list(call['funcname']).slice(-1)[0]
-  return call['over'] === undefined && last !== undefined && text(expectNode(last, 'String')['sval']) === 'count'
+  return (
+    call['over'] === undefined &&
+    last !== undefined &&
+    text(expectNode(last, 'String')['sval']) === 'count'
+  )
 }
 
 function outputsOf(columns: readonly Column[]): readonly Output[] {
@@ -172,7 +230,9 @@ function outputsOf(columns: readonly Column[]): readonly Output[] {
 }
 
 const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set(
-  'analyze verbose costs settings generic_plan buffers serialize wal timing summary memory format'.split(' '),
+  'analyze verbose costs settings generic_plan buffers serialize wal timing summary memory format'.split(
+    ' ',
+  ),
 )
 
 function explain(fields: Fields, analysis: Analysis): Found {
@@ -180,7 +240,8 @@ function explain(fields: Fields, analysis: Analysis): Found {
   for (const each of list(fields['options'])) {
     const option = expectNode(each, 'DefElem')
     const name = text(option['defname']).toLowerCase()
-    if (!EXPLAIN_OPTIONS.has(name)) throw new NotUnderstood(`not supported yet: EXPLAIN option "${name}"`)
+    if (!EXPLAIN_OPTIONS.has(name))
+      throw new NotUnderstood(`not supported yet: EXPLAIN option "${name}"`)
     // Any ANALYZE counts, whatever its value says: the last one wins on the server.
     if (name === 'analyze' && !isOff(option['arg'])) runs = true
   }
@@ -194,7 +255,12 @@ function explain(fields: Fields, analysis: Analysis): Found {
   keepUses(analysis, (how) => how !== 'output' && how !== 'score')
   if (runs) return { name: inner.name, outputs, rows: FEW_ROWS }
   for (const [index, use] of analysis.collections.entries()) {
-    analysis.collections[index] = { ...use, access: 'read', action: 'describe_collection', effect: { kind: 'none' } }
+    analysis.collections[index] = {
+      ...use,
+      access: 'read',
+      action: 'describe_collection',
+      effect: { kind: 'none' },
+    }
   }
   analysis.keys.clear()
   analysis.risks.clear()

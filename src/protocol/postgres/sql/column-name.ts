@@ -59,7 +59,9 @@ function figure(value: unknown, first: (subquery: unknown) => string): Named {
       return figure(fields['arg'], first)
     case 'TypeCast': {
       const inner = figure(fields['arg'], first)
-      const type = isFields(fields['typeName']) ? lastString(fields['typeName']['names']) : undefined
+      const type = isFields(fields['typeName'])
+        ? lastString(fields['typeName']['names'])
+        : undefined
       return inner.strength <= 1 && type !== undefined ? { name: type, strength: 1 } : inner
     }
     case 'CaseExpr': {
@@ -69,7 +71,12 @@ function figure(value: unknown, first: (subquery: unknown) => string): Named {
     case 'MinMaxExpr':
       return strong(fields['op'] === 'IS_LEAST' ? 'least' : 'greatest')
     case 'SQLValueFunction':
-      return strong(text(fields['op']).replace(/^SVFOP_/, '').replace(/_N$/, '').toLowerCase())
+      return strong(
+        text(fields['op'])
+          .replace(/^SVFOP_/, '')
+          .replace(/_N$/, '')
+          .toLowerCase(),
+      )
     case 'XmlExpr':
       return strong(XML[text(fields['op'])] ?? '')
     case 'SubLink':

@@ -40,7 +40,8 @@ export function noteCondition(
     return undefined
   }
   const { column, constant, single } = parts
-  const plain = single && constant.kind === 'constant' && column.kind === 'column' && column.row === undefined
+  const plain =
+    single && constant.kind === 'constant' && column.kind === 'column' && column.row === undefined
   const both: readonly Value[] = [column, constant]
   for (const each of both) analysis.use(each, plain ? 'equality' : how)
   return binding(column, constant, single)
@@ -69,7 +70,9 @@ function equality(value: unknown, scope: Scope, analysis: Analysis): Equality | 
   }
   const left = evaluate(fields['lexpr'], scope, analysis)
   const right =
-    kind === 'AEXPR_IN' ? listValue(fields['rexpr'], scope, analysis) : evaluate(fields['rexpr'], scope, analysis)
+    kind === 'AEXPR_IN'
+      ? listValue(fields['rexpr'], scope, analysis)
+      : evaluate(fields['rexpr'], scope, analysis)
   if (!resolveOperator(fields['name'], left, right, analysis).plain) return derived(left, right)
   if (kind !== 'AEXPR_OP') return { column: left, constant: right, single: false }
   const swapped = left.kind === 'constant' && right.kind !== 'constant'
@@ -77,7 +80,9 @@ function equality(value: unknown, scope: Scope, analysis: Analysis): Equality | 
 }
 
 function listValue(value: unknown, scope: Scope, analysis: Analysis): Value {
-  const parts = list(expectNode(value, 'List')['items']).map((each) => evaluate(each, scope, analysis))
+  const parts = list(expectNode(value, 'List')['items']).map((each) =>
+    evaluate(each, scope, analysis),
+  )
   if (!parts.every((part) => part.kind === 'constant')) return derived(...parts)
   return {
     kind: 'constant',
@@ -89,7 +94,8 @@ function listValue(value: unknown, scope: Scope, analysis: Analysis): Value {
 
 function binding(column: Value, constant: Value, single: boolean): Binding | undefined {
   const base = column.base
-  if (base === undefined || constant.kind !== 'constant' || constant.exact !== true) return undefined
+  if (base === undefined || constant.kind !== 'constant' || constant.exact !== true)
+    return undefined
   if (single) {
     const key = constant.literal
     return { base, count: 1, ...(typeof key === 'string' ? { keys: [key] } : {}) }
@@ -97,7 +103,11 @@ function binding(column: Value, constant: Value, single: boolean): Binding | und
   const elements = constant.elements
   if (elements === undefined) return { base, count: 'unknown' }
   const known = elements.filter((each): each is string => typeof each === 'string')
-  return { base, count: elements.length, ...(known.length === elements.length ? { keys: known } : {}) }
+  return {
+    base,
+    count: elements.length,
+    ...(known.length === elements.length ? { keys: known } : {}),
+  }
 }
 
 /** The keys that bindings name of an item: how many rows at most, and their texts for a single-column key. */
@@ -113,10 +123,15 @@ export function namedKeys(
     const found = parts.filter((part): part is Binding => part !== undefined)
     if (found.length < key.length) continue
     const count = found.reduce<number | 'unknown'>(
-      (product, part) => (product === 'unknown' || part.count === 'unknown' ? 'unknown' : product * part.count),
+      (product, part) =>
+        product === 'unknown' || part.count === 'unknown' ? 'unknown' : product * part.count,
       1,
     )
-    if (best !== undefined && (count === 'unknown' || (best.count !== 'unknown' && best.count <= count))) continue
+    if (
+      best !== undefined &&
+      (count === 'unknown' || (best.count !== 'unknown' && best.count <= count))
+    )
+      continue
     const keys = found.length === 1 ? found[0]?.keys : undefined
     best = { count, ...(keys === undefined ? {} : { keys }) }
   }
@@ -127,7 +142,12 @@ function tightest(bindings: readonly Binding[], item: Item, column: string): Bin
   let best: Binding | undefined
   for (const each of bindings) {
     if (each.base.item !== item.mark || each.base.column !== column) continue
-    if (best === undefined || best.count === 'unknown' || (each.count !== 'unknown' && each.count < best.count)) best = each
+    if (
+      best === undefined ||
+      best.count === 'unknown' ||
+      (each.count !== 'unknown' && each.count < best.count)
+    )
+      best = each
   }
   return best
 }

@@ -3,7 +3,7 @@
 import type { Analysis } from './analysis.js'
 import type { TypeMeaning } from './names.js'
 import { constantText, type Fields, NotUnderstood } from './tree.js'
-import { type Value } from './value.js'
+import type { Value } from './value.js'
 
 /** A literal as a value. */
 export function literalConstant(whole: unknown): Value {
@@ -16,12 +16,14 @@ export function literalConstant(whole: unknown): Value {
 /** A parameter: bound, unbound at prepare, or not decoded. */
 export function evaluateParameter(fields: Fields, analysis: Analysis): Value {
   const number = fields['number']
-  if (typeof number !== 'number' || number < 1 || number > 65535) throw new NotUnderstood('parameter out of range')
+  if (typeof number !== 'number' || number < 1 || number > 65535)
+    throw new NotUnderstood('parameter out of range')
   if (analysis.parameters === undefined) {
     return { kind: 'constant', sources: [], exact: true, pending: true }
   }
   const parameter = analysis.parameters[number - 1]
-  if (parameter === undefined || !parameter.known) return { kind: 'constant', sources: [], exact: true }
+  if (parameter === undefined || !parameter.known)
+    return { kind: 'constant', sources: [], exact: true }
   return withElements({ kind: 'constant', sources: [], literal: parameter.value, exact: true })
 }
 
@@ -51,7 +53,11 @@ export function arrayElements(text: string): readonly (string | null)[] | undefi
     const bare = match[2]?.trim()
     if (bare === '') return undefined
     elements.push(
-      match[1] !== undefined ? match[1].replace(/\\(.)/gs, '$1') : bare?.toLowerCase() === 'null' ? null : (bare ?? null),
+      match[1] !== undefined
+        ? match[1].replace(/\\(.)/gs, '$1')
+        : bare?.toLowerCase() === 'null'
+          ? null
+          : (bare ?? null),
     )
     at = pattern.lastIndex
     if (match[3] === '' && at < body.length) return undefined

@@ -5,15 +5,20 @@ import { conjuncts, noteCondition } from './condition.js'
 import { relationColumns, resolveRelation } from './from.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
-import { expectNode, type Fields, list, names, NotUnderstood, tagOf, text } from './tree.js'
+import { expectNode, type Fields, list, NotUnderstood, names, tagOf, text } from './tree.js'
 import { type Column, leaving, NOTHING } from './value.js'
 
 const OPTIONS: ReadonlySet<string> = new Set(
-  'format delimiter null default header quote escape force_quote force_not_null force_null encoding on_error log_verbosity freeze reject_limit'.split(' '),
+  'format delimiter null default header quote escape force_quote force_not_null force_null encoding on_error log_verbosity freeze reject_limit'.split(
+    ' ',
+  ),
 )
 
 /** Judges COPY; gives the columns that leave. */
-export function judgeCopy(fields: Fields, analysis: Analysis): { name: string; columns: readonly Column[] } {
+export function judgeCopy(
+  fields: Fields,
+  analysis: Analysis,
+): { name: string; columns: readonly Column[] } {
   if (fields['filename'] !== undefined || fields['is_program'] === true) {
     throw new NotUnderstood('COPY with a file or program of the server is not allowed')
   }
@@ -21,7 +26,8 @@ export function judgeCopy(fields: Fields, analysis: Analysis): { name: string; c
     const option = expectNode(each, 'DefElem')
     const name = text(option['defname'])
     if (!OPTIONS.has(name)) throw new NotUnderstood(`not supported yet: COPY option "${name}"`)
-    if (name === 'encoding' && !isUtf8(option['arg'])) throw new NotUnderstood('COPY in another encoding than UTF8 is not allowed')
+    if (name === 'encoding' && !isUtf8(option['arg']))
+      throw new NotUnderstood('COPY in another encoding than UTF8 is not allowed')
   }
   return fields['is_from'] === true ? copyIn(fields, analysis) : copyOut(fields, analysis)
 }
@@ -32,7 +38,8 @@ function isUtf8(value: unknown): boolean {
 
 function copyOut(fields: Fields, analysis: Analysis): { name: string; columns: readonly Column[] } {
   analysis.risks.add('bulk-export')
-  const columns = fields['query'] === undefined ? tableOut(fields, analysis) : queryOut(fields, analysis)
+  const columns =
+    fields['query'] === undefined ? tableOut(fields, analysis) : queryOut(fields, analysis)
   for (const column of columns) analysis.use(column.value, leaving(column.value))
   return { name: 'export', columns }
 }
@@ -55,7 +62,8 @@ function tableOut(fields: Fields, analysis: Analysis): readonly Column[] {
   if (wanted.length === 0) return all
   return wanted.map((name) => {
     const column = all.find((each) => each.name === name)
-    if (column === undefined) throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
+    if (column === undefined)
+      throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
     return column
   })
 }
@@ -68,15 +76,20 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
   const wanted = names(fields['attlist'])
   for (const name of wanted.length > 0 ? wanted : relation.columns.map((each) => each.name)) {
     const column = relation.columns.find((each) => each.name === name)
-    if (column === undefined) throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
-    analysis.useSources([{ collection: relation.collection, field: name, vector: column.vector }], 'written')
+    if (column === undefined)
+      throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
+    analysis.useSources(
+      [{ collection: relation.collection, field: name, vector: column.vector }],
+      'written',
+    )
   }
   if (fields['whereClause'] !== undefined) {
     // It sees the caller's own lines only.
     const columns = relation.columns.map((each): Column => ({ name: each.name, value: NOTHING }))
     const scope = new Scope()
     scope.add({ items: [{ alias: relation.name, columns, rows: 0 }], columns, rows: () => 0 })
-    for (const each of conjuncts(fields['whereClause'])) noteCondition(each, scope, analysis, 'predicate')
+    for (const each of conjuncts(fields['whereClause']))
+      noteCondition(each, scope, analysis, 'predicate')
   }
   analysis.writes += 1
   analysis.reach(relation, 'write', 'import', { kind: 'unknown', reason: 'rows come as a stream' })

@@ -9,7 +9,18 @@ import { relationItem, resolveRelation } from './from.js'
 import { resolveType, twoParts } from './names.js'
 import { evaluateQuery, evaluateSelect } from './query.js'
 import { Scope } from './scope.js'
-import { expectNode, type Fields, isFields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  names,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 
 /** What a definition is called, beyond what it notes in the analysis. */
 export interface Definition {
@@ -21,7 +32,11 @@ type Handler = (fields: Fields, analysis: Analysis) => Definition
 const NONE = { kind: 'none' } as const
 
 /** Judges one definition statement; undefined where it is none of these. */
-export function define(tag: string, fields: () => Fields, analysis: Analysis): Definition | undefined {
+export function define(
+  tag: string,
+  fields: () => Fields,
+  analysis: Analysis,
+): Definition | undefined {
   const handler = Object.hasOwn(HANDLERS, tag) ? HANDLERS[tag] : undefined
   return handler?.(fields(), analysis)
 }
@@ -38,7 +53,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   IndexStmt: createIndex,
   CreateSchemaStmt: (fields, analysis) => {
     const name = text(fields['schemaname'])
-    if (fields['if_not_exists'] === true && analysis.catalogue.hasSchema(name)) return { name: 'describe_collection' }
+    if (fields['if_not_exists'] === true && analysis.catalogue.hasSchema(name))
+      return { name: 'describe_collection' }
     return admin(`${name}.*`, 'create_collection', ['schema'], analysis)
   },
   CreateSeqStmt: (fields, analysis) => {
@@ -50,8 +66,16 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   },
   CreateExtensionStmt: (fields, analysis) => {
     // Client libraries do this at construction: where it is there, nothing happens.
-    if (fields['if_not_exists'] === true && analysis.catalogue.extensions.has(text(fields['extname']))) {
-      analysis.collection({ collection: CATALOG, access: 'read', action: 'describe_collection', effect: NONE })
+    if (
+      fields['if_not_exists'] === true &&
+      analysis.catalogue.extensions.has(text(fields['extname']))
+    ) {
+      analysis.collection({
+        collection: CATALOG,
+        access: 'read',
+        action: 'describe_collection',
+        effect: NONE,
+      })
       return { name: 'describe_collection' }
     }
     throw new NotUnderstood('not supported yet: CREATE EXTENSION')
@@ -72,25 +96,40 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     if (kind !== 'REINDEX_OBJECT_INDEX' && kind !== 'REINDEX_OBJECT_TABLE') {
       throw new NotUnderstood('not supported yet: REINDEX of a schema or database')
     }
-    const relation = kind === 'REINDEX_OBJECT_INDEX' ? indexed(fields['relation'], analysis) : table(fields['relation'], analysis)
+    const relation =
+      kind === 'REINDEX_OBJECT_INDEX'
+        ? indexed(fields['relation'], analysis)
+        : table(fields['relation'], analysis)
     return change(relation, 'rebuild_index', ['index-rebuild'], analysis)
   },
   ClusterStmt: (fields, analysis) => {
     options(fields['params'], ['verbose'])
-    if (fields['relation'] === undefined) throw new NotUnderstood('not supported yet: CLUSTER of every table')
+    if (fields['relation'] === undefined)
+      throw new NotUnderstood('not supported yet: CLUSTER of every table')
     return change(table(fields['relation'], analysis), 'rebuild_index', ['index-rebuild'], analysis)
   },
   VacuumStmt: vacuum,
 }
 
-function admin(collection: string, action: string, risks: readonly Risk[], analysis: Analysis): Definition {
+function admin(
+  collection: string,
+  action: string,
+  risks: readonly Risk[],
+  analysis: Analysis,
+): Definition {
   for (const risk of risks) analysis.risks.add(risk)
   analysis.collection({ collection, access: 'admin', action, effect: NONE })
   return { name: action }
 }
 
-function change(relation: Relation, action: string, risks: readonly Risk[], analysis: Analysis): Definition {
-  if (relation.system) throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
+function change(
+  relation: Relation,
+  action: string,
+  risks: readonly Risk[],
+  analysis: Analysis,
+): Definition {
+  if (relation.system)
+    throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
   for (const risk of risks) analysis.risks.add(risk)
   analysis.reach(relation, 'admin', action, NONE)
   return { name: action }
@@ -105,15 +144,20 @@ function indexed(value: unknown, analysis: Analysis): Relation {
   const fields = open(value, 'RangeVar')
   const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
   const index = analysis.catalogue.relation(schema, text(fields['relname']), analysis.path)
-  const relation = index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
+  const relation =
+    index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
   if (relation === undefined) throw new NotUnderstood(`unknown index "${text(fields['relname'])}"`)
   return relation
 }
 
 /** Where a new relation would be made: the schema named, or the first of the path that is there. */
-function newName(value: unknown, analysis: Analysis): { schema: string; name: string; collection: string } {
+function newName(
+  value: unknown,
+  analysis: Analysis,
+): { schema: string; name: string; collection: string } {
   const fields = open(value, 'RangeVar')
-  if (fields['relpersistence'] !== 'p') throw new NotUnderstood('not supported yet: temporary or unlogged tables')
+  if (fields['relpersistence'] !== 'p')
+    throw new NotUnderstood('not supported yet: temporary or unlogged tables')
   const schema = fields['schemaname'] === undefined ? analysis.path[0] : text(fields['schemaname'])
   if (schema === undefined || schema.startsWith('pg_') || schema === 'information_schema') {
     throw new NotUnderstood('no schema to create in')
@@ -143,15 +187,23 @@ function options(value: unknown, allowed: readonly string[]): ReadonlySet<string
 }
 
 function createTable(fields: Fields, analysis: Analysis): Definition {
-  if (fields['oncommit'] !== 'ONCOMMIT_NOOP') throw new NotUnderstood('not supported yet: ON COMMIT')
+  if (fields['oncommit'] !== 'ONCOMMIT_NOOP')
+    throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(fields['options'])
   const own = new Scope()
   const made = text(open(fields['relation'], 'RangeVar')['relname'])
   const columns = list(fields['tableElts'])
     .filter((each) => tagOf(each) === 'ColumnDef')
-    .map((each) => ({ name: text(expectNode(each, 'ColumnDef')['colname']), value: { kind: 'derived', sources: [] } as const }))
+    .map((each) => ({
+      name: text(expectNode(each, 'ColumnDef')['colname']),
+      value: { kind: 'derived', sources: [] } as const,
+    }))
   own.add({ items: [{ alias: made, columns, rows: 0 }], columns, rows: () => 0 })
-  for (const each of [...list(fields['tableElts']), ...list(fields['constraints']), ...list(fields['nnconstraints'])]) {
+  for (const each of [
+    ...list(fields['tableElts']),
+    ...list(fields['constraints']),
+    ...list(fields['nnconstraints']),
+  ]) {
     const { tag, fields: inner } = node(each)
     if (tag === 'ColumnDef') columnDefinition(inner, own, analysis)
     else if (tag === 'Constraint') constraint(inner, own, analysis)
@@ -163,7 +215,10 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
 function storage(value: unknown): void {
   for (const each of list(value)) {
     const argument = expectNode(each, 'DefElem')['arg']
-    if (argument !== undefined && !['Integer', 'Float', 'String', 'TypeName'].includes(tagOf(argument))) {
+    if (
+      argument !== undefined &&
+      !['Integer', 'Float', 'String', 'TypeName'].includes(tagOf(argument))
+    ) {
       throw new NotUnderstood('not supported yet: a storage option of this form')
     }
   }
@@ -171,13 +226,16 @@ function storage(value: unknown): void {
 
 function columnDefinition(fields: Fields, scope: Scope, analysis: Analysis): void {
   resolveType(fields['typeName'], analysis, true)
-  if (fields['collClause'] !== undefined) names(open(fields['collClause'], 'CollateClause')['collname'])
-  for (const each of list(fields['constraints'])) constraint(expectNode(each, 'Constraint'), scope, analysis)
+  if (fields['collClause'] !== undefined)
+    names(open(fields['collClause'], 'CollateClause')['collname'])
+  for (const each of list(fields['constraints']))
+    constraint(expectNode(each, 'Constraint'), scope, analysis)
 }
 
 function constraint(fields: Fields, scope: Scope, analysis: Analysis): void {
   storage(fields['options'])
-  if (fields['raw_expr'] !== undefined) analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
+  if (fields['raw_expr'] !== undefined)
+    analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
   if (fields['pktable'] !== undefined) {
     const { relation } = resolveRelation(fields['pktable'], analysis)
     // A foreign key tells which keys exist.
@@ -187,12 +245,23 @@ function constraint(fields: Fields, scope: Scope, analysis: Analysis): void {
 
 function createTableAs(fields: Fields, analysis: Analysis): Definition {
   const query = fields['query']
-  if (!isFields(query) || tagOf(query) !== 'SelectStmt') throw new NotUnderstood('not supported yet: CREATE TABLE AS of this form')
-  return intoTable(open(fields['into'], 'IntoClause'), query, fields['if_not_exists'] === true, analysis)
+  if (!isFields(query) || tagOf(query) !== 'SelectStmt')
+    throw new NotUnderstood('not supported yet: CREATE TABLE AS of this form')
+  return intoTable(
+    open(fields['into'], 'IntoClause'),
+    query,
+    fields['if_not_exists'] === true,
+    analysis,
+  )
 }
 
 /** SELECT … INTO, and CREATE TABLE AS: what is read is copied. */
-export function intoTable(into: Fields, query: unknown, unlessExists: boolean, analysis: Analysis): Definition {
+export function intoTable(
+  into: Fields,
+  query: unknown,
+  unlessExists: boolean,
+  analysis: Analysis,
+): Definition {
   if (into['onCommit'] !== 'ONCOMMIT_NOOP') throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(into['options'])
   const select = { ...expectNode(query, 'SelectStmt') }
@@ -215,21 +284,27 @@ function createIndex(fields: Fields, analysis: Analysis): Definition {
   const { relation, only } = resolveRelation(fields['relation'], analysis)
   storage(fields['options'])
   const index = fields['idxname']
-  const exists = typeof index === 'string' && analysis.catalogue.relation(relation.schema, index, analysis.path) !== undefined
+  const exists =
+    typeof index === 'string' &&
+    analysis.catalogue.relation(relation.schema, index, analysis.path) !== undefined
   if (fields['if_not_exists'] === true && exists) {
     analysis.reach(relation, 'read', 'describe_collection', NONE)
     return { name: 'describe_collection' }
   }
   const scope = new Scope()
-  const item = analysis.dry((trial) => relationItem(relation, only, { name: undefined, columns: [] }, trial))
+  const item = analysis.dry((trial) =>
+    relationItem(relation, only, { name: undefined, columns: [] }, trial),
+  )
   scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
   for (const each of [...list(fields['indexParams']), ...list(fields['indexIncludingParams'])]) {
     const element = expectNode(each, 'IndexElem')
     storage(element['opclassopts'])
-    if (element['expr'] !== undefined) analysis.use(evaluate(element['expr'], scope, analysis), 'derived')
+    if (element['expr'] !== undefined)
+      analysis.use(evaluate(element['expr'], scope, analysis), 'derived')
     else Scope.column(item, text(element['name']))
   }
-  if (fields['whereClause'] !== undefined) analysis.use(evaluate(fields['whereClause'], scope, analysis), 'predicate')
+  if (fields['whereClause'] !== undefined)
+    analysis.use(evaluate(fields['whereClause'], scope, analysis), 'predicate')
   return change(relation, 'create_index', ['index-rebuild'], analysis)
 }
 
@@ -242,7 +317,8 @@ const DROPPED: ReadonlySet<string> = new Set([
 ])
 
 function drop(fields: Fields, analysis: Analysis): Definition {
-  if (fields['behavior'] === 'DROP_CASCADE') throw new NotUnderstood('not supported yet: CASCADE', 'name what is to go')
+  if (fields['behavior'] === 'DROP_CASCADE')
+    throw new NotUnderstood('not supported yet: CASCADE', 'name what is to go')
   const type = text(fields['removeType'])
   for (const each of list(fields['objects'])) {
     if (type === 'OBJECT_SCHEMA') {
@@ -254,22 +330,36 @@ function drop(fields: Fields, analysis: Analysis): Definition {
     if (type === 'OBJECT_INDEX') dropIndex(relation, name, fields['missing_ok'] === true, analysis)
     else if (!DROPPED.has(type)) throw new NotUnderstood(`not supported yet: DROP of ${type}`)
     else if (relation !== undefined) change(relation, 'drop_collection', ['drop'], analysis)
-    else admin(collectionName(schema ?? analysis.path[0] ?? 'public', name), 'drop_collection', ['drop'], analysis)
+    else
+      admin(
+        collectionName(schema ?? analysis.path[0] ?? 'public', name),
+        'drop_collection',
+        ['drop'],
+        analysis,
+      )
   }
   return { name: type === 'OBJECT_INDEX' ? 'drop_index' : 'drop_collection' }
 }
 
-function dropIndex(index: Relation | undefined, name: string, missingOk: boolean, analysis: Analysis): void {
-  const relation = index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
+function dropIndex(
+  index: Relation | undefined,
+  name: string,
+  missingOk: boolean,
+  analysis: Analysis,
+): void {
+  const relation =
+    index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
   if (relation !== undefined) change(relation, 'drop_index', ['drop', 'index-rebuild'], analysis)
   else if (!missingOk || index !== undefined) throw new NotUnderstood(`unknown index "${name}"`)
 }
 
 function truncate(fields: Fields, analysis: Analysis): Definition {
-  if (fields['behavior'] === 'DROP_CASCADE') throw new NotUnderstood('not supported yet: CASCADE', 'name every table')
+  if (fields['behavior'] === 'DROP_CASCADE')
+    throw new NotUnderstood('not supported yet: CASCADE', 'name every table')
   for (const each of list(fields['relations'])) {
     const { relation, only } = resolveRelation(expectNode(each, 'RangeVar'), analysis)
-    if (relation.system) throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
+    if (relation.system)
+      throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
     analysis.reach(relation, 'write', 'truncate', { kind: 'all' }, only)
   }
   analysis.risks.add('bulk-delete')
@@ -285,17 +375,23 @@ AT_AlterColumnType AT_SetRelOptions AT_ResetRelOptions`.split(/\s+/),
 function alterTable(fields: Fields, analysis: Analysis): Definition {
   const type = text(fields['objtype'])
   const isIndex = type === 'OBJECT_INDEX'
-  if (!isIndex && type !== 'OBJECT_TABLE' && type !== 'OBJECT_MATVIEW') throw new NotUnderstood(`not supported yet: ALTER of ${type}`)
-  const relation = isIndex ? indexed(fields['relation'], analysis) : table(fields['relation'], analysis)
+  if (!isIndex && type !== 'OBJECT_TABLE' && type !== 'OBJECT_MATVIEW')
+    throw new NotUnderstood(`not supported yet: ALTER of ${type}`)
+  const relation = isIndex
+    ? indexed(fields['relation'], analysis)
+    : table(fields['relation'], analysis)
   const scope = new Scope()
-  const item = analysis.dry((trial) => relationItem(relation, false, { name: undefined, columns: [] }, trial))
+  const item = analysis.dry((trial) =>
+    relationItem(relation, false, { name: undefined, columns: [] }, trial),
+  )
   scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
   const risks = new Set<Risk>(['schema'])
   for (const each of list(fields['cmds'])) {
     const command = expectNode(each, 'AlterTableCmd')
     const subtype = text(command['subtype'])
     if (!ALTERATIONS.has(subtype)) throw new NotUnderstood(`not supported yet: ${subtype}`)
-    if (command['behavior'] === 'DROP_CASCADE') throw new NotUnderstood('not supported yet: CASCADE')
+    if (command['behavior'] === 'DROP_CASCADE')
+      throw new NotUnderstood('not supported yet: CASCADE')
     if (subtype === 'AT_DropColumn') risks.add('drop')
     alteration(subtype, command['def'], scope, analysis)
   }
@@ -304,25 +400,38 @@ function alterTable(fields: Fields, analysis: Analysis): Definition {
 
 function alteration(subtype: string, definition: unknown, scope: Scope, analysis: Analysis): void {
   if (definition === undefined) return
-  if (subtype === 'AT_AddColumn') columnDefinition(expectNode(definition, 'ColumnDef'), scope, analysis)
+  if (subtype === 'AT_AddColumn')
+    columnDefinition(expectNode(definition, 'ColumnDef'), scope, analysis)
   else if (subtype === 'AT_AlterColumnType') {
     // The grammar keeps USING in the definition's raw default.
-    const { raw_default: using, ...rest } = isFields(definition) && isFields(definition['ColumnDef']) ? definition['ColumnDef'] : {}
+    const { raw_default: using, ...rest } =
+      isFields(definition) && isFields(definition['ColumnDef']) ? definition['ColumnDef'] : {}
     columnDefinition(open(rest, 'ColumnDef'), scope, analysis)
     if (using !== undefined) analysis.use(evaluate(using, scope, analysis), 'derived')
-  } else if (subtype === 'AT_AddConstraint') constraint(expectNode(definition, 'Constraint'), scope, analysis)
-  else if (subtype === 'AT_ColumnDefault') analysis.use(evaluate(definition, scope, analysis), 'derived')
+  } else if (subtype === 'AT_AddConstraint')
+    constraint(expectNode(definition, 'Constraint'), scope, analysis)
+  else if (subtype === 'AT_ColumnDefault')
+    analysis.use(evaluate(definition, scope, analysis), 'derived')
   else if (tagOf(definition) === 'List') storage(expectNode(definition, 'List')['items'])
-  else if (!['Integer', 'String'].includes(tagOf(definition))) throw new NotUnderstood(`not supported yet: ${subtype}`)
+  else if (!['Integer', 'String'].includes(tagOf(definition)))
+    throw new NotUnderstood(`not supported yet: ${subtype}`)
 }
 
-const RENAMED: ReadonlySet<string> = new Set(['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW', 'OBJECT_INDEX', 'OBJECT_COLUMN'])
+const RENAMED: ReadonlySet<string> = new Set([
+  'OBJECT_TABLE',
+  'OBJECT_VIEW',
+  'OBJECT_MATVIEW',
+  'OBJECT_INDEX',
+  'OBJECT_COLUMN',
+])
 
 function rename(fields: Fields, analysis: Analysis): Definition {
   const type = text(fields['renameType'])
   if (!RENAMED.has(type)) throw new NotUnderstood(`not supported yet: RENAME of ${type}`)
   const isIndex = type === 'OBJECT_INDEX'
-  const relation = isIndex ? indexed(fields['relation'], analysis) : table(fields['relation'], analysis)
+  const relation = isIndex
+    ? indexed(fields['relation'], analysis)
+    : table(fields['relation'], analysis)
   if (type === 'OBJECT_COLUMN') {
     // A mask is bound to a column's name: a renamed column would leave it.
     const column = relation.columns.find((each) => each.name === text(fields['subname']))
@@ -338,7 +447,11 @@ function rename(fields: Fields, analysis: Analysis): Definition {
 /** A relation gets another name: the new name must be the caller's too, and every column is carried over. */
 function named(relation: Relation, collection: string, analysis: Analysis): void {
   analysis.useSources(
-    relation.columns.map((column) => ({ collection: relation.collection, field: column.name, vector: column.vector })),
+    relation.columns.map((column) => ({
+      collection: relation.collection,
+      field: column.name,
+      vector: column.vector,
+    })),
     'copied',
   )
   admin(collection, 'create_collection', ['schema'], analysis)
@@ -346,7 +459,8 @@ function named(relation: Relation, collection: string, analysis: Analysis): void
 
 function moveSchema(fields: Fields, analysis: Analysis): Definition {
   const type = text(fields['objectType'])
-  if (!['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW'].includes(type)) throw new NotUnderstood(`not supported yet: SET SCHEMA of ${type}`)
+  if (!['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW'].includes(type))
+    throw new NotUnderstood(`not supported yet: SET SCHEMA of ${type}`)
   const relation = table(fields['relation'], analysis)
   named(relation, collectionName(text(fields['newschema']), relation.name), analysis)
   return change(relation, 'rename_collection', ['schema'], analysis)
@@ -354,7 +468,8 @@ function moveSchema(fields: Fields, analysis: Analysis): Definition {
 
 function comment(fields: Fields, analysis: Analysis): Definition {
   const type = text(fields['objtype'])
-  if (type !== 'OBJECT_TABLE' && type !== 'OBJECT_COLUMN') throw new NotUnderstood(`not supported yet: COMMENT on ${type}`)
+  if (type !== 'OBJECT_TABLE' && type !== 'OBJECT_COLUMN')
+    throw new NotUnderstood(`not supported yet: COMMENT on ${type}`)
   const path = names(expectNode(fields['object'], 'List')['items'])
   const { schema, name } = twoParts(type === 'OBJECT_COLUMN' ? path.slice(0, -1) : path, 'object')
   const relation = analysis.catalogue.relation(schema, name, analysis.path)
@@ -363,9 +478,22 @@ function comment(fields: Fields, analysis: Analysis): Definition {
 }
 
 function vacuum(fields: Fields, analysis: Analysis): Definition {
-  const found = options(fields['options'], ['full', 'freeze', 'verbose', 'analyze', 'skip_locked', 'index_cleanup', 'truncate', 'process_toast', 'process_main', 'parallel', 'buffer_usage_limit'])
+  const found = options(fields['options'], [
+    'full',
+    'freeze',
+    'verbose',
+    'analyze',
+    'skip_locked',
+    'index_cleanup',
+    'truncate',
+    'process_toast',
+    'process_main',
+    'parallel',
+    'buffer_usage_limit',
+  ])
   const relations = list(fields['rels'])
-  if (relations.length === 0) throw new NotUnderstood('not supported yet: VACUUM or ANALYZE of every table')
+  if (relations.length === 0)
+    throw new NotUnderstood('not supported yet: VACUUM or ANALYZE of every table')
   const full = found.has('full')
   for (const each of relations) {
     const relation = table(expectNode(each, 'VacuumRelation')['relation'], analysis)

@@ -14,9 +14,23 @@ const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transa
   TRANS_STMT_ROLLBACK_TO: 'rollback-to',
 }
 
-const NOT_DDL: ReadonlySet<string> = new Set(['CommentStmt', 'TruncateStmt', 'VacuumStmt', 'ReindexStmt', 'ClusterStmt', 'RefreshMatViewStmt'])
+const NOT_DDL: ReadonlySet<string> = new Set([
+  'CommentStmt',
+  'TruncateStmt',
+  'VacuumStmt',
+  'ReindexStmt',
+  'ClusterStmt',
+  'RefreshMatViewStmt',
+])
 
-const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'lockingClause', 'intoClause'])
+const WRITES: ReadonlySet<string> = new Set([
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+  'MergeStmt',
+  'lockingClause',
+  'intoClause',
+])
 
 /** Functions of pg_catalog that change the session or a sequence. */
 const CHANGING: ReadonlySet<string> = new Set(['set_config', 'nextval', 'setval', 'setseed'])
@@ -33,11 +47,23 @@ export function effectsOf(tree: unknown): StatementEffects {
   const fields = isFields(body) ? body : {}
   switch (tag) {
     case 'TransactionStmt':
-      return { ddl: false, transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other', readOnly: false }
+      return {
+        ddl: false,
+        transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other',
+        readOnly: false,
+      }
     case 'DeallocateStmt':
-      return { ddl: false, deallocates: typeof fields['name'] === 'string' ? fields['name'] : '*', readOnly: false }
+      return {
+        ddl: false,
+        deallocates: typeof fields['name'] === 'string' ? fields['name'] : '*',
+        readOnly: false,
+      }
     case 'DiscardStmt':
-      return { ddl: false, ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}), readOnly: false }
+      return {
+        ddl: false,
+        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}),
+        readOnly: false,
+      }
     case 'ClosePortalStmt':
     case 'DeclareCursorStmt':
       return { ddl: false, cursors: true, readOnly: false }
@@ -52,7 +78,10 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'SelectStmt':
       return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
     case 'ExplainStmt':
-      return { ddl: holdsTag(fields['query'], new Set(['CreateTableAsStmt'])), readOnly: !runs(fields) || !holds(fields['query']) }
+      return {
+        ddl: holdsTag(fields['query'], new Set(['CreateTableAsStmt'])),
+        readOnly: !runs(fields) || !holds(fields['query']),
+      }
     case 'InsertStmt':
     case 'UpdateStmt':
     case 'DeleteStmt':
@@ -86,7 +115,11 @@ function callsChanging(value: unknown): boolean {
 
 function some(root: unknown, test: (key: string, inner: unknown) => boolean): boolean {
   const waiting: unknown[] = [root]
-  for (let value = waiting.pop(); value !== undefined || waiting.length > 0; value = waiting.pop()) {
+  for (
+    let value = waiting.pop();
+    value !== undefined || waiting.length > 0;
+    value = waiting.pop()
+  ) {
     if (Array.isArray(value)) waiting.push(...value)
     else if (isFields(value)) {
       for (const [key, inner] of Object.entries(value)) {

@@ -7,7 +7,17 @@ import { evaluateConstantCast, evaluateParameter, literalConstant } from './cons
 import { resolveOperator, resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
-import { expectNode, type Fields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  list,
+  NotUnderstood,
+  names,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 import { allSources, derived, NOTHING, type Value } from './value.js'
 
 /** The value of an expression in a scope. */
@@ -50,7 +60,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       optional(fields['arg'], scope, analysis),
       ...list(fields['args']).map((each) => {
         const when = expectNode(each, 'CaseWhen')
-        return derived(evaluate(when['expr'], scope, analysis), evaluate(when['result'], scope, analysis))
+        return derived(
+          evaluate(when['expr'], scope, analysis),
+          evaluate(when['result'], scope, analysis),
+        )
       }),
       optional(fields['defresult'], scope, analysis),
     ),
@@ -58,7 +71,9 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   MinMaxExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   SQLValueFunction: () => NOTHING,
   XmlExpr: (fields, scope, analysis) => {
-    const named = list(fields['named_args']).map((each) => evaluate(expectNode(each, 'ResTarget')['val'], scope, analysis))
+    const named = list(fields['named_args']).map((each) =>
+      evaluate(expectNode(each, 'ResTarget')['val'], scope, analysis),
+    )
     return derived(evaluateAll(fields['args'], scope, analysis), ...named)
   },
   XmlSerialize: (fields, scope, analysis) => {
@@ -82,7 +97,8 @@ function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Valu
   if (first === undefined) throw new NotUnderstood('not supported yet: * in an expression')
   if (star) {
     const whole = path.length === 1 ? scope.wholeRow(first) : scope.wholeRow(second ?? '', first)
-    if (whole === undefined || path.length > 2) throw new NotUnderstood(`unknown relation "${path.join('.')}"`)
+    if (whole === undefined || path.length > 2)
+      throw new NotUnderstood(`unknown relation "${path.join('.')}"`)
     return whole
   }
   if (second === undefined) {
@@ -96,7 +112,8 @@ function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Valu
     throw new NotUnderstood(`unknown relation "${first}"`, `"${first}" is not in FROM`)
   }
   const item = path.length === 3 ? scope.item(second, first) : undefined
-  if (item === undefined) throw new NotUnderstood(`unknown relation "${path.slice(0, -1).join('.')}"`)
+  if (item === undefined)
+    throw new NotUnderstood(`unknown relation "${path.slice(0, -1).join('.')}"`)
   void analysis
   return Scope.column(item, third)
 }
@@ -117,7 +134,11 @@ function indirection(fields: Fields, scope: Scope, analysis: Analysis): Value {
     const { tag, fields: inner } = node(step)
     if (tag === 'String') value = fieldOf(value, text(inner['sval']))
     else if (tag === 'A_Indices') {
-      value = derived(value, optional(inner['lidx'], scope, analysis), optional(inner['uidx'], scope, analysis))
+      value = derived(
+        value,
+        optional(inner['lidx'], scope, analysis),
+        optional(inner['uidx'], scope, analysis),
+      )
     } else if (tag !== 'A_Star') throw new NotUnderstood(`not supported yet: ${tag} after a value`)
   }
   return value
@@ -140,7 +161,13 @@ function cast(fields: Fields, scope: Scope, analysis: Analysis): Value {
   return value.embedding === true && type.vector ? { ...result, embedding: true } : result
 }
 
-const LIST_KINDS = new Set(['AEXPR_IN', 'AEXPR_BETWEEN', 'AEXPR_NOT_BETWEEN', 'AEXPR_BETWEEN_SYM', 'AEXPR_NOT_BETWEEN_SYM'])
+const LIST_KINDS = new Set([
+  'AEXPR_IN',
+  'AEXPR_BETWEEN',
+  'AEXPR_NOT_BETWEEN',
+  'AEXPR_BETWEEN_SYM',
+  'AEXPR_NOT_BETWEEN_SYM',
+])
 
 const PLAIN_KINDS = new Set([
   'AEXPR_OP_ANY',
@@ -159,7 +186,8 @@ function operation(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const right = fields['rexpr'] === undefined ? undefined : side(fields['rexpr'], scope, analysis)
   if (LIST_KINDS.has(kind)) {
     const operators = kind === 'AEXPR_IN' ? names(fields['name']) : ['<', '<=', '>', '>=']
-    for (const each of operators) resolveOperator([{ String: { sval: each } }], left, right, analysis)
+    for (const each of operators)
+      resolveOperator([{ String: { sval: each } }], left, right, analysis)
     return derived(left ?? NOTHING, right ?? NOTHING)
   }
   const meaning = resolveOperator(fields['name'], left, right, analysis)
@@ -210,10 +238,16 @@ export function scoreOf(
 }
 
 /** `-(score)` and `1 - (score)`; a second turn would let a caller scale it. */
-function negated(name: string, left: Value | undefined, right: Value | undefined, leftNode: unknown): Value | undefined {
+function negated(
+  name: string,
+  left: Value | undefined,
+  right: Value | undefined,
+  leftNode: unknown,
+): Value | undefined {
   if (name !== '-' || right?.kind !== 'score' || right.turned === true) return undefined
   if (left === undefined) return { ...right, turned: true }
-  const constant = leftNode !== undefined && tagOf(leftNode) === 'A_Const' ? literalConstant(leftNode) : undefined
+  const constant =
+    leftNode !== undefined && tagOf(leftNode) === 'A_Const' ? literalConstant(leftNode) : undefined
   return constant?.literal !== undefined && /^1(?:\.0*)?$/.test(constant.literal ?? '')
     ? { ...right, turned: true }
     : undefined
@@ -223,15 +257,18 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const query = evaluateQuery(fields['subselect'], scope, analysis)
   const kind = text(fields['subLinkType'])
   const test = optional(fields['testexpr'], scope, analysis)
-  if (fields['operName'] !== undefined) resolveOperator(fields['operName'], undefined, undefined, analysis)
+  if (fields['operName'] !== undefined)
+    resolveOperator(fields['operName'], undefined, undefined, analysis)
   if (kind === 'EXISTS_SUBLINK') return NOTHING
   const outputs = query.columns.map((column) => column.value)
   if (kind === 'EXPR_SUBLINK') {
     const only = outputs[0]
-    if (outputs.length === 1 && only?.row !== undefined) return { kind: 'derived', sources: only.sources, row: only.row }
+    if (outputs.length === 1 && only?.row !== undefined)
+      return { kind: 'derived', sources: only.sources, row: only.row }
     return derived(...outputs)
   }
-  if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK' || kind === 'ARRAY_SUBLINK') return derived(test, ...outputs)
+  if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK' || kind === 'ARRAY_SUBLINK')
+    return derived(test, ...outputs)
   throw new NotUnderstood(`not supported yet: ${kind}`)
 }
 

@@ -11,7 +11,18 @@ import { resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { generatedRows } from './rows.js'
 import { type Item, type Range, Scope } from './scope.js'
-import { expectNode, type Fields, isFields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  names,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 import { allSources, type Column, derived, merge, NOTHING, unite, type Value } from './value.js'
 import { viewColumns } from './view.js'
 
@@ -37,7 +48,10 @@ function aliasOf(value: unknown): { name: string | undefined; columns: readonly 
 function renamed(columns: readonly Column[], aliases: readonly string[]): readonly Column[] {
   if (aliases.length === 0) return columns
   if (aliases.length > columns.length) throw new NotUnderstood('more column aliases than columns')
-  return columns.map((column, index) => ({ name: aliases[index] ?? column.name, value: column.value }))
+  return columns.map((column, index) => ({
+    name: aliases[index] ?? column.name,
+    value: column.value,
+  }))
 }
 
 function single(item: Item): Range {
@@ -45,17 +59,22 @@ function single(item: Item): Range {
 }
 
 /** Resolves a relation that a statement names. Unknown, temporary and foreign-database names are refused. */
-export function resolveRelation(value: unknown, analysis: Analysis): { relation: Relation; only: boolean } {
+export function resolveRelation(
+  value: unknown,
+  analysis: Analysis,
+): { relation: Relation; only: boolean } {
   const fields = open(value, 'RangeVar')
   const name = text(fields['relname'])
   const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
-  if (fields['relpersistence'] !== 'p') throw new NotUnderstood('not supported yet: temporary or unlogged tables')
+  if (fields['relpersistence'] !== 'p')
+    throw new NotUnderstood('not supported yet: temporary or unlogged tables')
   const relation = analysis.catalogue.relation(schema, name, analysis.path)
   if (relation === undefined) {
     const shown = schema === undefined ? name : `${schema}.${name}`
     throw new NotUnderstood(`unknown relation "${shown}"`)
   }
-  if (relation.kind === 'i' || relation.kind === 'I') throw new NotUnderstood(`"${name}" is an index`)
+  if (relation.kind === 'i' || relation.kind === 'I')
+    throw new NotUnderstood(`"${name}" is an index`)
   return { relation, only: fields['inh'] !== true }
 }
 
@@ -79,11 +98,14 @@ export function relationItem(
   analysis: Analysis,
 ): Item {
   if (relation.system && !allowsCatalogueRelation(relation.schema, relation.name)) {
-    throw new NotUnderstood(`"${relation.name}" is not readable: it can hold values or other people's statements`)
+    throw new NotUnderstood(
+      `"${relation.name}" is not readable: it can hold values or other people's statements`,
+    )
   }
   analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
   // A key of a table is not unique over tables that inherit from it; a partitioned table's is.
-  const keyed = only || relation.kind === 'p' || analysis.catalogue.descendants(relation).length === 0
+  const keyed =
+    only || relation.kind === 'p' || analysis.catalogue.descendants(relation).length === 0
   const mark = keyed ? {} : undefined
   const own = relationColumns(relation, only, analysis)
   const columns = renamed(mark === undefined ? own : marked(own, mark), alias.columns)
@@ -99,12 +121,20 @@ export function relationItem(
 }
 
 function marked(columns: readonly Column[], mark: object): readonly Column[] {
-  return columns.map(({ name, value }) => ({ name, value: { ...value, base: { item: mark, column: name } } }))
+  return columns.map(({ name, value }) => ({
+    name,
+    value: { ...value, base: { item: mark, column: name } },
+  }))
 }
 
 /** Columns of a relation with all that they stand for: the relation's own, its parents' and children's, a view's sources. */
-export function relationColumns(relation: Relation, only: boolean, analysis: Analysis): readonly Column[] {
-  if (relation.system) return relation.columns.map((column) => ({ name: column.name, value: NOTHING }))
+export function relationColumns(
+  relation: Relation,
+  only: boolean,
+  analysis: Analysis,
+): readonly Column[] {
+  if (relation.system)
+    return relation.columns.map((column) => ({ name: column.name, value: NOTHING }))
   const family = analysis.family(relation, only)
   const behind = relation.definition === undefined ? undefined : viewColumns(relation, analysis)
   return relation.columns.map((column, index) => {
@@ -117,7 +147,10 @@ export function relationColumns(relation: Relation, only: boolean, analysis: Ana
     const further = behind === undefined ? undefined : (behind[index]?.value ?? NOTHING)
     const sources = unite([own, further === undefined ? [] : allSources(further)])
     const value: Value =
-      further !== undefined && further.kind !== 'column' && further.kind !== 'constant' && allSources(further).length > 0
+      further !== undefined &&
+      further.kind !== 'column' &&
+      further.kind !== 'constant' &&
+      allSources(further).length > 0
         ? { kind: 'derived', sources, embedding: column.vector }
         : { kind: 'column', sources, embedding: column.vector }
     return { name: column.name, value }
@@ -161,22 +194,28 @@ function functionRange(fields: Fields, left: Scope, analysis: Analysis): Range {
   if (fields['ordinality'] === true) columns.push({ name: 'ordinality', value: NOTHING })
   const item: Item = {
     alias: alias.name ?? calls[0]?.name ?? '',
-    columns: alias.columns.length > columns.length && rest !== undefined
-      ? alias.columns.map((name) => ({ name, value: rest ?? NOTHING }))
-      : renamed(columns, alias.columns),
+    columns:
+      alias.columns.length > columns.length && rest !== undefined
+        ? alias.columns.map((name) => ({ name, value: rest ?? NOTHING }))
+        : renamed(columns, alias.columns),
     ...(rest === undefined ? {} : { rest }),
     rows,
   }
   return single(item)
 }
 
-function oneFunction(value: unknown, left: Scope, analysis: Analysis): Call & { definitions: readonly string[] } {
+function oneFunction(
+  value: unknown,
+  left: Scope,
+  analysis: Analysis,
+): Call & { definitions: readonly string[] } {
   const [first, second] = list(expectNode(value, 'List')['items'])
   if (first === undefined) throw new NotUnderstood('malformed function in FROM')
   // Without column definitions the grammar leaves an empty node.
   const bare = second === undefined || (isFields(second) && Object.keys(second).length === 0)
   const definitions = bare ? [] : columnDefinitions(expectNode(second, 'List')['items'], analysis)
-  if (tagOf(first) === 'FuncCall') return { ...readCall(expectNode(first, 'FuncCall'), left, analysis), definitions }
+  if (tagOf(first) === 'FuncCall')
+    return { ...readCall(expectNode(first, 'FuncCall'), left, analysis), definitions }
   const plain = evaluate(first, left, analysis)
   const name = columnName(first, () => '')
   return { value: derived(plain), routines: [], arguments: [], name, definitions }
@@ -197,34 +236,48 @@ function functionColumns(
   analysis: Analysis,
 ): { columns: readonly Column[]; rest?: Value } {
   const value = derived(call.value)
-  const named = (list: readonly string[]): readonly Column[] => list.map((name) => ({ name, value }))
+  const named = (list: readonly string[]): readonly Column[] =>
+    list.map((name) => ({ name, value }))
   if (definitions.length > 0) return { columns: named(definitions) }
   const single = named([alias ?? call.name])
   if (call.name === 'unnest' && call.arguments.length > 1) {
-    return { columns: call.arguments.map((each) => ({ name: 'unnest', value: derived(each) })), rest: value }
+    return {
+      columns: call.arguments.map((each) => ({ name: 'unnest', value: derived(each) })),
+      rest: value,
+    }
   }
-  const shapes = new Set(call.routines.map((each) => JSON.stringify([each.outputs, each.rowOf, each.pseudo])))
+  const shapes = new Set(
+    call.routines.map((each) => JSON.stringify([each.outputs, each.rowOf, each.pseudo])),
+  )
   const routine = call.routines[0]
   if (routine === undefined || shapes.size > 1) return { columns: single, rest: value }
-  if (routine.outputs !== undefined && routine.outputs.length > 1) return { columns: named(routine.outputs) }
-  if (routine.outputs !== undefined) return { columns: named([alias ?? (routine.outputs[0] || call.name)]) }
+  if (routine.outputs !== undefined && routine.outputs.length > 1)
+    return { columns: named(routine.outputs) }
+  if (routine.outputs !== undefined)
+    return { columns: named([alias ?? (routine.outputs[0] || call.name)]) }
   if (routine.rowOf !== undefined) {
     const relation = analysis.catalogue.relationByOid(routine.rowOf)
     if (relation === undefined) return { columns: single, rest: value }
     const own = relationColumns(relation, false, analysis)
-    return { columns: own.map((column) => ({ name: column.name, value: derived(column.value, value) })) }
+    return {
+      columns: own.map((column) => ({ name: column.name, value: derived(column.value, value) })),
+    }
   }
-  const open = routine.pseudo !== undefined && routine.pseudo !== 'void' && routine.pseudo !== 'cstring'
+  const open =
+    routine.pseudo !== undefined && routine.pseudo !== 'void' && routine.pseudo !== 'cstring'
   return open ? { columns: single, rest: value } : { columns: single }
 }
 
 function sampleRange(fields: Fields, left: Scope, analysis: Analysis): Range {
   const method = names(fields['method'])
   const [only] = method.slice(-1)
-  if (only !== 'bernoulli' && only !== 'system') throw new NotUnderstood('not supported yet: this sampling method')
-  if (method.length > 1 && method[0] !== 'pg_catalog') throw new NotUnderstood('not supported yet: this sampling method')
+  if (only !== 'bernoulli' && only !== 'system')
+    throw new NotUnderstood('not supported yet: this sampling method')
+  if (method.length > 1 && method[0] !== 'pg_catalog')
+    throw new NotUnderstood('not supported yet: this sampling method')
   analysis.use(evaluateAll(fields['args'], left, analysis), 'predicate')
-  if (fields['repeatable'] !== undefined) analysis.use(evaluate(fields['repeatable'], left, analysis), 'predicate')
+  if (fields['repeatable'] !== undefined)
+    analysis.use(evaluate(fields['repeatable'], left, analysis), 'predicate')
   return readRange(fields['relation'], left, analysis)
 }
 
@@ -249,19 +302,33 @@ function joinRange(fields: Fields, left: Scope, analysis: Analysis): Range {
   const alias = fields['alias'] === undefined ? undefined : aliasOf(fields['alias'])
   const items: Item[] = [...first.items, ...second.items]
   if (alias !== undefined) {
-    const item: Item = { alias: alias.name ?? '', columns: renamed(columns, alias.columns), rows: Number.POSITIVE_INFINITY }
+    const item: Item = {
+      alias: alias.name ?? '',
+      columns: renamed(columns, alias.columns),
+      rows: Number.POSITIVE_INFINITY,
+    }
     return { items: [item], columns: item.columns, rows }
   }
-  if (fields['join_using_alias'] !== undefined) throw new NotUnderstood('not supported yet: an alias after USING')
+  if (fields['join_using_alias'] !== undefined)
+    throw new NotUnderstood('not supported yet: an alias after USING')
   return { items, columns, rows }
 }
 
-function joinedColumns(fields: Fields, first: Range, second: Range, analysis: Analysis): readonly Column[] {
+function joinedColumns(
+  fields: Fields,
+  first: Range,
+  second: Range,
+  analysis: Analysis,
+): readonly Column[] {
   const explicit = names(fields['usingClause'])
-  const both = first.columns.filter((column) => second.columns.some((other) => other.name === column.name))
-  const shared = fields['isNatural'] === true ? [...new Set(both.map((column) => column.name))] : explicit
+  const both = first.columns.filter((column) =>
+    second.columns.some((other) => other.name === column.name),
+  )
+  const shared =
+    fields['isNatural'] === true ? [...new Set(both.map((column) => column.name))] : explicit
   const opened = [...first.items, ...second.items].some((item) => item.rest !== undefined)
-  if (opened && fields['isNatural'] === true) throw new NotUnderstood('not supported yet: NATURAL JOIN of a function')
+  if (opened && fields['isNatural'] === true)
+    throw new NotUnderstood('not supported yet: NATURAL JOIN of a function')
   const merged = shared.map((name) => {
     const left = only(first, name)
     const right = only(second, name)
@@ -269,14 +336,16 @@ function joinedColumns(fields: Fields, first: Range, second: Range, analysis: An
     analysis.use(right, 'join')
     return { name, value: merge(left, right) }
   })
-  const others = (range: Range): readonly Column[] => range.columns.filter((column) => !shared.includes(column.name))
+  const others = (range: Range): readonly Column[] =>
+    range.columns.filter((column) => !shared.includes(column.name))
   return [...merged, ...others(first), ...others(second)]
 }
 
 function only(range: Range, name: string): Value {
   const found = range.columns.filter((column) => column.name === name)
   const column = found[0]
-  if (column === undefined || found.length > 1) throw new NotUnderstood(`unknown column "${name}" in USING`)
+  if (column === undefined || found.length > 1)
+    throw new NotUnderstood(`unknown column "${name}" in USING`)
   return column.value
 }
 

@@ -8,6 +8,7 @@ import { expectNode, list } from './tree.js'
 export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: Analysis): void {
   for (const each of list(clauses)) expectNode(each, 'LockingClause')
   for (const item of ranges.flatMap((range) => range.items)) {
-    if (item.relation !== undefined) analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
+    if (item.relation !== undefined)
+      analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
   }
 }

@@ -4,13 +4,17 @@
 import type { Routine } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { allowsBuiltIn, EXACT_TYPES } from './builtin.js'
-import { expectNode, list, names, NotUnderstood, open, constantText } from './tree.js'
+import { constantText, expectNode, list, NotUnderstood, names, open } from './tree.js'
 import type { Value } from './value.js'
 
 /** Splits a qualified name of at most two parts. */
-export function twoParts(parts: readonly string[], what: string): { schema: string | undefined; name: string } {
+export function twoParts(
+  parts: readonly string[],
+  what: string,
+): { schema: string | undefined; name: string } {
   const last = parts[parts.length - 1]
-  if (last === undefined || parts.length > 2) throw new NotUnderstood(`not supported yet: ${what} name of this form`)
+  if (last === undefined || parts.length > 2)
+    throw new NotUnderstood(`not supported yet: ${what} name of this form`)
   return { schema: parts.length === 2 ? parts[0] : undefined, name: last }
 }
 
@@ -36,10 +40,14 @@ export function resolveFunction(
 }
 
 function judge(routine: Routine, analysis: Analysis): void {
-  if (routine.kind === 'p') throw new NotUnderstood(`not supported yet: procedure "${routine.name}"`)
+  if (routine.kind === 'p')
+    throw new NotUnderstood(`not supported yet: procedure "${routine.name}"`)
   if (routine.schema === 'pg_catalog') {
     if (!allowsBuiltIn(routine.name, routine.volatility)) {
-      throw new NotUnderstood(`function "${routine.name}" is not allowed`, 'it can run text, read files, or reach others')
+      throw new NotUnderstood(
+        `function "${routine.name}" is not allowed`,
+        'it can run text, read files, or reach others',
+      )
     }
     return
   }
@@ -99,7 +107,11 @@ export interface TypeMeaning {
 const SERIAL = new Set(['serial', 'bigserial', 'smallserial', 'serial4', 'serial8', 'serial2'])
 
 /** Resolves a type name. Types with functions of the database's own are refused. */
-export function resolveType(typeName: unknown, analysis: Analysis, definition = false): TypeMeaning {
+export function resolveType(
+  typeName: unknown,
+  analysis: Analysis,
+  definition = false,
+): TypeMeaning {
   const fields = open(typeName, 'TypeName')
   for (const modifier of list(fields['typmods'])) {
     if (constantText(modifier) === undefined) {
@@ -111,7 +123,12 @@ export function resolveType(typeName: unknown, analysis: Analysis, definition = 
   const array = list(fields['arrayBounds']).length > 0
   const places = schema === undefined ? analysis.path : [schema]
   const builtInFirst = schema === undefined && !analysis.path.includes('pg_catalog')
-  const builtIn: TypeMeaning = { name, vector: false, array, exact: !array && EXACT_TYPES.has(name) }
+  const builtIn: TypeMeaning = {
+    name,
+    vector: false,
+    array,
+    exact: !array && EXACT_TYPES.has(name),
+  }
   if (builtInFirst && analysis.catalogue.isBuiltInType(name)) return builtIn
   for (const place of places) {
     if (place === 'pg_catalog' && analysis.catalogue.isBuiltInType(name)) return builtIn

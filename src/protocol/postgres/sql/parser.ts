@@ -19,7 +19,12 @@ interface ParserModule {
 export type TreeOutcome =
   | { readonly ok: true; readonly tree: Fields }
   /** A syntax error: PostgreSQL's message, position in characters from 1. */
-  | { readonly ok: false; readonly kind: 'syntax'; readonly message: string; readonly position: number }
+  | {
+      readonly ok: false
+      readonly kind: 'syntax'
+      readonly message: string
+      readonly position: number
+    }
   /** The parser failed; the statement is refused. */
   | { readonly ok: false; readonly kind: 'failed'; readonly message: string }
 
@@ -30,7 +35,9 @@ let spare: ParserModule | undefined
 let making: Promise<void> | undefined
 
 async function instantiate(): Promise<ParserModule> {
-  const factory = load('libpg-query/wasm/libpg-query.js') as (options: object) => Promise<ParserModule>
+  const factory = load('libpg-query/wasm/libpg-query.js') as (
+    options: object,
+  ) => Promise<ParserModule>
   return factory({ print: () => undefined, printErr: () => undefined })
 }
 
@@ -64,8 +71,10 @@ function discard(): void {
 /** Parses a text of any number of statements. Never throws. */
 export function parseTree(text: string): TreeOutcome {
   const parser = current
-  if (parser === undefined) return { ok: false, kind: 'failed', message: 'the SQL parser is not ready' }
-  if (text.includes('\0')) return { ok: false, kind: 'failed', message: 'the statement holds a NUL' }
+  if (parser === undefined)
+    return { ok: false, kind: 'failed', message: 'the SQL parser is not ready' }
+  if (text.includes('\0'))
+    return { ok: false, kind: 'failed', message: 'the statement holds a NUL' }
   try {
     return run(parser, text)
   } catch {

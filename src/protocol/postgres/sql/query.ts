@@ -7,11 +7,22 @@ import { columnName } from './column-name.js'
 import { type Binding, conjuncts, namedKeys, noteCondition } from './condition.js'
 import { evaluate, evaluateWindow } from './expression.js'
 import { readRange } from './from.js'
+import { lockRows } from './lock.js'
 import { generatedRows, readLimit } from './rows.js'
 import { type Range, Scope } from './scope.js'
-import { expectNode, type Fields, isFields, list, names, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  names,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 import { type Column, derived, leaving, merge, NOTHING, type Value } from './value.js'
-import { lockRows } from './lock.js'
 import { addCommonTables } from './with.js'
 import { evaluateWrite, isWrite } from './write.js'
 
@@ -34,7 +45,8 @@ export function evaluateQuery(value: unknown, outer: Scope, analysis: Analysis):
 
 /** An opened SELECT. */
 export function evaluateSelect(fields: Fields, outer: Scope, analysis: Analysis): Query {
-  if (fields['intoClause'] !== undefined) throw new NotUnderstood('not supported yet: INTO inside a query')
+  if (fields['intoClause'] !== undefined)
+    throw new NotUnderstood('not supported yet: INTO inside a query')
   const scope = new Scope(outer)
   addCommonTables(fields['withClause'], scope, analysis)
   if (text(fields['op']) !== 'SETOP_NONE') return setOperation(fields, scope, analysis)
@@ -50,7 +62,8 @@ function arm(value: unknown, scope: Scope, analysis: Analysis): Query {
 
 /** Joins the outputs of two queries by position. */
 export function mergeColumns(left: readonly Column[], right: readonly Column[]): readonly Column[] {
-  if (left.length !== right.length) throw new NotUnderstood('each query of a set operation must have as many columns')
+  if (left.length !== right.length)
+    throw new NotUnderstood('each query of a set operation must have as many columns')
   return left.map((column, index) => ({
     name: column.name,
     value: merge(column.value, right[index]?.value ?? NOTHING),
@@ -74,10 +87,17 @@ function setOperation(fields: Fields, scope: Scope, analysis: Analysis): Query {
   return { columns, rows: ending(fields, columns, base, scope, analysis) }
 }
 
-function valuesQuery(fields: Fields, values: readonly unknown[], scope: Scope, analysis: Analysis): Query {
+function valuesQuery(
+  fields: Fields,
+  values: readonly unknown[],
+  scope: Scope,
+  analysis: Analysis,
+): Query {
   let columns: readonly Column[] | undefined
   for (const each of values) {
-    const parts = list(expectNode(each, 'List')['items']).map((item) => evaluate(item, scope, analysis))
+    const parts = list(expectNode(each, 'List')['items']).map((item) =>
+      evaluate(item, scope, analysis),
+    )
     for (const part of parts) if (part.kind === 'derived') analysis.use(part, 'derived')
     const line = parts.map((value, index) => ({ name: `column${index + 1}`, value }))
     columns = columns === undefined ? line : mergeColumns(columns, line)
@@ -100,7 +120,8 @@ function plainSelect(fields: Fields, scope: Scope, analysis: Analysis): Query {
   }
   const columns = targetColumns(fields['targetList'], scope, analysis)
   const grouped = groupBy(fields['groupClause'], columns, scope, analysis)
-  for (const each of conjuncts(fields['havingClause'])) noteCondition(each, scope, analysis, 'predicate')
+  for (const each of conjuncts(fields['havingClause']))
+    noteCondition(each, scope, analysis, 'predicate')
   if (list(fields['lockingClause']).length > 0) lockRows(fields['lockingClause'], ranges, analysis)
   const targets = [fields['targetList'], fields['havingClause']]
   const calls = targets.flatMap((each) => callsOf(each))
@@ -137,7 +158,9 @@ export function targetColumns(value: unknown, scope: Scope, analysis: Analysis):
     // A computed value may leave in an error's text even where nobody selects it.
     if (leaving(result) === 'derived' && result.row === undefined) analysis.use(result, 'derived')
     const name =
-      typeof target['name'] === 'string' ? target['name'] : columnName(target['val'], (sub) => firstName(sub))
+      typeof target['name'] === 'string'
+        ? target['name']
+        : columnName(target['val'], (sub) => firstName(sub))
     return [{ name, value: result }]
   })
 }
@@ -166,7 +189,11 @@ function isStar(value: unknown): boolean {
   return last !== undefined && tagOf(last) === 'A_Star'
 }
 
-function starColumns(value: unknown, scope: Scope, analysis: Analysis): readonly Column[] | undefined {
+function starColumns(
+  value: unknown,
+  scope: Scope,
+  analysis: Analysis,
+): readonly Column[] | undefined {
   if (!isStar(value)) return undefined
   const { tag, fields } = node(value)
   if (tag === 'A_Indirection') {
@@ -181,7 +208,8 @@ function starColumns(value: unknown, scope: Scope, analysis: Analysis): readonly
   }
   const [first, second] = path
   const item = second === undefined ? scope.item(first ?? '') : scope.item(second, first)
-  if (item === undefined || path.length > 2) throw new NotUnderstood(`unknown relation "${path.join('.')}"`)
+  if (item === undefined || path.length > 2)
+    throw new NotUnderstood(`unknown relation "${path.join('.')}"`)
   return item.columns
 }
 
@@ -206,7 +234,12 @@ function groupBy(
 }
 
 /** GROUP BY prefers a column of FROM, then an output's name. Where both exist, both count. */
-function groupValue(value: unknown, columns: readonly Column[], scope: Scope, analysis: Analysis): Value {
+function groupValue(
+  value: unknown,
+  columns: readonly Column[],
+  scope: Scope,
+  analysis: Analysis,
+): Value {
   const named = outputNamed(value, columns)
   if (named === undefined) return evaluate(value, scope, analysis)
   const name = names(expectNode(value, 'ColumnRef')['fields'])[0] ?? ''
@@ -231,17 +264,30 @@ function outputNamed(value: unknown, columns: readonly Column[]): Value | undefi
   if (parts.length !== 1 || tagOf(only) !== 'String') return undefined
   const name = text(expectNode(only, 'String')['sval'])
   const found = columns.filter((column) => column.name === name)
-  return found.length === 0 ? undefined : found.length === 1 ? found[0]?.value : derived(...found.map((each) => each.value))
+  return found.length === 0
+    ? undefined
+    : found.length === 1
+      ? found[0]?.value
+      : derived(...found.map((each) => each.value))
 }
 
 /** DISTINCT, ORDER BY, OFFSET and LIMIT. Gives the most rows that remain. */
-function ending(fields: Fields, columns: readonly Column[], base: number, scope: Scope, analysis: Analysis): number {
+function ending(
+  fields: Fields,
+  columns: readonly Column[],
+  base: number,
+  scope: Scope,
+  analysis: Analysis,
+): number {
   for (const each of list(fields['distinctClause'])) {
     // Plain DISTINCT is one empty node; DISTINCT ON lists expressions.
     if (isFields(each) && Object.keys(each).length === 0) {
       for (const column of columns) analysis.use(column.value, 'group')
     } else {
-      analysis.use(positionOf(each, columns) ?? outputNamed(each, columns) ?? evaluate(each, scope, analysis), 'group')
+      analysis.use(
+        positionOf(each, columns) ?? outputNamed(each, columns) ?? evaluate(each, scope, analysis),
+        'group',
+      )
     }
   }
   if (fields['limitOffset'] !== undefined) {
@@ -250,7 +296,8 @@ function ending(fields: Fields, columns: readonly Column[], base: number, scope:
   const limit = readLimit(fields['limitCount'], fields['limitOption'], scope, analysis)
   for (const each of list(fields['sortClause'])) {
     const sort = expectNode(each, 'SortBy')['node']
-    const value = positionOf(sort, columns) ?? outputNamed(sort, columns) ?? evaluate(sort, scope, analysis)
+    const value =
+      positionOf(sort, columns) ?? outputNamed(sort, columns) ?? evaluate(sort, scope, analysis)
     analysis.use(value, value.kind === 'score' && limit.present ? 'nearest' : 'order')
   }
   return Math.min(base, limit.rows)

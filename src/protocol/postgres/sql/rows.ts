@@ -26,7 +26,9 @@ function unnested(values: readonly Value[]): number {
 
 function series(values: readonly Value[]): number {
   const numbers = values.map((each) =>
-    each.kind === 'constant' && typeof each.literal === 'string' && /^-?\d{1,15}$/.test(each.literal)
+    each.kind === 'constant' &&
+    typeof each.literal === 'string' &&
+    /^-?\d{1,15}$/.test(each.literal)
       ? Number(each.literal)
       : Number.NaN,
   )
@@ -43,7 +45,12 @@ export interface Limit {
 }
 
 /** Reads LIMIT or FETCH FIRST. WITH TIES proves nothing. */
-export function readLimit(value: unknown, option: unknown, scope: Scope, analysis: Analysis): Limit {
+export function readLimit(
+  value: unknown,
+  option: unknown,
+  scope: Scope,
+  analysis: Analysis,
+): Limit {
   if (value === undefined) return { present: false, rows: Number.POSITIVE_INFINITY }
   const limit = evaluate(value, scope, analysis)
   analysis.use(limit, 'predicate')
@@ -53,6 +60,7 @@ export function readLimit(value: unknown, option: unknown, scope: Scope, analysi
   if (typeof limit.literal !== 'string' || !/^\s*\d{1,15}\s*$/.test(limit.literal)) {
     return { present: false, rows: Number.POSITIVE_INFINITY }
   }
-  const rows = option === 'LIMIT_OPTION_WITH_TIES' ? Number.POSITIVE_INFINITY : Number(limit.literal)
+  const rows =
+    option === 'LIMIT_OPTION_WITH_TIES' ? Number.POSITIVE_INFINITY : Number(limit.literal)
   return { present: true, rows }
 }

@@ -3,7 +3,7 @@
 
 import type { Relation } from '../catalogue.js'
 import { NotUnderstood } from './tree.js'
-import { derived, NOTHING, type Column, type Value } from './value.js'
+import { type Column, derived, NOTHING, type Value } from './value.js'
 
 /** One entry of FROM that can be named. */
 export interface Item {
@@ -50,7 +50,10 @@ export class Scope {
   /** Adds a FROM element. */
   add(range: Range): void {
     for (const item of range.items) {
-      if (item.alias !== '' && this.items.some((each) => each.alias === item.alias && each.schema === item.schema)) {
+      if (
+        item.alias !== '' &&
+        this.items.some((each) => each.alias === item.alias && each.schema === item.schema)
+      ) {
         throw new NotUnderstood(`table name "${item.alias}" specified more than once`)
       }
     }
@@ -84,7 +87,8 @@ export class Scope {
         const further = scope.parent?.name(name) ?? this.wholeRow(name)
         return derived(...rests, ...(further === undefined ? [] : [further]))
       }
-      if (SYSTEM_COLUMNS.has(name) && scope.items.some((item) => item.relation !== undefined)) return NOTHING
+      if (SYSTEM_COLUMNS.has(name) && scope.items.some((item) => item.relation !== undefined))
+        return NOTHING
     }
     return this.wholeRow(name)
   }

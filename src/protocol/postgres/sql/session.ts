@@ -2,7 +2,17 @@
 
 import type { PostgresProduct } from '../../table.js'
 import { allowsReset, allowsSetting, allowsShow } from './settings.js'
-import { constantText, expectNode, type Fields, isFields, list, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  constantText,
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 
 /** Judges a session statement. True where it is one and allowed; false where it is none; throws where refused. */
 export function judgeSession(tag: string, fields: () => Fields, product: PostgresProduct): boolean {
@@ -43,7 +53,8 @@ const TRANSACTION_KINDS: ReadonlySet<string> = new Set([
 
 function transaction(fields: Fields): void {
   const kind = text(fields['kind'])
-  if (!TRANSACTION_KINDS.has(kind)) throw new NotUnderstood('two-phase transactions are not allowed')
+  if (!TRANSACTION_KINDS.has(kind))
+    throw new NotUnderstood('two-phase transactions are not allowed')
   transactionModes(fields['options'])
 }
 
@@ -61,17 +72,22 @@ function setting(fields: Fields, product: PostgresProduct): void {
   const name = text(fields['name'])
   if (kind === 'VAR_RESET_ALL') return
   if (kind === 'VAR_SET_MULTI') {
-    if (name !== 'TRANSACTION' && name !== 'SESSION CHARACTERISTICS') throw new NotUnderstood(`not supported yet: SET ${name}`)
+    if (name !== 'TRANSACTION' && name !== 'SESSION CHARACTERISTICS')
+      throw new NotUnderstood(`not supported yet: SET ${name}`)
     transactionModes(fields['args'])
     return
   }
   if (kind === 'VAR_RESET' || kind === 'VAR_SET_DEFAULT') {
-    if (!allowsReset(name, product)) throw new NotUnderstood(`setting "${name.toLowerCase()}" may not be reset`)
+    if (!allowsReset(name, product))
+      throw new NotUnderstood(`setting "${name.toLowerCase()}" may not be reset`)
     return
   }
   if (kind !== 'VAR_SET_VALUE') throw new NotUnderstood('not supported yet: SET of this form')
   if (name.toLowerCase() === 'search_path') {
-    throw new NotUnderstood('not supported yet: SET search_path', 'qualify names, or set it when connecting')
+    throw new NotUnderstood(
+      'not supported yet: SET search_path',
+      'qualify names, or set it when connecting',
+    )
   }
   const values = list(fields['args']).map((each) => settingValue(each, name))
   if (!allowsSetting(name, values.join(', '), product)) {
@@ -87,6 +103,7 @@ function settingValue(value: unknown, name: string): string {
     return constantText(cast['arg'])?.value ?? ''
   }
   const constant = constantText(value)
-  if (constant === undefined) throw new NotUnderstood(`not supported yet: a value of this form for "${name}"`)
+  if (constant === undefined)
+    throw new NotUnderstood(`not supported yet: a value of this form for "${name}"`)
   return constant.value ?? ''
 }

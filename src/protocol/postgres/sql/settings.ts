@@ -37,10 +37,16 @@ export function allowsSetting(name: string, value: string, product: PostgresProd
 /** True when a setting may be put back to its value at the session's start. */
 export function allowsReset(name: string, product: PostgresProduct): boolean {
   const key = name.toLowerCase()
-  return key === 'client_encoding' || key === 'search_path' || ALLOWED.has(key) || product.settings.includes(key)
+  return (
+    key === 'client_encoding' ||
+    key === 'search_path' ||
+    ALLOWED.has(key) ||
+    product.settings.includes(key)
+  )
 }
 
-const HIDDEN = /(?:_file|_command|_conninfo|_directory|_directories|_dir|_libraries|_library|_path|_names|_passphrase|_addresses)$/
+const HIDDEN =
+  /(?:_file|_command|_conninfo|_directory|_directories|_dir|_libraries|_library|_path|_names|_passphrase|_addresses)$/
 
 const SHOWN_ANYWAY: ReadonlySet<string> = new Set(['search_path'])
 
@@ -61,7 +67,9 @@ function splitPath(value: string): readonly string[] | undefined {
     pattern.lastIndex = at
     const match = pattern.exec(value)
     if (match === null) return undefined
-    parts.push(match[1] === undefined ? (match[2] ?? '').toLowerCase() : match[1].replaceAll('""', '"'))
+    parts.push(
+      match[1] === undefined ? (match[2] ?? '').toLowerCase() : match[1].replaceAll('""', '"'),
+    )
     if (match[3] === ',' && pattern.lastIndex >= value.length) return undefined
   }
   return parts
@@ -81,7 +89,8 @@ export function resolveSearchPath(
       if (catalogue.hasSchema(user)) path.push(user)
       continue
     }
-    if (part.startsWith('pg_temp') || part.startsWith('pg_toast') || !catalogue.hasSchema(part)) return undefined
+    if (part.startsWith('pg_temp') || part.startsWith('pg_toast') || !catalogue.hasSchema(part))
+      return undefined
     if (!path.includes(part)) path.push(part)
   }
   return path

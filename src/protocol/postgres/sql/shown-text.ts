@@ -3,7 +3,8 @@
 import { isFields, list } from './tree.js'
 
 const LITERAL = /^(?:[eE]|[uU]&)?'\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*'/
-const SPARSE = /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*)?\s*\}\s*\/\s*(\d+)\s*'/
+const SPARSE =
+  /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*)?\s*\}\s*\/\s*(\d+)\s*'/
 const HALF_OPEN = /^\$(\w*)\$\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*\$\1\$/
 
 /** Numbers in a constructed array from which on it counts as a vector. */
@@ -22,7 +23,9 @@ export class ByteText {
   }
 
   slice(from: number, to?: number): string {
-    return this.#bytes === undefined ? this.#text.slice(from, to) : this.#bytes.subarray(from, to).toString()
+    return this.#bytes === undefined
+      ? this.#text.slice(from, to)
+      : this.#bytes.subarray(from, to).toString()
   }
 }
 
@@ -50,7 +53,11 @@ export function shownText(source: ByteText, tree: unknown, from: number, length:
 
 function collect(root: unknown, source: ByteText, cuts: Cut[]): void {
   const waiting: unknown[] = [root]
-  for (let value = waiting.pop(); value !== undefined || waiting.length > 0; value = waiting.pop()) {
+  for (
+    let value = waiting.pop();
+    value !== undefined || waiting.length > 0;
+    value = waiting.pop()
+  ) {
     if (Array.isArray(value)) {
       waiting.push(...value)
       continue
@@ -82,8 +89,19 @@ function literal(fields: Readonly<Record<string, unknown>>, source: ByteText, cu
 function constructed(fields: Readonly<Record<string, unknown>>, cuts: Cut[]): boolean {
   const elements = list(fields['elements'])
   const { list_start: from, list_end: to } = fields
-  if (elements.length < LONG_ARRAY || typeof from !== 'number' || typeof to !== 'number' || to <= from) return false
-  if (!elements.every((each) => isFields(each) && ('A_Const' in each || 'A_Expr' in each) && isNumber(each))) return false
+  if (
+    elements.length < LONG_ARRAY ||
+    typeof from !== 'number' ||
+    typeof to !== 'number' ||
+    to <= from
+  )
+    return false
+  if (
+    !elements.every(
+      (each) => isFields(each) && ('A_Const' in each || 'A_Expr' in each) && isNumber(each),
+    )
+  )
+    return false
   cuts.push({ from: from + 1, to, with: `vector(${elements.length})` })
   return true
 }

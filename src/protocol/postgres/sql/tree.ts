@@ -46,7 +46,8 @@ export function tagOf(value: unknown): string {
 /** Opens a wrapped node that must be of this type. */
 export function expectNode(value: unknown, tag: string): Fields {
   const found = node(value)
-  if (found.tag !== tag) throw new NotUnderstood(`not supported yet: ${found.tag} where ${tag} is expected`)
+  if (found.tag !== tag)
+    throw new NotUnderstood(`not supported yet: ${found.tag} where ${tag} is expected`)
   return found.fields
 }
 
@@ -72,7 +73,9 @@ export function isFields(value: unknown): value is Fields {
 }
 
 /** A constant of the grammar: text, NULL, or undefined where the node is no constant. */
-export function constantText(value: unknown): { readonly value: string | null; readonly form: string } | undefined {
+export function constantText(
+  value: unknown,
+): { readonly value: string | null; readonly form: string } | undefined {
   if (!isFields(value) || !('A_Const' in value)) return undefined
   const fields = expectNode(value, 'A_Const')
   if (fields['isnull'] === true) return { value: null, form: 'null' }
@@ -82,7 +85,8 @@ export function constantText(value: unknown): { readonly value: string | null; r
   }
   if ('ival' in fields) return { value: String(inner('ival', 'ival') ?? 0), form: 'integer' }
   if ('fval' in fields) return { value: text(inner('fval', 'fval')), form: 'number' }
-  if ('boolval' in fields) return { value: inner('boolval', 'boolval') === true ? 't' : 'f', form: 'boolean' }
+  if ('boolval' in fields)
+    return { value: inner('boolval', 'boolval') === true ? 't' : 'f', form: 'boolean' }
   if ('sval' in fields) return { value: text(inner('sval', 'sval')), form: 'string' }
   if ('bsval' in fields) return { value: text(inner('bsval', 'bsval')), form: 'bits' }
   throw new NotUnderstood('malformed constant')

@@ -70,9 +70,18 @@ export function merge(left: Value, right: Value): Value {
   const plain = (value: Value): boolean =>
     (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'
   if (plain(left) && plain(right)) {
-    return { kind: 'column', sources, embedding: left.embedding === true && right.embedding === true }
+    return {
+      kind: 'column',
+      sources,
+      embedding: left.embedding === true && right.embedding === true,
+    }
   }
-  if (left.kind === 'score' && right.kind === 'score' && left.scoreOf === right.scoreOf && left.scoreOf !== undefined) {
+  if (
+    left.kind === 'score' &&
+    right.kind === 'score' &&
+    left.scoreOf === right.scoreOf &&
+    left.scoreOf !== undefined
+  ) {
     return { kind: 'score', sources, scoreOf: left.scoreOf, turned: true }
   }
   return { kind: 'derived', sources }

@@ -1,13 +1,13 @@
 // Owns views: their definitions read as queries, once per catalogue snapshot. What a view reaches is reached by
 // whoever reads it.
 
-import type { CatalogueSnapshot, Relation, RelationColumn } from '../catalogue.js'
 import type { PostgresProduct } from '../../table.js'
+import type { CatalogueSnapshot, Relation, RelationColumn } from '../catalogue.js'
 import type { ColumnOrigin } from '../statement.js'
 import { Analysis } from './analysis.js'
 import { relationColumns } from './from.js'
-import { evaluateQuery } from './query.js'
 import { parseTree } from './parser.js'
+import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
 import { isFields, list, NotUnderstood } from './tree.js'
 import { allSources, type Column } from './value.js'
@@ -40,7 +40,8 @@ function expand(relation: Relation, analysis: Analysis): Expansion {
     const statement = parsed.ok ? list(parsed.tree['stmts'])[0] : undefined
     if (!isFields(statement)) throw new NotUnderstood('its definition was not parsed')
     const query = evaluateQuery(statement['stmt'], new Scope(), account)
-    if (query.columns.length !== relation.columns.length) throw new NotUnderstood('its columns do not fit')
+    if (query.columns.length !== relation.columns.length)
+      throw new NotUnderstood('its columns do not fit')
     const expansion = { columns: query.columns, account }
     cache.set(relation.oid, expansion)
     return expansion
@@ -62,7 +63,11 @@ export function lineageOf(product: PostgresProduct) {
   ): readonly ColumnOrigin[] | undefined => {
     const path = catalogue.defaultSearchPath
     try {
-      const columns = relationColumns(relation, false, new Analysis({ catalogue, path, product, parameters: undefined }))
+      const columns = relationColumns(
+        relation,
+        false,
+        new Analysis({ catalogue, path, product, parameters: undefined }),
+      )
       const found = columns[relation.columns.indexOf(column)]
       return found === undefined ? undefined : allSources(found.value)
     } catch (error) {

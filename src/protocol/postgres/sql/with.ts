@@ -3,7 +3,7 @@
 import type { Analysis } from './analysis.js'
 import { evaluateQuery, evaluateSelect, mergeColumns, type Query } from './query.js'
 import type { Scope } from './scope.js'
-import { expectNode, isFields, list, names, NotUnderstood, open, tagOf, text } from './tree.js'
+import { expectNode, isFields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
 import { allSources, type Column } from './value.js'
 
 const MAX_ROUNDS = 12
@@ -17,7 +17,8 @@ export function addCommonTables(clause: unknown, scope: Scope, analysis: Analysi
   for (const each of list(fields['ctes'])) {
     const table = expectNode(each, 'CommonTableExpr')
     const name = text(table['ctename'])
-    if (scope.tables.has(name)) throw new NotUnderstood(`WITH query name "${name}" specified more than once`)
+    if (scope.tables.has(name))
+      throw new NotUnderstood(`WITH query name "${name}" specified more than once`)
     const read = lazily(name, () =>
       recursive ? readRecursive(name, table, scope, analysis) : readOnce(table, scope, analysis),
     )
@@ -32,7 +33,8 @@ export function addCommonTables(clause: unknown, scope: Scope, analysis: Analysi
 function lazily(name: string, work: () => Query): () => Query {
   let state: 'new' | 'reading' | Query = 'new'
   return () => {
-    if (state === 'reading') throw new NotUnderstood(`not supported yet: recursion of "${name}" in this form`)
+    if (state === 'reading')
+      throw new NotUnderstood(`not supported yet: recursion of "${name}" in this form`)
     if (state === 'new') {
       state = 'reading'
       state = work()
@@ -42,14 +44,22 @@ function lazily(name: string, work: () => Query): () => Query {
 }
 
 function renamed(query: Query, aliases: readonly string[]): Query {
-  if (aliases.length > query.columns.length) throw new NotUnderstood('more column aliases than columns')
+  if (aliases.length > query.columns.length)
+    throw new NotUnderstood('more column aliases than columns')
   return {
     rows: query.rows,
-    columns: query.columns.map((column, index) => ({ name: aliases[index] ?? column.name, value: column.value })),
+    columns: query.columns.map((column, index) => ({
+      name: aliases[index] ?? column.name,
+      value: column.value,
+    })),
   }
 }
 
-function readOnce(table: Readonly<Record<string, unknown>>, scope: Scope, analysis: Analysis): Query {
+function readOnce(
+  table: Readonly<Record<string, unknown>>,
+  scope: Scope,
+  analysis: Analysis,
+): Query {
   return renamed(evaluateQuery(table['ctequery'], scope, analysis), names(table['aliascolnames']))
 }
 
@@ -61,11 +71,17 @@ function readRecursive(
 ): Query {
   const query = table['ctequery']
   const aliases = names(table['aliascolnames'])
-  const select = isFields(query) && tagOf(query) === 'SelectStmt' ? expectNode(query, 'SelectStmt') : undefined
-  if (select === undefined || text(select['op']) !== 'SETOP_UNION' || !mentions(select['rarg'], name)) {
+  const select =
+    isFields(query) && tagOf(query) === 'SelectStmt' ? expectNode(query, 'SelectStmt') : undefined
+  if (
+    select === undefined ||
+    text(select['op']) !== 'SETOP_UNION' ||
+    !mentions(select['rarg'], name)
+  ) {
     return readOnce(table, scope, analysis)
   }
-  if (select['withClause'] !== undefined) throw new NotUnderstood('not supported yet: WITH inside a recursive query')
+  if (select['withClause'] !== undefined)
+    throw new NotUnderstood('not supported yet: WITH inside a recursive query')
   const known = scope.tables.get(name)
   const first = analysis.dry((trial) =>
     renamed(evaluateSelect(open(select['larg'], 'SelectStmt'), scope, trial), aliases),
@@ -74,9 +90,12 @@ function readRecursive(
   const now = { name, columns: () => columns, rows: () => Number.POSITIVE_INFINITY }
   scope.tables.set(name, now)
   for (let round = 0, size = -1; size !== weight(columns); round += 1) {
-    if (round > MAX_ROUNDS) throw new NotUnderstood(`not supported yet: recursion of "${name}" in this form`)
+    if (round > MAX_ROUNDS)
+      throw new NotUnderstood(`not supported yet: recursion of "${name}" in this form`)
     size = weight(columns)
-    const next = analysis.dry((trial) => evaluateSelect(open(select['rarg'], 'SelectStmt'), scope, trial))
+    const next = analysis.dry((trial) =>
+      evaluateSelect(open(select['rarg'], 'SelectStmt'), scope, trial),
+    )
     columns = mergeColumns(columns, next.columns)
   }
   const whole = evaluateQuery(query, scope, analysis)
@@ -88,7 +107,8 @@ function readRecursive(
 /** Grows with every source and every loss of plainness, and never shrinks. */
 function weight(columns: readonly Column[]): number {
   return columns.reduce(
-    (sum, column) => sum + allSources(column.value).length * 2 + (column.value.kind === 'derived' ? 1 : 0),
+    (sum, column) =>
+      sum + allSources(column.value).length * 2 + (column.value.kind === 'derived' ? 1 : 0),
     0,
   )
 }

@@ -6,9 +6,19 @@ import type { Analysis } from './analysis.js'
 import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
 import { readRange, relationColumns, relationItem, resolveRelation } from './from.js'
-import { type Query, evaluateSelect, targetColumns } from './query.js'
+import { evaluateSelect, type Query, targetColumns } from './query.js'
 import { type Item, Scope } from './scope.js'
-import { expectNode, type Fields, isFields, list, node, NotUnderstood, open, tagOf, text } from './tree.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  node,
+  open,
+  tagOf,
+  text,
+} from './tree.js'
 import { type Column, NOTHING, type Value } from './value.js'
 import { addCommonTables } from './with.js'
 
@@ -31,17 +41,25 @@ export function evaluateWrite(value: unknown, outer: Scope, analysis: Analysis):
 }
 
 /** The table that is written. Views, rules and sequences are refused. */
-function target(value: unknown, scope: Scope, analysis: Analysis): { relation: Relation; only: boolean } {
+function target(
+  value: unknown,
+  scope: Scope,
+  analysis: Analysis,
+): { relation: Relation; only: boolean } {
   const fields = open(value, 'RangeVar')
   if (fields['schemaname'] === undefined && scope.table(text(fields['relname'])) !== undefined) {
     throw new NotUnderstood('a WITH query cannot be written')
   }
   const found = resolveRelation(value, analysis)
-  if (found.relation.system) throw new NotUnderstood(`the catalogue cannot be written: "${found.relation.name}"`)
+  if (found.relation.system)
+    throw new NotUnderstood(`the catalogue cannot be written: "${found.relation.name}"`)
   if (!['r', 'p', 'f'].includes(found.relation.kind)) {
-    throw new NotUnderstood(`not supported yet: writing through "${found.relation.name}", which is not a table`)
+    throw new NotUnderstood(
+      `not supported yet: writing through "${found.relation.name}", which is not a table`,
+    )
   }
-  if (found.relation.hasRules) throw new NotUnderstood(`not supported yet: writing "${found.relation.name}", which has rules`)
+  if (found.relation.hasRules)
+    throw new NotUnderstood(`not supported yet: writing "${found.relation.name}", which has rules`)
   return found
 }
 
@@ -62,7 +80,8 @@ function addItem(scope: Scope, item: Item): void {
 
 function noteWritten(relation: Relation, name: string, only: boolean, analysis: Analysis): void {
   const column = relation.columns.find((each) => each.name === name)
-  if (column === undefined) throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
+  if (column === undefined)
+    throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
   const sources = analysis.family(relation, only).map((each) => ({
     collection: each.collection,
     field: name,
@@ -76,7 +95,8 @@ function noteSteps(value: unknown, scope: Scope, analysis: Analysis): void {
   for (const step of list(value)) {
     const { tag, fields } = node(step)
     if (tag === 'String') continue
-    if (tag !== 'A_Indices') throw new NotUnderstood(`not supported yet: ${tag} after a column to write`)
+    if (tag !== 'A_Indices')
+      throw new NotUnderstood(`not supported yet: ${tag} after a column to write`)
     for (const index of [fields['lidx'], fields['uidx']]) {
       if (index !== undefined) analysis.use(evaluate(index, scope, analysis), 'copied')
     }
@@ -92,7 +112,10 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
   })
   const source = insertSource(fields['selectStmt'], scope, analysis)
   for (const column of source.columns) analysis.use(column.value, 'copied')
-  const written = columns.length > 0 ? columns : relation.columns.slice(0, source.columns.length).map((each) => each.name)
+  const written =
+    columns.length > 0
+      ? columns
+      : relation.columns.slice(0, source.columns.length).map((each) => each.name)
   for (const name of written) noteWritten(relation, name, only, analysis)
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
@@ -101,7 +124,15 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
   const item = targetItem(fields['relation'], relation, only, analysis)
   const action = onConflict(fields['onConflictClause'], relation, item, only, scope, analysis)
   analysis.reach(relation, 'write', action, effect, only)
-  return returning(fields['returningClause'], relation, item, only, new Scope(scope), source.rows, analysis)
+  return returning(
+    fields['returningClause'],
+    relation,
+    item,
+    only,
+    new Scope(scope),
+    source.rows,
+    analysis,
+  )
 }
 
 function insertSource(value: unknown, scope: Scope, analysis: Analysis): Query {
@@ -124,7 +155,9 @@ function nameInserted(
     const item = list(expectNode(line, 'List')['items'])[at]
     if (item === undefined) return []
     const constant = analysis.dry((trial) => evaluate(item, scope, trial))
-    return constant.kind === 'constant' && typeof constant.literal === 'string' ? [constant.literal] : []
+    return constant.kind === 'constant' && typeof constant.literal === 'string'
+      ? [constant.literal]
+      : []
   })
   if (found.length > 0) analysis.nameKeys(relation.collection, found)
 }
@@ -150,19 +183,27 @@ function onConflict(
         throw new NotUnderstood(`unknown column "${text(element['name'])}"`)
       }
     }
-    for (const each of conjuncts(infer['whereClause'])) noteCondition(each, inner, analysis, 'predicate')
+    for (const each of conjuncts(infer['whereClause']))
+      noteCondition(each, inner, analysis, 'predicate')
   }
   if (clause['action'] !== 'ONCONFLICT_UPDATE') return 'insert'
   analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
   const excluded = relation.columns.map((column): Column => ({ name: column.name, value: NOTHING }))
   inner.items = [...inner.items, { alias: 'excluded', columns: excluded, rows: 1, relation }]
   assignments(clause['targetList'], relation, only, inner, analysis)
-  for (const each of conjuncts(clause['whereClause'])) noteCondition(each, inner, analysis, 'predicate')
+  for (const each of conjuncts(clause['whereClause']))
+    noteCondition(each, inner, analysis, 'predicate')
   return 'upsert'
 }
 
 /** SET lists. Gives true where an assigned value depends on something that is read. */
-function assignments(value: unknown, relation: Relation, only: boolean, scope: Scope, analysis: Analysis): boolean {
+function assignments(
+  value: unknown,
+  relation: Relation,
+  only: boolean,
+  scope: Scope,
+  analysis: Analysis,
+): boolean {
   let reads = false
   const shared = new Map<unknown, Value>()
   for (const each of list(value)) {
@@ -177,7 +218,12 @@ function assignments(value: unknown, relation: Relation, only: boolean, scope: S
 }
 
 /** `(a, b) = (…)`: the same source stands in each member; it is looked at for each. */
-function assignedValue(value: unknown, shared: Map<unknown, Value>, scope: Scope, analysis: Analysis): Value {
+function assignedValue(
+  value: unknown,
+  shared: Map<unknown, Value>,
+  scope: Scope,
+  analysis: Analysis,
+): Value {
   if (tagOf(value) !== 'MultiAssignRef') return evaluate(value, scope, analysis)
   const source = expectNode(value, 'MultiAssignRef')['source']
   const key = JSON.stringify(source)
@@ -202,12 +248,19 @@ function bindingsOf(value: unknown, scope: Scope, analysis: Analysis): readonly 
 }
 
 /** How much a condition lets a write touch; names the keys where it can. */
-function effectOf(where: unknown, joined: boolean, item: Item, bindings: readonly Binding[], analysis: Analysis): Effect {
+function effectOf(
+  where: unknown,
+  joined: boolean,
+  item: Item,
+  bindings: readonly Binding[],
+  analysis: Analysis,
+): Effect {
   if (isAlwaysTrue(where) && !joined) return { kind: 'all' }
   const named = namedKeys(item, bindings)
   // A join can only take rows away from what the keys name.
   if (named === undefined) return { kind: 'filter' }
-  if (named.count === 'unknown') return { kind: 'unknown', reason: 'the number of keys is not known' }
+  if (named.count === 'unknown')
+    return { kind: 'unknown', reason: 'the number of keys is not known' }
   if (named.keys !== undefined && item.relation !== undefined) {
     analysis.nameKeys(item.relation.collection, named.keys)
   }
@@ -227,8 +280,15 @@ function update(fields: Fields, scope: Scope, analysis: Analysis): Query {
   const reads = assignments(fields['targetList'], relation, only, scope, analysis)
   const bindings = bindingsOf(fields['whereClause'], scope, analysis)
   const effect = effectOf(fields['whereClause'], from.length > 0, item, bindings, analysis)
-  if (reads || fields['whereClause'] !== undefined) analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
-  analysis.reach(relation, 'write', effect.kind === 'ids' ? 'update' : 'update_by_filter', effect, only)
+  if (reads || fields['whereClause'] !== undefined)
+    analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  analysis.reach(
+    relation,
+    'write',
+    effect.kind === 'ids' ? 'update' : 'update_by_filter',
+    effect,
+    only,
+  )
   return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
 }
 
@@ -240,8 +300,10 @@ function remove(fields: Fields, scope: Scope, analysis: Analysis): Query {
   for (const each of using) scope.add(readRange(each, scope, analysis))
   const bindings = bindingsOf(fields['whereClause'], scope, analysis)
   const effect = effectOf(fields['whereClause'], using.length > 0, item, bindings, analysis)
-  if (fields['whereClause'] !== undefined) analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
-  const action = effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
+  if (fields['whereClause'] !== undefined)
+    analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  const action =
+    effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
   analysis.reach(relation, 'write', action, effect, only)
   return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
 }
@@ -261,7 +323,9 @@ function returning(
   if (!scope.items.includes(item)) addItem(scope, item)
   const columns = relationColumns(relation, only, analysis)
   // PostgreSQL 18: OLD and NEW, or the names given to them, unless something else has the name.
-  const renames = list(clause['options']).map((each) => text(expectNode(each, 'ReturningOption')['value']))
+  const renames = list(clause['options']).map((each) =>
+    text(expectNode(each, 'ReturningOption')['value']),
+  )
   for (const alias of renames.length > 0 ? [...renames, 'old', 'new'] : ['old', 'new']) {
     if (scope.items.some((each) => each.alias === alias)) continue
     scope.items = [...scope.items, { alias, columns, rows, relation }]

@@ -5,7 +5,10 @@ import { readFileSync } from 'node:fs'
 import type { Operation, Unclassified } from '../../../../../src/core/operation.js'
 import { PGVECTOR } from '../../../../../src/databases/pgvector.js'
 import { CatalogueSnapshot } from '../../../../../src/protocol/postgres/catalogue.js'
-import { type CatalogueRows, catalogueParts } from '../../../../../src/protocol/postgres/catalogue-load.js'
+import {
+  type CatalogueRows,
+  catalogueParts,
+} from '../../../../../src/protocol/postgres/catalogue-load.js'
 import { createAnalyzer } from '../../../../../src/protocol/postgres/sql/analyzer.js'
 import { lineageOf } from '../../../../../src/protocol/postgres/sql/view.js'
 import type { Classification, Parameter } from '../../../../../src/protocol/postgres/statement.js'
@@ -38,7 +41,11 @@ export function isRefused(operation: Operation | Unclassified): operation is Unc
 }
 
 /** The one operation of a text; a refusal fails the test with its reason. */
-export function operationOf(text: string, parameters?: readonly Parameter[], path = PUBLIC): Operation {
+export function operationOf(
+  text: string,
+  parameters?: readonly Parameter[],
+  path = PUBLIC,
+): Operation {
   const [only, ...more] = classifyAll(text, parameters, path)
   if (only === undefined || more.length > 0) throw new Error('expected one statement')
   if (isRefused(only.operation)) throw new Error(`refused: ${only.operation.reason}`)
@@ -65,7 +72,8 @@ const ACCESS = { none: 0, read: 1, write: 2, admin: 3 } as const
 export function judgeP1(operation: Operation | Unclassified, who: string): Verdict {
   if (isRefused(operation) || operation.functions.length > 0) return 'deny'
   const rights = RIGHTS[who] ?? {}
-  if (operation.collections.some((use) => ACCESS[use.access] > (rights[use.collection] ?? 0))) return 'deny'
+  if (operation.collections.some((use) => ACCESS[use.access] > (rights[use.collection] ?? 0)))
+    return 'deny'
   let verdict: Verdict = 'allow'
   const stricter = (next: Verdict): void => {
     if (RANK[next] > RANK[verdict]) verdict = next
@@ -80,11 +88,15 @@ export function judgeP1(operation: Operation | Unclassified, who: string): Verdi
   for (const use of operation.collections) {
     if (use.access !== 'write') continue
     const { effect } = use
-    if (effect.kind === 'filter' || effect.kind === 'all' || effect.kind === 'unknown') stricter('approval')
-    if ('count' in effect && effect.count > (effect.kind === 'ids' ? 100 : 1000)) stricter('approval')
+    if (effect.kind === 'filter' || effect.kind === 'all' || effect.kind === 'unknown')
+      stricter('approval')
+    if ('count' in effect && effect.count > (effect.kind === 'ids' ? 100 : 1000))
+      stricter('approval')
   }
   if (operation.risks.length > 0) stricter('approval')
-  const reads = operation.collections.some((use) => use.access === 'read' && use.collection !== '$catalog')
+  const reads = operation.collections.some(
+    (use) => use.access === 'read' && use.collection !== '$catalog',
+  )
   const { rows } = operation.returns
   if (reads && (rows === 'unbounded' || rows > 1000)) stricter('limited')
   return verdict

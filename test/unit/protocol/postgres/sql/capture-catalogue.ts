@@ -7,7 +7,9 @@ import { vector } from '@electric-sql/pglite-pgvector'
 import { readCatalogueRows } from '../../../../../src/protocol/postgres/catalogue-load.js'
 
 /** Reads the catalogue of a fresh database made by this SQL. */
-export async function capture(setup: string): Promise<Awaited<ReturnType<typeof readCatalogueRows>>> {
+export async function capture(
+  setup: string,
+): Promise<Awaited<ReturnType<typeof readCatalogueRows>>> {
   const database = await PGlite.create({ extensions: { vector } })
   await database.exec(`CREATE EXTENSION vector; ${setup}`)
   const rows = await readCatalogueRows(async (statement) => {
@@ -21,7 +23,8 @@ export async function capture(setup: string): Promise<Awaited<ReturnType<typeof 
 /** Writes the rows to a file, one row a line. */
 export function save(path: string, rows: Awaited<ReturnType<typeof readCatalogueRows>>): void {
   const parts = Object.entries(rows).map(
-    ([name, list]) => `${JSON.stringify(name)}: [\n${list.map((row) => JSON.stringify(row)).join(',\n')}\n]`,
+    ([name, list]) =>
+      `${JSON.stringify(name)}: [\n${list.map((row) => JSON.stringify(row)).join(',\n')}\n]`,
   )
   writeFileSync(path, `{\n${parts.join(',\n')}\n}\n`)
 }

@@ -2,7 +2,15 @@
 // and what must keep working must not be refused.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { analyzer, classifyAll, fixture, isRefused, RANK, type Verdict, verdictOf } from './analysis-fixture.js'
+import {
+  analyzer,
+  classifyAll,
+  fixture,
+  isRefused,
+  RANK,
+  type Verdict,
+  verdictOf,
+} from './analysis-fixture.js'
 
 interface Item {
   readonly id: string
@@ -26,11 +34,14 @@ describe('the bypass corpus', () => {
       const rank = Math.max(...verdicts.map((each) => RANK[each]))
       const allowed = [item.expect, ...item.also]
       const reasons = item.sql.flatMap((text) =>
-        classifyAll(text).map((each) => (isRefused(each.operation) ? each.operation.reason : each.operation.name)),
+        classifyAll(text).map((each) =>
+          isRefused(each.operation) ? each.operation.reason : each.operation.name,
+        ),
       )
-      expect(rank, `${verdicts.join()} (${reasons.join()}) against ${allowed.join()}`).toBeGreaterThanOrEqual(
-        Math.min(...allowed.map((each) => RANK[each])),
-      )
+      expect(
+        rank,
+        `${verdicts.join()} (${reasons.join()}) against ${allowed.join()}`,
+      ).toBeGreaterThanOrEqual(Math.min(...allowed.map((each) => RANK[each])))
       if (item.expect === 'allow' && item.also.length === 0 && !NOT_YET.has(item.id)) {
         expect(verdicts, reasons.join()).toEqual(item.sql.map(() => 'allow'))
       }
