@@ -3,12 +3,13 @@
 // unless it fails. `--force` builds anyway.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
+const fresh = join(root, '.cache', `dist-${process.pid}`)
 const stamp = join(dist, '.built')
 const inputs = ['src', 'tsconfig.json', 'package.json', 'bin/build.js']
 
@@ -29,6 +30,7 @@ function run(script, args) {
   const result = spawnSync(process.execPath, [join(root, 'node_modules', script), ...args], { cwd: root, encoding: 'utf8' })
   if (result.status === 0) return
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}build: ${script} failed\n`)
+  rmSync(fresh, { recursive: true, force: true })
   process.exit(1)
 }
 
@@ -36,22 +38,24 @@ function run(script, args) {
 function copyData() {
   for (const file of files(join(root, 'src'))) {
     if (file.endsWith('.ts')) continue
-    const target = join(dist, relative(join(root, 'src'), file))
+    const target = join(fresh, relative(join(root, 'src'), file))
     mkdirSync(dirname(target), { recursive: true })
     copyFileSync(file, target)
   }
 }
 
-const fresh =
+const current =
   existsSync(stamp) &&
   existsSync(join(root, 'oclif.manifest.json')) &&
   statSync(stamp).mtimeMs > newest(inputs.map((input) => join(root, input)))
-if (!fresh || process.argv.includes('--force')) {
+if (!current || process.argv.includes('--force')) {
   // The time of the start, so that a file saved meanwhile counts as newer.
   const started = new Date()
-  rmSync(dist, { recursive: true, force: true })
-  run('typescript/bin/tsc', ['-p', 'tsconfig.json'])
+  // Built beside it and swapped, so that a build that fails leaves the last good one.
+  run('typescript/bin/tsc', ['-p', 'tsconfig.json', '--outDir', fresh])
   copyData()
+  rmSync(dist, { recursive: true, force: true })
+  renameSync(fresh, dist)
   run('oclif/bin/run.js', ['manifest'])
   writeFileSync(stamp, '')
   utimesSync(stamp, started, started)

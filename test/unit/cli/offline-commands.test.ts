@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { canonicalJson } from '../../../src/core/json.js'
-import { buildFile, TEST_TIME, testPair } from '../../support/recording-files.js'
+import { buildFile, testPair } from '../../support/recording-files.js'
 import { events, runCli } from '../../support/run-cli.js'
 
 let folder: string
@@ -15,15 +14,11 @@ let open: string
 let broken: string
 let keys: string
 
-const judged = (op: number, verdict: string, text: string): string =>
-  `${canonicalJson({ type: 'operation.judged', at: TEST_TIME, connection: 'con_1', op, form: 'simple', text, operations: [], verdict, rule: 'default deny' })}\n`
-
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'vgate-offline-'))
   const pair = testPair(1)
   const id = 'ses_00000000000000000001'
-  // buildFile stores its texts in a record each; these are records already, so they ride in as reasons of one.
-  const texts = [judged(1, 'permit', 'SELECT 1'), judged(2, 'deny', 'DROP \u001b[2J')]
+  const texts = ['SELECT 1', 'DROP \u001b[2J\u202e']
   const good = buildFile(pair, id, ['open', texts, 'closed'])
   closed = join(folder, 'closed.vgr')
   writeFileSync(closed, good.bytes)
