@@ -2,13 +2,13 @@
 // turn held from the first message of a unit of work until the backend is idle again. It must never hold the turn for a
 // slow reader: answers are queued on the socket, up to a cap.
 
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { DatabaseError, type PrivateState, type SharedBackend } from './pglite-backend.js'
 import { withoutCopyIn } from './pglite-copy.js'
+import { AUTHENTICATION_SASL, ScramServer } from './pglite-scram.js'
 import { startupParameters, startupSettings } from './pglite-startup.js'
 import {
-  AUTHENTICATION_CLEARTEXT,
   AUTHENTICATION_OK,
   errorResponse,
   Framer,
@@ -59,6 +59,7 @@ export class FrontConnection {
   readonly #socket: Socket
   readonly #backend: SharedBackend
   readonly #options: FrontOptions
+  readonly #scram: ScramServer
   readonly #startupFramer = new Framer(MAX_STARTUP)
   readonly #framer = new Framer(MAX_MESSAGE)
   readonly #state: PrivateState = { settings: [], prepared: [], parses: new Map() }
@@ -78,6 +79,7 @@ export class FrontConnection {
     this.#socket = socket
     this.#backend = backend
     this.#options = options
+    this.#scram = new ScramServer(options.password)
     socket.setNoDelay(true)
     socket.on('data', (chunk) => this.#received(Buffer.from(chunk)))
     socket.on('error', () => socket.destroy()) // the reason is the peer's; `close` follows and cleans up
@@ -142,7 +144,7 @@ export class FrontConnection {
     }
     this.#state.settings = startupSettings(parameters)
     this.#phase = 'password'
-    this.#socket.write(AUTHENTICATION_CLEARTEXT)
+    this.#socket.write(AUTHENTICATION_SASL)
   }
 
   #enqueue(): void {
@@ -250,13 +252,14 @@ export class FrontConnection {
   }
 
   async #authenticate(next: Message): Promise<void> {
-    const given = next.type === 'p' ? (strings(next.payload)[0] ?? '') : ''
-    const wanted = Buffer.from(this.#options.password)
-    const got = Buffer.from(given)
-    if (got.length !== wanted.length || !timingSafeEqual(got, wanted)) {
+    const first = !this.#scram.started
+    const step = first ? this.#scram.start(next.payload) : this.#scram.finish(next.payload)
+    if (next.type !== 'p' || step === undefined) {
       this.#fatal('28P01', 'password authentication failed')
       return
     }
+    this.#send(step)
+    if (first) return
     await this.#backend.acquire(this.#state)
     this.#turn = true
     if (this.#over) return

@@ -75,7 +75,6 @@ export function int32(value: number): Buffer {
 
 export const query = (text: string): Buffer => message('Q', text)
 export const SYNC = message('S')
-export const AUTHENTICATION_CLEARTEXT = message('R', int32(3))
 export const AUTHENTICATION_OK = message('R', int32(0))
 export const parameterStatus = (name: string, value: string): Buffer => message('S', name, value)
 export const readyForQuery = (status: string): Buffer => message('Z', Buffer.from(status, 'latin1'))
