@@ -62,7 +62,11 @@ function addChecks(app: Hono<ControlEnv>, deps: ControlDeps): void {
 
 function addAuthentication(app: Hono<ControlEnv>, deps: ControlDeps): void {
   const authenticated = [PATHS.logout, PATHS.whoami, PATHS.targets, PATHS.grants, PATHS.sessions]
-  for (const path of [...authenticated, `${PATHS.sessions}/:id`, `${PATHS.sessions}/:id/recording`]) {
+  for (const path of [
+    ...authenticated,
+    `${PATHS.sessions}/:id`,
+    `${PATHS.sessions}/:id/recording`,
+  ]) {
     app.use(path, async (context, next) => {
       const bearer = bearerOf(context.req.header('authorization'))
       context.set('caller', await authenticateToken(deps, bearer))
@@ -79,7 +83,10 @@ export function createControl(deps: ControlDeps): Control {
       const failure = { name: error.name, message: error.message, stack: error.stack }
       deps.logger.error({ event: 'control.failed', failure })
     } else if (error.faces.http >= 500) {
-      deps.logger.error({ event: 'control.refused', failure: { name: error.code, message: error.message } })
+      deps.logger.error({
+        event: 'control.refused',
+        failure: { name: error.code, message: error.message },
+      })
     }
     return errorResponse(context, error)
   })

@@ -117,16 +117,33 @@ class LocalAuthority implements ControlAuthority {
       await store.closeSession(emptySummary(session, 'error'))
       throw error
     }
-    const live: Live = { principal, grant, target, listeners: new Set(), cancelTimer: () => undefined }
+    const live: Live = {
+      principal,
+      grant,
+      target,
+      listeners: new Set(),
+      cancelTimer: () => undefined,
+    }
     this.#live.set(session, live)
     this.#arm(session, live)
     const { source, hash } = this.#deps.policy()
     const { id, roles, startsAt, endsAt, reason, ticket } = grant
-    const said = { ...(reason === undefined ? {} : { reason }), ...(ticket === undefined ? {} : { ticket }) }
+    const said = {
+      ...(reason === undefined ? {} : { reason }),
+      ...(ticket === undefined ? {} : { ticket }),
+    }
     return {
       session,
       principal,
-      grant: { id, principal: principal.id, target: grant.target, roles, ...said, startsAt, endsAt },
+      grant: {
+        id,
+        principal: principal.id,
+        target: grant.target,
+        roles,
+        ...said,
+        startsAt,
+        endsAt,
+      },
       target: target.spec,
       policy: { source, hash },
       leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt),
@@ -194,7 +211,8 @@ class LocalAuthority implements ControlAuthority {
 
   stop(): void {
     this.#stopped = true
-    for (const session of [...this.#live.keys()]) this.#end(session, 'stopped', 'the gateway is stopping')
+    for (const session of [...this.#live.keys()])
+      this.#end(session, 'stopped', 'the gateway is stopping')
   }
 
   /** The target, if the policy of now still gives every role of the grant. */
@@ -213,9 +231,13 @@ class LocalAuthority implements ControlAuthority {
     if (result === 'ended') return grantEnded()
     if (result === 'unknown') return unknownGrant()
     const limit = this.#deps.config.sessionsPerPrincipal
-    return new VgateError('VGATE_LIMIT_EXCEEDED', `you have ${limit} open sessions, the most there may be`, {
-      hint: 'end one, or raise limits.sessionsPerPrincipal',
-    })
+    return new VgateError(
+      'VGATE_LIMIT_EXCEEDED',
+      `you have ${limit} open sessions, the most there may be`,
+      {
+        hint: 'end one, or raise limits.sessionsPerPrincipal',
+      },
+    )
   }
 
   async #standing(session: string): Promise<Live> {
@@ -236,7 +258,9 @@ class LocalAuthority implements ControlAuthority {
       this.#end(session, 'expired', 'the grant has ended')
       return
     }
-    live.cancelTimer = this.#deps.schedule(Math.min(rest, MAX_DELAY_MS), () => this.#arm(session, live))
+    live.cancelTimer = this.#deps.schedule(Math.min(rest, MAX_DELAY_MS), () =>
+      this.#arm(session, live),
+    )
   }
 
   #end(session: string, reason: CloseReason, message: string): void {

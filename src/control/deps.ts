@@ -1,9 +1,9 @@
 // Owns what the control plane is handed when it is made, and how it writes people into the audit log.
 
+import type { LogRecord, RecordedPrincipal } from '../audit/records.js'
 import type { SigningKey } from '../core/api.js'
 import type { Clock } from '../core/clock.js'
 import type { Principal } from '../core/principal.js'
-import type { LogRecord, RecordedPrincipal } from '../audit/records.js'
 import type { IdentityVerifier } from '../identity/oidc.js'
 import type { Tokens } from '../identity/tokens.js'
 import type { Store } from '../store/store.js'

@@ -63,11 +63,16 @@ function roughly(ms: number): string {
 }
 
 /** With several roles at once the shortest of what they allow counts. */
-function lifeOf(offers: readonly RoleOffer[], ttlSeconds: number | undefined, notes: string[]): number {
+function lifeOf(
+  offers: readonly RoleOffer[],
+  ttlSeconds: number | undefined,
+  notes: string[],
+): number {
   const max = Math.min(...offers.map((offer) => offer.maxMs))
   const asked = ttlSeconds === undefined ? undefined : ttlSeconds * 1000
   const wanted = asked ?? Math.min(...offers.map((offer) => offer.defaultMs))
-  if (asked !== undefined && asked > max) notes.push(`the time was cut to ${roughly(max)}, the most that policy gives`)
+  if (asked !== undefined && asked > max)
+    notes.push(`the time was cut to ${roughly(max)}, the most that policy gives`)
   return Math.min(wanted, max)
 }
 
@@ -136,7 +141,10 @@ export async function issueGrant(
     startsAt: isoTime(startsAt),
     endsAt: isoTime(endsAt),
   }
-  await deps.audit.append({ type: 'grant.issued', principal: who, target, grant: recorded }, { sync: true })
+  await deps.audit.append(
+    { type: 'grant.issued', principal: who, target, grant: recorded },
+    { sync: true },
+  )
   await deps.store.createGrant(issued.grant, deps.policy().hash)
   return issued
 }

@@ -93,7 +93,8 @@ export async function readJson<T>(context: ControlContext, schema: z.ZodType<T>)
 export function readQuery<T>(context: ControlContext, schema: z.ZodType<T>): T {
   const all = context.req.queries()
   for (const [name, values] of Object.entries(all)) {
-    if (values.length > 1) throw new VgateError('VGATE_USAGE', `the query names ${shown(name)} twice`)
+    if (values.length > 1)
+      throw new VgateError('VGATE_USAGE', `the query names ${shown(name)} twice`)
   }
   return fitting(schema, context.req.query(), 'the query')
 }

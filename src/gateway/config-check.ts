@@ -7,7 +7,12 @@ import { resolve } from 'node:path'
 import type { ProviderSettings } from '../control/settings.js'
 import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
-import { ConfigError, type ConfigIssue, type ConfigPath, type StrictDocument } from '../core/strict-yaml.js'
+import {
+  ConfigError,
+  type ConfigIssue,
+  type ConfigPath,
+  type StrictDocument,
+} from '../core/strict-yaml.js'
 import { isLoopbackHost } from '../identity/fetch.js'
 import { groupProblem, qualifiedGroup } from '../policy/groups.js'
 import type { SecretReference } from '../secrets/reference.js'
@@ -154,7 +159,11 @@ class Check implements ConfigCheck {
     const path = ['gateway', 'publicUrl']
     if (publicUrl === undefined) {
       if (!isLoopbackAddress(listen.host)) {
-        this.report(['gateway'], 'publicUrl is missing', 'set the URL by which clients reach this gateway')
+        this.report(
+          ['gateway'],
+          'publicUrl is missing',
+          'set the URL by which clients reach this gateway',
+        )
       }
       const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
       return `${tls === undefined ? 'http' : 'https'}://${host}:${listen.port}`

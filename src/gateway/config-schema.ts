@@ -50,14 +50,15 @@ const listen = z.string().transform((text, context): ListenAddress => {
   return z.NEVER
 })
 
-const webUrl = (message: string) =>
-  z.string().refine((text) => isBareUrl(text), { error: message })
+const webUrl = (message: string) => z.string().refine((text) => isBareUrl(text), { error: message })
 
 function isBareUrl(text: string): boolean {
   if (!URL.canParse(text) || text.length > 500) return false
   const url = new URL(text)
   const web = url.protocol === 'https:' || url.protocol === 'http:'
-  return web && url.username === '' && url.password === '' && url.search === '' && !text.includes('#')
+  return (
+    web && url.username === '' && url.password === '' && url.search === '' && !text.includes('#')
+  )
 }
 
 const gateway = z.strictObject({
@@ -140,16 +141,18 @@ const limits = z.strictObject({
     .refine((ms) => ms >= 1000 && ms <= 300_000, { error: 'expected 1s to 5m' })
     .prefault('10s'),
   messageBytes: size()
-    .refine((bytes) => bytes >= 64 * 1024 && bytes <= 1024 ** 3, { error: 'expected 64KiB to 1GiB' })
+    .refine((bytes) => bytes >= 64 * 1024 && bytes <= 1024 ** 3, {
+      error: 'expected 64KiB to 1GiB',
+    })
     .prefault('64MiB'),
 })
 
 const providerName = z
   .string()
   .regex(/^[a-z][a-z0-9_-]{0,62}$/i, { error: 'expected a name of letters, digits, - and _' })
-const targetName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, { error: 'expected a name of letters, digits, ., - and _' })
+const targetName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, {
+  error: 'expected a name of letters, digits, ., - and _',
+})
 
 /** vgate.yaml as it is written. */
 export const configSchema = z.strictObject({
@@ -165,9 +168,9 @@ export const configSchema = z.strictObject({
       }),
   }),
   notifications: notSupportedYet(),
-  targets: z
-    .record(targetName, target)
-    .refine((targets) => Object.keys(targets).length > 0, { error: 'expected at least one target' }),
+  targets: z.record(targetName, target).refine((targets) => Object.keys(targets).length > 0, {
+    error: 'expected at least one target',
+  }),
   policy: file,
   limits: limits.prefault({}),
 })

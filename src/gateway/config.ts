@@ -92,7 +92,8 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
   // Named from where the person stands, as the configuration itself is.
   const shown = isAbsolute(value.policy) ? value.policy : join(dirname(file), value.policy)
   const policy = loadConfiguredPolicy(value.policy, shown, check, names, Object.keys(value.targets))
-  if (check.issues.length > 0 || policy === undefined) throw new ConfigError(inFileOrder(check.issues))
+  if (check.issues.length > 0 || policy === undefined)
+    throw new ConfigError(inFileOrder(check.issues))
 
   const config: GatewayConfig = {
     file: path,
@@ -121,7 +122,8 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
 
 function deepFreeze<T>(value: T): T {
   // Only what was built here: an environment or a secret belongs to somebody else.
-  const ours = Array.isArray(value) || (value !== null && Object.getPrototypeOf(value) === Object.prototype)
+  const ours =
+    Array.isArray(value) || (value !== null && Object.getPrototypeOf(value) === Object.prototype)
   if (typeof value !== 'object' || value === null || !ours || Object.isFrozen(value)) return value
   for (const [name, member] of Object.entries(value)) if (name !== 'secretDeps') deepFreeze(member)
   return Object.freeze(value)
@@ -133,7 +135,11 @@ export function dataPaths(data: string): {
   readonly audit: string
   readonly keys: string
 } {
-  return { recordings: join(data, 'recordings'), audit: join(data, 'audit'), keys: join(data, 'keys') }
+  return {
+    recordings: join(data, 'recordings'),
+    audit: join(data, 'audit'),
+    keys: join(data, 'keys'),
+  }
 }
 
 /** Makes the data directory and its parts, 0700; rights that were wider are taken back. Throws VGATE_CONFIG_INVALID. */

@@ -11,7 +11,15 @@ import {
   hkdfSync,
   randomBytes,
 } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { VgateError } from '../core/errors.js'
@@ -78,7 +86,8 @@ export function loadMasterKey(options: {
   const sealed = existsSync(join(data, 'keys', TOKEN_KEY_FILE))
   if (!existsSync(path)) {
     // A new key would open nothing that is there; the lost one must come back.
-    if (sealed) throw invalid(`the master key ${path} is missing`, 'restore it, or set gateway.keys')
+    if (sealed)
+      throw invalid(`the master key ${path} is missing`, 'restore it, or set gateway.keys')
     writeNewFile(path, `${randomBytes(KEY_BYTES).toString('base64')}\n`)
   }
   if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
@@ -86,7 +95,9 @@ export function loadMasterKey(options: {
   }
   return {
     key: new Secret(decodeKey(readFileSync(path, 'utf8').trim(), path)),
-    warnings: [`the master key is kept in ${path}, on the same machine as what it protects; set gateway.keys`],
+    warnings: [
+      `the master key is kept in ${path}, on the same machine as what it protects; set gateway.keys`,
+    ],
   }
 }
 
@@ -111,7 +122,14 @@ export function seal(master: Secret<Buffer>, name: string, bytes: Buffer): strin
   cipher.setAAD(Buffer.from(name))
   const data = Buffer.concat([cipher.update(bytes), cipher.final()])
   const text = (part: Buffer) => part.toString('base64')
-  const file = { v: 1, algorithm: 'A256GCM', name, nonce: text(nonce), tag: text(cipher.getAuthTag()), data: text(data) }
+  const file = {
+    v: 1,
+    algorithm: 'A256GCM',
+    name,
+    nonce: text(nonce),
+    tag: text(cipher.getAuthTag()),
+    data: text(data),
+  }
   return `${JSON.stringify(file)}\n`
 }
 
@@ -145,5 +163,9 @@ export function loadTokenKey(directory: string, master: Secret<Buffer>): Signing
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
   const publicKey = createPublicKey(privateKey)
   const raw = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
-  return { id: `key_${createHash('sha256').update(raw).digest('hex').slice(0, 16)}`, privateKey, publicKey }
+  return {
+    id: `key_${createHash('sha256').update(raw).digest('hex').slice(0, 16)}`,
+    privateKey,
+    publicKey,
+  }
 }

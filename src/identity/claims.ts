@@ -1,8 +1,8 @@
 // Owns the way from a verified token's claims to a principal: every claim is hostile until it has its form.
 // It must never turn a part of a claim into a group or a name of someone else.
 
-import type { JsonValue } from '../core/json.js'
 import { VgateError } from '../core/errors.js'
+import type { JsonValue } from '../core/json.js'
 import { type Principal, principalId } from '../core/principal.js'
 
 /** Limits of what one principal may carry; they travel inside every access token. */
@@ -18,7 +18,9 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u
 
 /** Claims of the token's own mechanics; they say nothing about the person. */
 const MECHANICS = new Set(
-  'iss sub aud exp nbf iat jti nonce azp at_hash c_hash s_hash sid sub_jwk cnf _claim_names _claim_sources'.split(' '),
+  'iss sub aud exp nbf iat jti nonce azp at_hash c_hash s_hash sid sub_jwk cnf _claim_names _claim_sources'.split(
+    ' ',
+  ),
 )
 
 export interface ClaimRules {
@@ -62,7 +64,11 @@ function nameOf(claims: Readonly<Record<string, unknown>>, rules: ClaimRules, su
 
 function groupsOf(claims: Readonly<Record<string, unknown>>, rules: ClaimRules): string[] {
   const overage = claims['_claim_names']
-  if (typeof overage === 'object' && overage !== null && Object.hasOwn(overage, rules.groupsClaim)) {
+  if (
+    typeof overage === 'object' &&
+    overage !== null &&
+    Object.hasOwn(overage, rules.groupsClaim)
+  ) {
     throw refuse(
       `the identity token of ${rules.provider} refers to its groups instead of holding them`,
       'let the provider send only the groups that vgate needs',

@@ -24,9 +24,7 @@ function isLoopbackV4(host: string): boolean {
 
 /** True for https, and for http on loopback; nothing else may carry keys that are trusted. */
 export function isProtected(url: URL): boolean {
-  return (
-    url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackHost(url.hostname))
-  )
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackHost(url.hostname))
 }
 
 export interface FetchedJson {

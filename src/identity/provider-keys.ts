@@ -17,9 +17,7 @@ const KEYS_BYTES = 256 * 1024
 
 const metadataBody = z.object({ issuer: z.string(), jwks_uri: z.url().max(2000) })
 const keysBody = z.object({
-  keys: z
-    .array(z.looseObject({ kty: z.string(), kid: z.string().max(256).optional() }))
-    .max(100),
+  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string().max(256).optional() })).max(100),
 })
 
 export interface ProviderKeys {
@@ -40,7 +38,9 @@ async function load(name: string, issuer: string, fetch: HttpFetch, clock: Clock
   // OpenID Connect Discovery 1.0 §4: appended to the path, not to the origin.
   const place = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
   const what = `the metadata of identity provider ${name}`
-  const metadata = metadataBody.safeParse((await fetchJson(fetch, place, what, METADATA_BYTES)).body)
+  const metadata = metadataBody.safeParse(
+    (await fetchJson(fetch, place, what, METADATA_BYTES)).body,
+  )
   // §4.3: the issuer must be exactly the one that was asked, or one provider could speak for another.
   if (!metadata.success || metadata.data.issuer !== issuer) {
     throw new VgateError('VGATE_UPSTREAM_FAILED', `${what} is not that of ${issuer}`, {

@@ -61,7 +61,8 @@ function statOf(reference: SecretReference & { kind: 'file' }, path: string, fil
   }
   // A pipe or a device would block the process.
   if (!stat.regular) throw fail(reference, 'is not a regular file')
-  if (stat.size > MAX_SECRET_BYTES) throw fail(reference, `is longer than ${MAX_SECRET_BYTES} bytes`)
+  if (stat.size > MAX_SECRET_BYTES)
+    throw fail(reference, `is longer than ${MAX_SECRET_BYTES} bytes`)
   return stat
 }
 

@@ -16,7 +16,10 @@ const LOCK_FILE = 'vgate.lock'
 const CAUSES: Readonly<Record<string, readonly [what: string, hint: string]>> = {
   SQLITE_BUSY: ['is in use by another process', 'one gateway at a time may use a data directory'],
   SQLITE_LOCKED: ['is in use by another process', 'one gateway at a time may use a data directory'],
-  SQLITE_FULL: ['cannot be written: the disk is full', 'make room on the disk of the data directory'],
+  SQLITE_FULL: [
+    'cannot be written: the disk is full',
+    'make room on the disk of the data directory',
+  ],
   SQLITE_IOERR: ['cannot be read or written', 'check the disk of the data directory'],
   SQLITE_READONLY: ['cannot be written', 'check who owns the data directory'],
   SQLITE_CANTOPEN: ['cannot be opened', 'check who owns the data directory'],

@@ -76,7 +76,12 @@ export function createPrincipals(run: Run, clock: Clock): Part {
     async recordLogin({ jti, principal, provider, expiresAt }) {
       const at = clock.now()
       // A login that is over says nothing any more: its token is refused by its own end.
-      await run((db) => db.deleteFrom('logins').where('expires_at', '<', at - 86_400_000).execute())
+      await run((db) =>
+        db
+          .deleteFrom('logins')
+          .where('expires_at', '<', at - 86_400_000)
+          .execute(),
+      )
       await run((db) =>
         db
           .insertInto('logins')

@@ -49,7 +49,12 @@ export interface Store {
   findPrincipal(id: string): Promise<Principal | undefined>
   /** True while the principal is known and not disabled. */
   isPrincipalActive(id: string): Promise<boolean>
-  recordLogin(login: { jti: string; principal: string; provider: string; expiresAt: number }): Promise<void>
+  recordLogin(login: {
+    jti: string
+    principal: string
+    provider: string
+    expiresAt: number
+  }): Promise<void>
   /** False when it was unknown or ended before. */
   revokeLogin(jti: string): Promise<boolean>
   isLoginActive(jti: string): Promise<boolean>

@@ -16,7 +16,10 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const policy = deps.policy().compiled
     const targets: TargetsBody['targets'] = []
     for (const [name, { spec }] of deps.config.targets) {
-      const roles = rolesFor(policy, principal, name).map(({ role }) => ({ name: role, approval: false }))
+      const roles = rolesFor(policy, principal, name).map(({ role }) => ({
+        name: role,
+        approval: false,
+      }))
       if (roles.length === 0) continue
       const contact = spec.contact === undefined ? {} : { contact: spec.contact }
       targets.push({ name, database: spec.database, roles, ...contact })

@@ -1,7 +1,13 @@
 // Owns login, logout and whoami: a provider's ID token for one of vgate's own. Every outcome is in the audit log.
 
 import type { Hono } from 'hono'
-import { PATHS, type PrincipalBody, type TokenBody, tokenRequest, type WhoamiBody } from '../../core/api.js'
+import {
+  PATHS,
+  type PrincipalBody,
+  type TokenBody,
+  tokenRequest,
+  type WhoamiBody,
+} from '../../core/api.js'
 import { VgateError } from '../../core/errors.js'
 import type { Principal } from '../../core/principal.js'
 import { isAdministrator, isAuditor } from '../callers.js'
@@ -14,7 +20,11 @@ function principalBody(principal: Principal): PrincipalBody {
   return { id, kind, provider, issuer, subject, name, groups: [...groups] }
 }
 
-async function verifyIdentity(deps: ControlDeps, provider: string, token: string): Promise<Principal> {
+async function verifyIdentity(
+  deps: ControlDeps,
+  provider: string,
+  token: string,
+): Promise<Principal> {
   const verifier = deps.providers.get(provider)
   if (verifier === undefined) {
     throw new VgateError('VGATE_USAGE', 'there is no identity provider of that name', {
@@ -23,7 +33,9 @@ async function verifyIdentity(deps: ControlDeps, provider: string, token: string
   }
   const principal = await verifier.verify(token)
   if (await deps.store.upsertPrincipal(principal)) return principal
-  throw new VgateError('VGATE_DENIED', 'this identity is disabled', { hint: 'ask an administrator' })
+  throw new VgateError('VGATE_DENIED', 'this identity is disabled', {
+    hint: 'ask an administrator',
+  })
 }
 
 async function login(deps: ControlDeps, provider: string, idToken: string): Promise<TokenBody> {

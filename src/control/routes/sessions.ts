@@ -19,7 +19,12 @@ import { type ControlContext, type ControlEnv, readQuery } from '../http.js'
 const listQuery = z.strictObject({
   target: z.string().max(200).optional(),
   since: z.iso.datetime().optional(),
-  limit: z.string().regex(/^[1-9]\d{0,3}$/).transform(Number).pipe(z.number().max(1000)).optional(),
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/)
+    .transform(Number)
+    .pipe(z.number().max(1000))
+    .optional(),
 })
 
 function rowOf(record: SessionRecord): SessionRow {
@@ -40,9 +45,14 @@ function rowOf(record: SessionRecord): SessionRow {
 }
 
 /** The same answer for what is unknown and for what is somebody else's. */
-async function visibleSession(deps: ControlDeps, principal: Principal, id: string): Promise<SessionRecord> {
+async function visibleSession(
+  deps: ControlDeps,
+  principal: Principal,
+  id: string,
+): Promise<SessionRecord> {
   const record = isId('ses', id) ? await deps.store.findSession(id) : undefined
-  if (record !== undefined && (record.principal === principal.id || isAuditor(deps, principal))) return record
+  if (record !== undefined && (record.principal === principal.id || isAuditor(deps, principal)))
+    return record
   throw new VgateError('VGATE_NOT_FOUND', 'there is no session of that id', {
     hint: 'see `vgate sessions list`',
   })
@@ -59,7 +69,12 @@ async function recordingResponse(context: ControlContext, deps: ControlDeps): Pr
   }
   try {
     await deps.audit.append(
-      { type: 'recording.read', session: id, principal: recordedPrincipal(principal), how: 'download' },
+      {
+        type: 'recording.read',
+        session: id,
+        principal: recordedPrincipal(principal),
+        how: 'download',
+      },
       { sync: true },
     )
     // What is there now; a session that goes on adds to it.

@@ -3,7 +3,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { discovery, errorBody, grantBody, sessionsBody, targetsBody, tokenBody, whoamiBody } from '../../../src/core/api.js'
+import {
+  discovery,
+  errorBody,
+  grantBody,
+  sessionsBody,
+  targetsBody,
+  tokenBody,
+  whoamiBody,
+} from '../../../src/core/api.js'
 import { newId } from '../../../src/core/ids.js'
 import { claims } from '../identity/provider-fixture.js'
 import { setup } from './control-fixture.js'
@@ -17,7 +25,13 @@ describe('what anybody may read', () => {
     const { call } = await setup()
     const found = discovery.parse((await call('GET', '/.well-known/vgate')).json)
     expect(found.providers).toEqual([
-      { name: 'corp', type: 'oidc', issuer: 'https://id.example.com', client_id: 'vgate', scopes: ['openid'] },
+      {
+        name: 'corp',
+        type: 'oidc',
+        issuer: 'https://id.example.com',
+        client_id: 'vgate',
+        scopes: ['openid'],
+      },
     ])
     expect(found.keys).toEqual((await call('GET', '/v1/keys')).json['keys'])
     const page = await call('GET', '/')
@@ -93,12 +107,17 @@ describe('login', () => {
     const token = await login('ana', ['data'])
     expect((await control.authenticate(token)).subject).toBe('ana')
     expect((await call('POST', '/v1/logout', token, {})).status).toBe(204)
-    expect(log.at(-1)?.body).toMatchObject({ type: 'logout', principal: { name: 'ana@example.com' } })
+    expect(log.at(-1)?.body).toMatchObject({
+      type: 'logout',
+      principal: { name: 'ana@example.com' },
+    })
     expect(errorOf((await call('GET', '/v1/whoami', token)).json)).toMatchObject({
       code: 'VGATE_LOGIN_REQUIRED',
       message: 'this login has ended',
     })
-    await expect(control.authenticate(token)).rejects.toMatchObject({ code: 'VGATE_LOGIN_REQUIRED' })
+    await expect(control.authenticate(token)).rejects.toMatchObject({
+      code: 'VGATE_LOGIN_REQUIRED',
+    })
   })
 
   it('ends by itself after 15 minutes', async () => {
@@ -121,7 +140,12 @@ describe('targets', () => {
     const list = async (groups: string[]) =>
       targetsBody.parse((await call('GET', '/v1/targets', await login('ana', groups))).json).targets
     expect(await list(['data'])).toEqual([
-      { name: 'prod', database: 'pgvector', roles: [{ name: 'reader', approval: false }], contact: 'ana@example.com' },
+      {
+        name: 'prod',
+        database: 'pgvector',
+        roles: [{ name: 'reader', approval: false }],
+        contact: 'ana@example.com',
+      },
     ])
     expect((await list(['ops', 'data'])).map((it) => it.name)).toEqual(['prod', 'other'])
     expect(await list(['platform', 'security'])).toEqual([])
@@ -138,7 +162,13 @@ describe('grants', () => {
   it('are given by policy, and durably in the log before the answer', async () => {
     const { answer, log, store, clock } = await ask(['data'], { target: 'prod', reason: ' look ' })
     const { grant } = grantBody.parse(answer.json)
-    expect(grant).toMatchObject({ target: 'prod', database: 'pgvector', database_name: 'vectors', roles: ['reader'], notes: [] })
+    expect(grant).toMatchObject({
+      target: 'prod',
+      database: 'pgvector',
+      database_name: 'vectors',
+      roles: ['reader'],
+      notes: [],
+    })
     expect(Date.parse(grant.ends_at) - clock.at).toBe(30 * 60_000)
     expect(log.at(-1)).toMatchObject({
       sync: true,
@@ -148,7 +178,11 @@ describe('grants', () => {
   })
 
   it('with several roles take the shorter time and say so of masks', async () => {
-    const { answer, clock } = await ask(['data', 'ops'], { target: 'prod', reason: 'r', ttl_seconds: 7200 })
+    const { answer, clock } = await ask(['data', 'ops'], {
+      target: 'prod',
+      reason: 'r',
+      ttl_seconds: 7200,
+    })
     const { grant } = grantBody.parse(answer.json)
     expect(grant.roles).toEqual(['reader', 'writer'])
     expect(Date.parse(grant.ends_at) - clock.at).toBe(3_600_000)
@@ -163,26 +197,53 @@ describe('grants', () => {
     expect(grantBody.parse(answer.json).grant.roles).toEqual(['reader'])
   })
 
-  it.each(['nowhere', 'hidden', 'other', '__proto__', 'prod\n'])(
-    'for %j are refused alike, whether it exists or not',
-    async (name) => {
-      const { answer, log } = await ask(['data'], { target: name })
-      const shown = name.endsWith('\n') ? ' of that name' : ` "${name}"`
-      expect(answer.status).toBe(404)
-      expect(errorOf(answer.json)).toEqual({
-        code: 'VGATE_TARGET_UNKNOWN',
-        message: `there is no target${shown} that you may use`,
-        hint: 'see `vgate targets`',
-      })
-      expect(log.at(-1)).toMatchObject({ sync: true, body: { type: 'grant.refused', target: name } })
-    },
-  )
+  it.each([
+    'nowhere',
+    'hidden',
+    'other',
+    '__proto__',
+    'prod\n',
+  ])('for %j are refused alike, whether it exists or not', async (name) => {
+    const { answer, log } = await ask(['data'], { target: name })
+    const shown = name.endsWith('\n') ? ' of that name' : ` "${name}"`
+    expect(answer.status).toBe(404)
+    expect(errorOf(answer.json)).toEqual({
+      code: 'VGATE_TARGET_UNKNOWN',
+      message: `there is no target${shown} that you may use`,
+      hint: 'see `vgate targets`',
+    })
+    expect(log.at(-1)).toMatchObject({ sync: true, body: { type: 'grant.refused', target: name } })
+  })
 
   it.each([
-    [{ target: 'prod', role: 'writer' }, ['data'], 'VGATE_DENIED', 'no access rule gives you that role on prod', 'your roles there: reader'],
-    [{ target: 'other' }, ['ops'], 'VGATE_USAGE', 'role writer needs a reason (access[1])', 'add --reason "…"'],
-    [{ target: 'other', reason: '  ' }, ['ops'], 'VGATE_USAGE', 'role writer needs a reason (access[1])', 'add --reason "…"'],
-    [{ target: 'other', reason: 'a\u001b[2J' }, ['ops'], 'VGATE_USAGE', 'the reason holds control characters', undefined],
+    [
+      { target: 'prod', role: 'writer' },
+      ['data'],
+      'VGATE_DENIED',
+      'no access rule gives you that role on prod',
+      'your roles there: reader',
+    ],
+    [
+      { target: 'other' },
+      ['ops'],
+      'VGATE_USAGE',
+      'role writer needs a reason (access[1])',
+      'add --reason "…"',
+    ],
+    [
+      { target: 'other', reason: '  ' },
+      ['ops'],
+      'VGATE_USAGE',
+      'role writer needs a reason (access[1])',
+      'add --reason "…"',
+    ],
+    [
+      { target: 'other', reason: 'a\u001b[2J' },
+      ['ops'],
+      'VGATE_USAGE',
+      'the reason holds control characters',
+      undefined,
+    ],
   ])('%j is refused', async (request, groups, code, message, hint) => {
     const { answer, log } = await ask(groups, request)
     expect(errorOf(answer.json)).toEqual({ code, message, ...(hint === undefined ? {} : { hint }) })
@@ -220,7 +281,13 @@ describe('sessions', () => {
     const list = async (token: string, query = '') =>
       sessionsBody.parse((await call('GET', `/v1/sessions${query}`, token)).json).sessions
     expect(await list(ana)).toMatchObject([
-      { id: session, target: 'prod', reason: 'look', state: 'open', principal: { name: 'ana@example.com' } },
+      {
+        id: session,
+        target: 'prod',
+        reason: 'look',
+        state: 'open',
+        principal: { name: 'ana@example.com' },
+      },
     ])
     expect(await list(bob)).toEqual([])
     expect(await list(eve)).toHaveLength(1)
@@ -236,7 +303,9 @@ describe('sessions', () => {
   it('have a recording whose reading is audited first', async () => {
     const { send, ana, session, log, audit } = await withSession()
     const read = () =>
-      send('GET', `/v1/sessions/${session}/recording`, { headers: { authorization: `Bearer ${ana}` } })
+      send('GET', `/v1/sessions/${session}/recording`, {
+        headers: { authorization: `Bearer ${ana}` },
+      })
     const answer = await read()
     expect(Buffer.from(await answer.arrayBuffer())).toEqual(Buffer.from([1, 2, 0, 255]))
     expect(answer.headers.get('content-length')).toBe('4')
@@ -246,27 +315,66 @@ describe('sessions', () => {
     expect((await read()).status).toBe(503)
   })
 
-  it.each(['?limit=0', '?limit=1001', '?limit=x', '?other=1', '?target=a&target=b', '?since=yesterday'])(
-    'refuse the query %s',
-    async (query) => {
-      const { call, ana } = await withSession()
-      expect(errorOf((await call('GET', `/v1/sessions${query}`, ana)).json).code).toBe('VGATE_USAGE')
-    },
-  )
+  it.each([
+    '?limit=0',
+    '?limit=1001',
+    '?limit=x',
+    '?other=1',
+    '?target=a&target=b',
+    '?since=yesterday',
+  ])('refuse the query %s', async (query) => {
+    const { call, ana } = await withSession()
+    expect(errorOf((await call('GET', `/v1/sessions${query}`, ana)).json).code).toBe('VGATE_USAGE')
+  })
 })
 
 describe('manners', () => {
   it.each([
-    ['a form', { 'content-type': 'application/x-www-form-urlencoded' }, 'a=b', 'the content type must be application/json'],
-    ['plain text', { 'content-type': 'text/plain' }, '{}', 'the content type must be application/json'],
-    ['another charset', { 'content-type': 'application/json; charset=utf-16' }, '{}', 'the content type must be application/json'],
+    [
+      'a form',
+      { 'content-type': 'application/x-www-form-urlencoded' },
+      'a=b',
+      'the content type must be application/json',
+    ],
+    [
+      'plain text',
+      { 'content-type': 'text/plain' },
+      '{}',
+      'the content type must be application/json',
+    ],
+    [
+      'another charset',
+      { 'content-type': 'application/json; charset=utf-16' },
+      '{}',
+      'the content type must be application/json',
+    ],
     ['no JSON', { 'content-type': 'application/json' }, '{', 'the body is not JSON'],
     ['a BOM', { 'content-type': 'application/json' }, '\ufeff{}', 'the body is not JSON'],
-    ['no UTF-8', { 'content-type': 'application/json' }, Buffer.from([0x22, 0xff, 0x22]), 'the body is not UTF-8'],
-    ['an unknown member', { 'content-type': 'application/json' }, '{"provider":"corp","id_token":"x","x":1}', '"x" of the body is unknown'],
-    ['a missing member', { 'content-type': 'application/json' }, '{"provider":"corp"}', '"id_token" of the body does not fit'],
+    [
+      'no UTF-8',
+      { 'content-type': 'application/json' },
+      Buffer.from([0x22, 0xff, 0x22]),
+      'the body is not UTF-8',
+    ],
+    [
+      'an unknown member',
+      { 'content-type': 'application/json' },
+      '{"provider":"corp","id_token":"x","x":1}',
+      '"x" of the body is unknown',
+    ],
+    [
+      'a missing member',
+      { 'content-type': 'application/json' },
+      '{"provider":"corp"}',
+      '"id_token" of the body does not fit',
+    ],
     ['a list', { 'content-type': 'application/json' }, '[]', 'the body does not fit'],
-    ['too much', { 'content-type': 'application/json' }, 'x'.repeat(128 * 1024 + 1), 'the body is longer than 131072 bytes'],
+    [
+      'too much',
+      { 'content-type': 'application/json' },
+      'x'.repeat(128 * 1024 + 1),
+      'the body is longer than 131072 bytes',
+    ],
   ])('a body with %s is refused', async (_what, headers, body, message) => {
     const { send } = await setup()
     const response = await send('POST', '/v1/token', { headers, body })
@@ -274,16 +382,31 @@ describe('manners', () => {
     expect(errorOf(await response.json())).toMatchObject({ code: 'VGATE_USAGE', message })
   })
 
-  it.each([undefined, 'Basic YTpi', 'Bearer', 'Bearer a b', 'Bearer aé'])('the authorization %j is refused', async (authorization) => {
+  it.each([
+    undefined,
+    'Basic YTpi',
+    'Bearer',
+    'Bearer a b',
+    'Bearer aé',
+  ])('the authorization %j is refused', async (authorization) => {
     const { send } = await setup()
-    const response = await send('GET', '/v1/whoami', authorization === undefined ? {} : { headers: { authorization } })
-    expect([response.status, errorOf(await response.json()).code]).toEqual([401, 'VGATE_LOGIN_REQUIRED'])
+    const response = await send(
+      'GET',
+      '/v1/whoami',
+      authorization === undefined ? {} : { headers: { authorization } },
+    )
+    expect([response.status, errorOf(await response.json()).code]).toEqual([
+      401,
+      'VGATE_LOGIN_REQUIRED',
+    ])
   })
 
   it('a cookie or a query is no token, and no cookie is ever set', async () => {
     const { send, login } = await setup()
     const token = await login('ana', [])
-    const response = await send('GET', `/v1/whoami?access_token=${token}`, { headers: { cookie: `token=${token}` } })
+    const response = await send('GET', `/v1/whoami?access_token=${token}`, {
+      headers: { cookie: `token=${token}` },
+    })
     expect(response.status).toBe(401)
     expect(response.headers.get('set-cookie')).toBeNull()
   })
@@ -316,7 +439,14 @@ describe('manners', () => {
     })
   })
 
-  it.each(['/v1', '/v1/whoami/', '/V1/whoami', '/v1//whoami', '/v2/whoami', '/.well-known/vgate/x'])('%s is nothing', async (path) => {
+  it.each([
+    '/v1',
+    '/v1/whoami/',
+    '/V1/whoami',
+    '/v1//whoami',
+    '/v2/whoami',
+    '/.well-known/vgate/x',
+  ])('%s is nothing', async (path) => {
     const { call } = await setup()
     const answer = await call('GET', path)
     expect([answer.status, errorOf(answer.json).code]).toEqual([404, 'VGATE_NOT_FOUND'])
@@ -329,7 +459,12 @@ describe('manners', () => {
     store.listSessions = () => Promise.reject(new Error('planted detail'))
     const answer = await call('GET', '/v1/sessions', token)
     expect(answer.status).toBe(500)
-    expect(errorOf(answer.json)).toEqual({ code: 'VGATE_UNEXPECTED', message: 'the gateway failed; its log says why' })
-    expect(logged).toMatchObject([{ event: 'control.failed', failure: { message: 'planted detail' } }])
+    expect(errorOf(answer.json)).toEqual({
+      code: 'VGATE_UNEXPECTED',
+      message: 'the gateway failed; its log says why',
+    })
+    expect(logged).toMatchObject([
+      { event: 'control.failed', failure: { message: 'planted detail' } },
+    ])
   })
 })

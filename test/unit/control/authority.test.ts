@@ -40,7 +40,10 @@ describe('openSession', () => {
     })
     expect(JSON.parse(JSON.stringify(lease))).toEqual(lease)
     expect(JSON.stringify(lease)).not.toContain('PGPASS')
-    expect(log.at(-1)).toMatchObject({ sync: true, body: { type: 'session.started', session: lease.session } })
+    expect(log.at(-1)).toMatchObject({
+      sync: true,
+      body: { type: 'session.started', session: lease.session },
+    })
   })
 
   it("is refused for another's grant as for an unknown one", async () => {
@@ -57,13 +60,19 @@ describe('openSession', () => {
   it('is refused at the very end of the grant, when revoked, and when policy has changed', async () => {
     const { open, clock, grant, store, policy, principal } = await withGrant()
     policy.current = policyOf(POLICY.replace('group: data', 'group: nobody'))
-    await expect(open()).rejects.toMatchObject({ code: 'VGATE_REVOKED', message: 'policy no longer gives this access' })
+    await expect(open()).rejects.toMatchObject({
+      code: 'VGATE_REVOKED',
+      message: 'policy no longer gives this access',
+    })
     policy.current = policyOf(POLICY)
     clock.at = Date.parse(grant.ends_at)
     await expect(open()).rejects.toMatchObject({ code: 'VGATE_GRANT_ENDED' })
     clock.at -= 1
     await store.revokeGrant(grant.id, principal.id, 'left')
-    await expect(open()).rejects.toMatchObject({ code: 'VGATE_REVOKED', message: 'the grant was revoked' })
+    await expect(open()).rejects.toMatchObject({
+      code: 'VGATE_REVOKED',
+      message: 'the grant was revoked',
+    })
   })
 
   it('is limited per principal, and the place comes back', async () => {
@@ -93,16 +102,23 @@ describe('a session', () => {
     expect((await authority.renewLease(session)).leaseUntil).toBe(Date.parse(grant.ends_at))
     clock.at += 2000
     await expect(authority.renewLease(session)).rejects.toMatchObject({ code: 'VGATE_GRANT_ENDED' })
-    await expect(authority.leaseCredential(session)).rejects.toMatchObject({ code: 'VGATE_GRANT_ENDED' })
+    await expect(authority.leaseCredential(session)).rejects.toMatchObject({
+      code: 'VGATE_GRANT_ENDED',
+    })
   })
 
   it('loses its lease and its credential by a revocation', async () => {
     const { open, authority, store, grant } = await withGrant()
     const { session } = await open()
-    expect(await authority.leaseCredential(session)).toEqual({ username: 'vgate', password: 'planted-password' })
+    expect(await authority.leaseCredential(session)).toEqual({
+      username: 'vgate',
+      password: 'planted-password',
+    })
     await store.revokeGrant(grant.id, 'usr_x', 'left')
     await expect(authority.renewLease(session)).rejects.toMatchObject({ code: 'VGATE_REVOKED' })
-    await expect(authority.leaseCredential(session)).rejects.toMatchObject({ code: 'VGATE_REVOKED' })
+    await expect(authority.leaseCredential(session)).rejects.toMatchObject({
+      code: 'VGATE_REVOKED',
+    })
   })
 
   it('is told of the end of its grant once, at the absolute end', async () => {
@@ -141,7 +157,11 @@ describe('a session', () => {
     expect((await authority.renewLease(session)).policyHash).toBe(hash)
     policy.current = policyOf(POLICY.replace('group: data', 'group: nobody'))
     authority.policyChanged()
-    expect(notices.at(-1)).toEqual({ kind: 'ended', reason: 'revoked', message: 'policy no longer gives this access' })
+    expect(notices.at(-1)).toEqual({
+      kind: 'ended',
+      reason: 'revoked',
+      message: 'policy no longer gives this access',
+    })
     stop()
   })
 
@@ -151,7 +171,9 @@ describe('a session', () => {
     const notices: SessionNotice[] = []
     authority.watch(session, (notice) => notices.push(notice))
     authority.stop()
-    expect(notices).toEqual([{ kind: 'ended', reason: 'stopped', message: 'the gateway is stopping' }])
+    expect(notices).toEqual([
+      { kind: 'ended', reason: 'stopped', message: 'the gateway is stopping' },
+    ])
     await expect(open()).rejects.toMatchObject({ code: 'VGATE_GATEWAY_UNREACHABLE' })
   })
 
@@ -160,9 +182,15 @@ describe('a session', () => {
     const { session } = await open()
     await authority.closeSession(summary(session, 'upstream_lost'))
     await authority.closeSession(summary(session, 'error'))
-    expect(await store.findSession(session)).toMatchObject({ state: 'upstream_lost', operations: 2 })
+    expect(await store.findSession(session)).toMatchObject({
+      state: 'upstream_lost',
+      operations: 2,
+    })
     expect(log.filter((it) => it.body.type === 'session.ended')).toMatchObject([
-      { sync: true, body: { session, reason: 'upstream_lost', recording: { records: 9, head: 'ff' } } },
+      {
+        sync: true,
+        body: { session, reason: 'upstream_lost', recording: { records: 9, head: 'ff' } },
+      },
     ])
     expect(timers).toEqual([])
     await expect(authority.renewLease(session)).rejects.toMatchObject({ code: 'VGATE_NOT_FOUND' })

@@ -49,7 +49,13 @@ function target(name: string): TargetSettings {
   }
 }
 
-const provider = { name: 'corp', issuer: ISSUER, clientId: 'vgate', groupsClaim: 'groups', nameClaim: 'email' }
+const provider = {
+  name: 'corp',
+  issuer: ISSUER,
+  clientId: 'vgate',
+  groupsClaim: 'groups',
+  nameClaim: 'email',
+}
 
 export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'vgate-control-'))
@@ -83,7 +89,9 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
     ...base,
     tokens,
     providers: new Map([['corp', createOidcVerifier({ provider, fetch: idp.fetch, clock })]]),
-    signingKeys: () => [{ id: 'key_r', algorithm: 'Ed25519', public: 'AAAA', since: '2026-01-01T00:00:00Z' }],
+    signingKeys: () => [
+      { id: 'key_r', algorithm: 'Ed25519', public: 'AAAA', since: '2026-01-01T00:00:00Z' },
+    ],
     recordings: { directory },
     logger: { info: (it) => logged.push(it), error: (it) => logged.push(it) },
     version: '0.0.0',
@@ -106,9 +114,12 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
     }
   }
   const send = (method: string, path: string, init: RequestInit = {}) =>
-    control.fetch(new Request(`https://vgate.example.com${path}`, { method, ...init }), { address: '192.0.2.1' })
+    control.fetch(new Request(`https://vgate.example.com${path}`, { method, ...init }), {
+      address: '192.0.2.1',
+    })
   const call = async (method: string, path: string, token?: string, body?: unknown) => {
-    const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    const headers: Record<string, string> =
+      token === undefined ? {} : { authorization: `Bearer ${token}` }
     if (body !== undefined) headers['content-type'] = 'application/json'
     const init = { headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
     const response = await send(method, path, init)
@@ -118,11 +129,28 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
   }
   const login = async (sub: string, groups: string[]): Promise<string> => {
     const at = Math.floor(clock.at / 1000)
-    const id_token = await key.sign(claims({ sub, groups, email: `${sub}@example.com`, iat: at, exp: at + 600 }))
+    const id_token = await key.sign(
+      claims({ sub, groups, email: `${sub}@example.com`, iat: at, exp: at + 600 }),
+    )
     const answer = await call('POST', '/v1/token', undefined, { provider: 'corp', id_token })
     return String(answer.json['access_token'])
   }
   return {
-    directory, clock, key, store, policy, log, audit, logged, tokens, control, authority, advance, send, call, login, timers,
+    directory,
+    clock,
+    key,
+    store,
+    policy,
+    log,
+    audit,
+    logged,
+    tokens,
+    control,
+    authority,
+    advance,
+    send,
+    call,
+    login,
+    timers,
   }
 }

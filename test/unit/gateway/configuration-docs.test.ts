@@ -43,7 +43,9 @@ function collect(schema: unknown, path: string, keys: Keys): void {
 
 function quoted(text: string): Set<string> {
   const cells = text.split('\n').flatMap((line) => /^\| ([^|]*) \|/.exec(line)?.[1] ?? [])
-  const names = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''))
+  const names = cells.flatMap((cell) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''),
+  )
   return new Set(names.filter((name) => /^[a-z]+(?:$|[.[])/.test(name)))
 }
 
@@ -62,7 +64,9 @@ describe('docs/configuration.md', () => {
   })
 
   const examples = [...docs.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? '')
-  it.each(examples.map((example, index) => [index, example] as const))('example %i starts', (_index, example) => {
+  it.each(
+    examples.map((example, index) => [index, example] as const),
+  )('example %i starts', (_index, example) => {
     const directory = mkdtempSync(join(tmpdir(), 'vgate-docs-'))
     writeFileSync(join(directory, 'vgate.yaml'), example)
     writeFileSync(

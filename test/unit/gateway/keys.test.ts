@@ -2,13 +2,27 @@
 // lost ones.
 
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { Secret } from '../../../src/core/secret.js'
 import { prepareDataDirectory } from '../../../src/gateway/config.js'
-import { defaultMasterKeyFile, loadMasterKey, loadTokenKey, seal, unseal } from '../../../src/gateway/keys.js'
+import {
+  defaultMasterKeyFile,
+  loadMasterKey,
+  loadTokenKey,
+  seal,
+  unseal,
+} from '../../../src/gateway/keys.js'
 import { diskFiles } from '../../../src/secrets/files.js'
 
 function setup(env: Record<string, string> = {}) {
@@ -18,7 +32,8 @@ function setup(env: Record<string, string> = {}) {
   return { data, secretDeps: { baseDir: directory, env, files: diskFiles } }
 }
 const reference = { kind: 'env', name: 'MASTER' } as const
-const invalid = (message: string) => expect.objectContaining({ code: 'VGATE_CONFIG_INVALID', message })
+const invalid = (message: string) =>
+  expect.objectContaining({ code: 'VGATE_CONFIG_INVALID', message })
 
 describe('the master key', () => {
   it('is made once, 0600, outside the data directory, with a warning each time', () => {
@@ -42,15 +57,17 @@ describe('the master key', () => {
     expect(existsSync(defaultMasterKeyFile(data))).toBe(false)
   })
 
-  it.each(['password', 'a'.repeat(63), randomBytes(16).toString('base64'), randomBytes(33).toString('base64')])(
-    '%j is refused',
-    (MASTER) => {
-      const { data, secretDeps } = setup({ MASTER })
-      expect(() => loadMasterKey({ data, reference, secretDeps })).toThrow(
-        invalid('gateway.keys: the master key must be 32 bytes in base64 or hex'),
-      )
-    },
-  )
+  it.each([
+    'password',
+    'a'.repeat(63),
+    randomBytes(16).toString('base64'),
+    randomBytes(33).toString('base64'),
+  ])('%j is refused', (MASTER) => {
+    const { data, secretDeps } = setup({ MASTER })
+    expect(() => loadMasterKey({ data, reference, secretDeps })).toThrow(
+      invalid('gateway.keys: the master key must be 32 bytes in base64 or hex'),
+    )
+  })
 
   it('is refused when others can read it, and not made anew when lost', () => {
     const { data, secretDeps } = setup()
@@ -58,9 +75,13 @@ describe('the master key', () => {
     loadTokenKey(join(data, 'keys'), key)
     const path = defaultMasterKeyFile(data)
     chmodSync(path, 0o644)
-    expect(() => loadMasterKey({ data, secretDeps })).toThrow(invalid(`the master key ${path} can be read by other users`))
+    expect(() => loadMasterKey({ data, secretDeps })).toThrow(
+      invalid(`the master key ${path} can be read by other users`),
+    )
     rmSync(path)
-    expect(() => loadMasterKey({ data, secretDeps })).toThrow(invalid(`the master key ${path} is missing`))
+    expect(() => loadMasterKey({ data, secretDeps })).toThrow(
+      invalid(`the master key ${path} is missing`),
+    )
   })
 })
 
@@ -74,7 +95,9 @@ describe('the token key', () => {
     const path = join(data, 'keys', 'token.key')
     expect(statSync(path).mode & 0o777).toBe(0o600)
     const der = first.privateKey.export({ format: 'der', type: 'pkcs8' })
-    expect(readFileSync(path, 'utf8')).not.toContain(der.subarray(-32).toString('base64').slice(0, 20))
+    expect(readFileSync(path, 'utf8')).not.toContain(
+      der.subarray(-32).toString('base64').slice(0, 20),
+    )
   })
 
   it('does not open with another master key, nor when a byte was changed', () => {
@@ -92,7 +115,12 @@ describe('the token key', () => {
       writeFileSync(path, JSON.stringify({ ...file, [part]: bytes.toString('base64') }))
       expect(() => loadTokenKey(keys, master)).toThrow(refusal)
     }
-    for (const text of ['', '{}', JSON.stringify({ ...file, tag: 'AAAA' }), JSON.stringify({ ...file, v: 2 })]) {
+    for (const text of [
+      '',
+      '{}',
+      JSON.stringify({ ...file, tag: 'AAAA' }),
+      JSON.stringify({ ...file, v: 2 }),
+    ]) {
       writeFileSync(path, text)
       expect(() => loadTokenKey(keys, master)).toThrow(refusal)
     }

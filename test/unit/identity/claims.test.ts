@@ -36,7 +36,9 @@ describe('groups', () => {
     const inherited = Object.create({ groups: ['admin'] }) as Record<string, unknown>
     inherited['sub'] = 'ana'
     expect(personFromClaims(inherited, rules).groups).toEqual([])
-    expect(personFromClaims({ sub: 'a' }, { ...rules, groupsClaim: 'constructor' }).groups).toEqual([])
+    expect(personFromClaims({ sub: 'a' }, { ...rules, groupsClaim: 'constructor' }).groups).toEqual(
+      [],
+    )
   })
 })
 

@@ -24,20 +24,28 @@ beforeAll(async () => {
 
 function setup(over: { date?: Date; keys?: Signer[] } = {}) {
   const clock = { at: NOW, now: () => clock.at }
-  const served = documents((over.keys ?? [good]).map((it) => it.jwk), over.date)
+  const served = documents(
+    (over.keys ?? [good]).map((it) => it.jwk),
+    over.date,
+  )
   const verifier = createOidcVerifier({ provider, fetch: served.fetch, clock })
   return { clock, served, verifier }
 }
 
 function encode(value: unknown): string {
-  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString(
+    'base64url',
+  )
 }
 
 /** A token whose parts are exactly these texts, signed with a key of our own making. */
 function rawToken(header: string, body: string, kid = 'raw') {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const input = `${encode(header)}.${encode(body)}`
-  const signature = signBytes('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+  const signature = signBytes('sha256', Buffer.from(input), {
+    key: privateKey,
+    dsaEncoding: 'ieee-p1363',
+  })
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig', kty: 'EC' }
   return { token: `${input}.${signature.toString('base64url')}`, jwk }
 }
@@ -45,7 +53,12 @@ function rawToken(header: string, body: string, kid = 'raw') {
 describe('a good token', () => {
   it('proves a person', async () => {
     const token = await good.sign(
-      claims({ email: 'ana@example.com', groups: ['data', 'ops'], acr: 'mfa', amr: ['pwd', 'otp'] }),
+      claims({
+        email: 'ana@example.com',
+        groups: ['data', 'ops'],
+        acr: 'mfa',
+        amr: ['pwd', 'otp'],
+      }),
     )
     expect(await setup().verifier.verify(token)).toEqual({
       id: principalId(ISSUER, 'ana'),
@@ -94,12 +107,20 @@ describe('a hostile token is refused:', () => {
     ['no audience', { aud: undefined }, 'its "aud" claim does not fit'],
     ['an audience object', { aud: { vgate: true } }, 'its "aud" claim does not fit'],
     ['audiences without ours', { aud: ['a', 'b'] }, 'its "aud" claim does not fit'],
-    ['several audiences, no azp', { aud: ['vgate', 'x'] }, 'it names several audiences and no "azp"'],
+    [
+      'several audiences, no azp',
+      { aud: ['vgate', 'x'] },
+      'it names several audiences and no "azp"',
+    ],
     ['another azp', { azp: 'other' }, 'it was issued to another client ("azp")'],
     ['an azp list', { azp: ['vgate'] }, 'it was issued to another client ("azp")'],
     ['a start in the future', { nbf: at + 120 }, 'its "nbf" claim does not fit'],
     ['issued in the future', { iat: at + 120 }, 'it was issued in the future'],
-    ['a clock far off', { iat: at + 3600 }, 'the clocks of gateway and provider are 60 minutes apart'],
+    [
+      'a clock far off',
+      { iat: at + 3600 },
+      'the clocks of gateway and provider are 60 minutes apart',
+    ],
     ['no end', { exp: undefined }, 'its "exp" claim does not fit'],
     ['an end in text', { exp: '9999999999' }, 'its "exp" claim does not fit'],
     ['no issue time', { iat: undefined }, 'its "iat" claim does not fit'],
@@ -153,7 +174,7 @@ describe('a hostile token is refused:', () => {
     )
   })
 
-  it('a symmetric key in the provider\'s own set', async () => {
+  it("a symmetric key in the provider's own set", async () => {
     const { verifier, served } = setup()
     served.keys = [{ kty: 'oct', k: encode('secret'), kid: 'good' }]
     await expect(verifier.verify(await good.sign(claims()))).rejects.toThrow(
@@ -184,14 +205,17 @@ describe('a hostile token is refused:', () => {
     expect(served.asked.filter((url) => url.includes('evil'))).toEqual([])
   })
 
-  it.each(['../../etc/passwd', "' OR 1=1 --", '__proto__', 'constructor', 'a\0b'])(
-    'the key id %j',
-    async (kid) => {
-      await expect(setup().verifier.verify(await good.sign(claims(), { kid }))).rejects.toThrow(
-        `${REFUSED}the provider does not know its key`,
-      )
-    },
-  )
+  it.each([
+    '../../etc/passwd',
+    "' OR 1=1 --",
+    '__proto__',
+    'constructor',
+    'a\0b',
+  ])('the key id %j', async (kid) => {
+    await expect(setup().verifier.verify(await good.sign(claims(), { kid }))).rejects.toThrow(
+      `${REFUSED}the provider does not know its key`,
+    )
+  })
 
   it.each([
     [{ kid: 7 }, 'its key id is not a short text'],
@@ -218,7 +242,9 @@ describe('a hostile token is refused:', () => {
     ]) {
       const { verifier, served } = setup()
       served.keys = [jwk]
-      await expect(verifier.verify(token)).rejects.toThrow(`${REFUSED}it holds the same claim twice`)
+      await expect(verifier.verify(token)).rejects.toThrow(
+        `${REFUSED}it holds the same claim twice`,
+      )
     }
   })
 
@@ -300,8 +326,16 @@ describe('the provider', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['another issuer', { issuer: `${ISSUER}/` }, 'is not that of https://id.example.com'],
     ['no keys', { jwks_uri: undefined }, 'is not that of https://id.example.com'],
-    ['plain http keys', { jwks_uri: 'http://id.example.com/k' }, 'names keys at an unprotected address'],
-    ['loopback keys of a public issuer', { jwks_uri: 'http://127.0.0.1/k' }, 'names keys at an unprotected address'],
+    [
+      'plain http keys',
+      { jwks_uri: 'http://id.example.com/k' },
+      'names keys at an unprotected address',
+    ],
+    [
+      'loopback keys of a public issuer',
+      { jwks_uri: 'http://127.0.0.1/k' },
+      'names keys at an unprotected address',
+    ],
     ['a file', { jwks_uri: 'file:///etc/passwd' }, 'names keys at an unprotected address'],
   ])('whose metadata has %s is refused', async (_what, over, message) => {
     const { verifier, served } = setup()
@@ -313,7 +347,11 @@ describe('the provider', () => {
   })
 
   it.each<[string, () => Response | Promise<Response>, string]>([
-    ['endless', () => new Response('x'.repeat(300_000)), ' cannot be read: it answered more than 262144 bytes'],
+    [
+      'endless',
+      () => new Response('x'.repeat(300_000)),
+      ' cannot be read: it answered more than 262144 bytes',
+    ],
     ['not JSON', () => new Response('<html>'), ' cannot be read'],
     ['broken', () => Promise.reject(new TypeError('planted detail')), ' cannot be read'],
   ])('whose metadata is %s is refused', async (_what, respond, message) => {

@@ -1,6 +1,6 @@
 // Owns a provider made of two documents, for the identity and control tests.
 
-import { exportJWK, generateKeyPair, type JWK, type JWTHeaderParameters, SignJWT } from 'jose'
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
 import type { HttpFetch } from '../../../src/identity/fetch.js'
 
 export const ISSUER = 'https://id.example.com'
@@ -9,7 +9,7 @@ export const NOW = 1_800_000_000_000
 export interface Signer {
   readonly kid: string
   readonly jwk: JWK
-  sign(claims: Record<string, unknown>, header?: Partial<JWTHeaderParameters>): Promise<string>
+  sign(claims: Record<string, unknown>, header?: Readonly<Record<string, unknown>>): Promise<string>
 }
 
 export async function signer(kid: string, alg = 'ES256'): Promise<Signer> {

@@ -27,7 +27,11 @@ function setup(over: Partial<Parameters<typeof createTokens>[0]> = {}) {
 }
 
 /** A token that is right but for what is changed. */
-function forge(payload: Record<string, unknown> = {}, header: Record<string, unknown> = {}, by = ours) {
+function forge(
+  payload: Record<string, unknown> = {},
+  header: Record<string, unknown> = {},
+  by = ours,
+) {
   const at = NOW / 1000
   return new SignJWT({
     iss: issuer,
@@ -91,18 +95,24 @@ describe('an access token', () => {
     ['nothing', () => ''],
     ['garbage', () => 'a.b.c'],
     ['too long', () => 'x'.repeat(13_000)],
-    ['alg none', async () => {
-      const [, body] = (await forge()).split('.')
-      const head = { alg: 'none', typ: 'vgate-at+jwt', kid: 'key_a' }
-      return `${Buffer.from(JSON.stringify(head)).toString('base64url')}.${body}.`
-    }],
-    ['HS256 with the public key', async () => {
-      const [, body] = (await forge()).split('.')
-      const head = { alg: 'HS256', typ: 'vgate-at+jwt', kid: 'key_a' }
-      const input = `${Buffer.from(JSON.stringify(head)).toString('base64url')}.${body}`
-      const secret = ours.publicKey.export({ type: 'spki', format: 'der' })
-      return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
-    }],
+    [
+      'alg none',
+      async () => {
+        const [, body] = (await forge()).split('.')
+        const head = { alg: 'none', typ: 'vgate-at+jwt', kid: 'key_a' }
+        return `${Buffer.from(JSON.stringify(head)).toString('base64url')}.${body}.`
+      },
+    ],
+    [
+      'HS256 with the public key',
+      async () => {
+        const [, body] = (await forge()).split('.')
+        const head = { alg: 'HS256', typ: 'vgate-at+jwt', kid: 'key_a' }
+        const input = `${Buffer.from(JSON.stringify(head)).toString('base64url')}.${body}`
+        const secret = ours.publicKey.export({ type: 'spki', format: 'der' })
+        return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
+      },
+    ],
   ])('with %s is refused', async (_what, token) => {
     await expect(setup().tokens.verify(await token())).rejects.toMatchObject({
       code: 'VGATE_TOKEN_INVALID',

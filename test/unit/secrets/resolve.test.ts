@@ -79,9 +79,7 @@ describe('resolving', () => {
     symlinkSync(join(baseDir, 'open'), join(baseDir, 'link'))
     const { value, warnings } = resolveSecret({ kind: 'file', path: 'link' }, deps)
     expect(value.reveal()).toBe(PLANTED)
-    expect(warnings).toEqual([
-      'file:link is readable by every user of this machine: chmod 600',
-    ])
+    expect(warnings).toEqual(['file:link is readable by every user of this machine: chmod 600'])
   })
 
   it.each([
@@ -101,7 +99,11 @@ describe('resolving', () => {
   it('reads a rotated file again, and an untouched one once', () => {
     const path = join(baseDir, 'rotating')
     let reads = 0
-    const files = { ...diskFiles, read: (name: string) => (reads++, diskFiles.read(name)) }
+    const read = (name: string) => {
+      reads += 1
+      return diskFiles.read(name)
+    }
+    const files = { ...diskFiles, read }
     const source = createSecretSource({ kind: 'file', path }, { ...deps, files })
     writeFileSync(path, 'first', { mode: 0o600 })
     utimesSync(path, 1, 1)

@@ -45,7 +45,9 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(built, { recursive: true, force: true }))
 
-it.each([1, 7, 20, 33, 60])('keeps what was acknowledged when killed after %i rounds', async (kills) => {
+it.each([
+  1, 7, 20, 33, 60,
+])('keeps what was acknowledged when killed after %i rounds', async (kills) => {
   const directory = mkdtempSync(join(tmpdir(), 'vgate-crash-'))
   const child = spawn(process.execPath, [join(built, 'child.js'), directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
