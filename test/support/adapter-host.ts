@@ -20,7 +20,12 @@ import { scramVerifier } from '../../src/protocol/postgres/scram.js'
 
 export interface AdapterHostOptions {
   readonly family: ProtocolFamily
-  readonly upstream: { readonly host: string; readonly port: number; readonly user: string; readonly password: string }
+  readonly upstream: {
+    readonly host: string
+    readonly port: number
+    readonly user: string
+    readonly password: string
+  }
   readonly database: string
   readonly masker: MaskerFactory
   readonly judge: (request: JudgeRequest) => Ruling | Promise<Ruling>
@@ -65,7 +70,14 @@ export class AdapterServer {
   /** A new connected client through the adapter. */
   async connect(more: pg.ClientConfig = {}): Promise<pg.Client> {
     const { database } = this.#options
-    const client = new pg.Client({ host: '127.0.0.1', port: this.port, user: 'anna', password: PORT_SECRET, database, ...more })
+    const client = new pg.Client({
+      host: '127.0.0.1',
+      port: this.port,
+      user: 'anna',
+      password: PORT_SECRET,
+      database,
+      ...more,
+    })
     client.on('error', () => {}) // an end that a test wants comes as an event too
     await client.connect()
     return client
@@ -77,7 +89,9 @@ export class AdapterServer {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  async #ask(load: (query: (text: string) => Promise<(string | null)[][]>) => Promise<unknown>): Promise<unknown> {
+  async #ask(
+    load: (query: (text: string) => Promise<(string | null)[][]>) => Promise<unknown>,
+  ): Promise<unknown> {
     return load(async (text) => {
       const types = { getTypeParser: () => (value: string) => value }
       const result = await this.#side?.query({ text, rowMode: 'array', types })
@@ -93,7 +107,8 @@ export class AdapterServer {
       toUpstream: (bytes) => void upstream?.write(bytes),
       openUpstream: (parameters) => {
         upstream = this.#dial(parameters, adapter, (packet) => {
-          if (adapter.cancelKey !== undefined) this.#cancels.set(adapter.cancelKey.toString('hex'), packet)
+          if (adapter.cancelKey !== undefined)
+            this.#cancels.set(adapter.cancelKey.toString('hex'), packet)
         })
       },
       judge: (id, request) => {
@@ -136,7 +151,11 @@ export class AdapterServer {
     if (packet) connect(this.#options.upstream.port, this.#options.upstream.host).end(packet)
   }
 
-  #dial(parameters: Readonly<Record<string, string>>, adapter: Adapter, cancel: (packet: Buffer) => void): Socket {
+  #dial(
+    parameters: Readonly<Record<string, string>>,
+    adapter: Adapter,
+    cancel: (packet: Buffer) => void,
+  ): Socket {
     const { upstream, database } = this.#options
     const socket = connect(upstream.port, upstream.host)
     this.#sockets.add(socket)

@@ -31,8 +31,12 @@ class FakeCatalogue implements Catalogue {
   }
 
   originsOf(oid: number, attribute: number) {
-    const found = this.columns.filter((column) => column.oid === oid && column.attribute === attribute)
-    return found.length === 0 ? undefined : found.map(({ table, name }) => ({ collection: table, field: name, vector: false }))
+    const found = this.columns.filter(
+      (column) => column.oid === oid && column.attribute === attribute,
+    )
+    return found.length === 0
+      ? undefined
+      : found.map(({ table, name }) => ({ collection: table, field: name, vector: false }))
   }
 
   isVectorType(): boolean {
@@ -41,7 +45,10 @@ class FakeCatalogue implements Catalogue {
 }
 
 function outputs(list: string, table: string | undefined, columns: readonly Column[]): Output[] {
-  const items = list.trim() === '*' ? columns.filter((column) => column.table === table).map((column) => column.name) : list.split(',')
+  const items =
+    list.trim() === '*'
+      ? columns.filter((column) => column.table === table).map((column) => column.name)
+      : list.split(',')
   return items.map((raw) => {
     const name = raw.trim().replace(/ as .*$/i, '')
     const known = columns.find((column) => column.table === table && column.name === name)
@@ -53,7 +60,11 @@ function outputs(list: string, table: string | undefined, columns: readonly Colu
 function classify(text: string, columns: readonly Column[]): Operation | Unclassified {
   const select = /^select (.*?)(?: from (\w+)(.*))?$/is.exec(text)
   const table = select?.[2] ?? /(?:into|from|update|copy|table) (\w+)/i.exec(text)?.[1]
-  if (select?.[2] !== undefined && !/^(generate_series|pg_)/.test(select[2]) && !columns.some((column) => column.table === table)) {
+  if (
+    select?.[2] !== undefined &&
+    !/^(generate_series|pg_)/.test(select[2]) &&
+    !columns.some((column) => column.table === table)
+  ) {
     return { reason: `unknown relation "${table}"`, text }
   }
   const bound = /limit (\d+)/i.exec(text)?.[1]
@@ -61,7 +72,10 @@ function classify(text: string, columns: readonly Column[]): Operation | Unclass
   return {
     name: text.split(/\s/, 1)[0]?.toLowerCase() ?? '',
     access,
-    collections: table === undefined ? [] : [{ collection: table, access, action: 'x', effect: { kind: 'none' } }],
+    collections:
+      table === undefined
+        ? []
+        : [{ collection: table, access, action: 'x', effect: { kind: 'none' } }],
     fields: [],
     returns: {
       rows: bound === undefined ? 'unbounded' : Number(bound),
@@ -76,8 +90,13 @@ function classify(text: string, columns: readonly Column[]): Operation | Unclass
 function effectsOf(text: string): StatementEffects {
   const word = text.split(/\s/, 1)[0]?.toLowerCase() ?? ''
   const transaction = ({ begin: 'begin', commit: 'commit', rollback: 'rollback' } as const)[word]
-  const copy = /^copy .* from stdin/i.test(text) ? 'in' : /^copy .* to stdout/i.test(text) ? 'out' : undefined
-  const gone = /^deallocate (\w+)/i.exec(text)?.[1] ?? (/^discard all/i.test(text) ? '*' : undefined)
+  const copy = /^copy .* from stdin/i.test(text)
+    ? 'in'
+    : /^copy .* to stdout/i.test(text)
+      ? 'out'
+      : undefined
+  const gone =
+    /^deallocate (\w+)/i.exec(text)?.[1] ?? (/^discard all/i.test(text) ? '*' : undefined)
   return {
     ddl: /^(create|alter|drop)\b/i.test(text),
     readOnly: word === 'select',
@@ -97,17 +116,25 @@ function statement(text: string): ParsedStatement {
   }
 }
 
-const WORDS = /^(select|insert|update|delete|begin|commit|rollback|copy|create|alter|drop|show|deallocate|discard|set|prepare|explain)\b/i
+const WORDS =
+  /^(select|insert|update|delete|begin|commit|rollback|copy|create|alter|drop|show|deallocate|discard|set|prepare|explain)\b/i
 
 /** Statements of plain forms; anything else is a syntax error at its first character. */
 export function fakeAnalyzer(): SqlAnalyzer {
   return {
     prepare: async () => {},
     parse(text): ParseOutcome {
-      const pieces = text.split(';').map((piece) => piece.trim()).filter((piece) => piece !== '')
+      const pieces = text
+        .split(';')
+        .map((piece) => piece.trim())
+        .filter((piece) => piece !== '')
       const wrong = pieces.find((piece) => !WORDS.test(piece))
       if (wrong !== undefined) {
-        return { ok: false, message: `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`, position: text.indexOf(wrong) + 1 }
+        return {
+          ok: false,
+          message: `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`,
+          position: text.indexOf(wrong) + 1,
+        }
       }
       return { ok: true, statements: pieces.map(statement) }
     },
@@ -128,7 +155,8 @@ export function fakeAnalyzer(): SqlAnalyzer {
         })),
       )
     },
-    allowsSetting: (name) => ['application_name', 'statement_timeout', 'datestyle', 'extra_float_digits'].includes(name),
+    allowsSetting: (name) =>
+      ['application_name', 'statement_timeout', 'datestyle', 'extra_float_digits'].includes(name),
     resolveSearchPath: (value) => (value.replaceAll('"', '') === 'public' ? ['public'] : undefined),
   }
 }

@@ -109,7 +109,10 @@ export class PostgresAdapter implements Adapter {
 
   upstreamFailed(error: VgateError): void {
     if (this.#over) return
-    if (this.#session === undefined) return this.#end(error)
+    if (this.#session === undefined) {
+      this.#end(error)
+      return
+    }
     this.#end(
       new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the database connection was lost', {
         hint: 'connect again',

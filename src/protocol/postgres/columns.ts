@@ -1,8 +1,8 @@
 // Owns what happens to each column of a result: the lineage check of RowDescription against the judged
 // operation, and the plan by which a value is passed, masked, rounded or dropped. Fails closed.
 
-import { VgateError } from '../../core/errors.js'
 import type { FieldMask, Obligations, ScoreTransform } from '../../core/decision.js'
+import { VgateError } from '../../core/errors.js'
 import type { FieldMasker, MaskerFactory, ValueKind } from '../../core/masker.js'
 import { CATALOG, type Operation, type Output } from '../../core/operation.js'
 import type { Catalogue } from './statement.js'
@@ -52,7 +52,12 @@ const unsure = (why: string): VgateError =>
 // OIDs below this belong to objects of the catalogue itself (FirstNormalObjectId).
 const FIRST_NORMAL_OID = 16384
 
-function checkOrigin(column: ResultColumn, output: Output, catalogue: Catalogue, masked: boolean): void {
+function checkOrigin(
+  column: ResultColumn,
+  output: Output,
+  catalogue: Catalogue,
+  masked: boolean,
+): void {
   if (column.table < FIRST_NORMAL_OID || column.attribute <= 0) return
   const origins = catalogue.originsOf(column.table, column.attribute)
   if (origins === undefined) {
@@ -61,8 +66,11 @@ function checkOrigin(column: ResultColumn, output: Output, catalogue: Catalogue,
   }
   for (const origin of origins) {
     if (origin.collection === CATALOG) continue
-    const named = output.sources.some((one) => one.collection === origin.collection && one.field === origin.field)
-    if (!named) throw unsure(`column ${column.name} comes from ${origin.collection}.${origin.field}`)
+    const named = output.sources.some(
+      (one) => one.collection === origin.collection && one.field === origin.field,
+    )
+    if (!named)
+      throw unsure(`column ${column.name} comes from ${origin.collection}.${origin.field}`)
   }
 }
 
@@ -70,7 +78,8 @@ function checkOrigin(column: ResultColumn, output: Output, catalogue: Catalogue,
 function concerns(mask: FieldMask, output: Output): boolean {
   return output.sources.some(
     (source) =>
-      source.collection === mask.collection && (source.field === mask.field || mask.field.startsWith(`${source.field}.`)),
+      source.collection === mask.collection &&
+      (source.field === mask.field || mask.field.startsWith(`${source.field}.`)),
   )
 }
 
@@ -91,7 +100,8 @@ function roundScore(column: ResultColumn, digits: number): ColumnPlan['change'] 
   const rounded = (value: number): number | undefined =>
     Number.isFinite(value) && Math.abs(value) < 1e15 ? Number(value.toFixed(digits)) : undefined
   return (bytes) => {
-    if (type !== OID.float8 && type !== OID.float4 && !(type === OID.numeric && format === 0)) return hidden()
+    if (type !== OID.float8 && type !== OID.float4 && !(type === OID.numeric && format === 0))
+      return hidden()
     const text = valueText(type, format, bytes)
     const value = rounded(Number(text === undefined || text === '' ? Number.NaN : text))
     if (value === undefined) return hidden()
@@ -103,11 +113,16 @@ function roundScore(column: ResultColumn, digits: number): ColumnPlan['change'] 
   }
 }
 
-function scoreChange(column: ResultColumn, output: Output, masks: readonly FieldMask[]): ColumnPlan['change'] {
+function scoreChange(
+  column: ResultColumn,
+  output: Output,
+  masks: readonly FieldMask[],
+): ColumnPlan['change'] {
   const transform = strictestScore(masks)
   if (transform === 'exact') return undefined
   // An inner product grows with the query: until its norm is divided out, rounding protects nothing.
-  if (transform === 'hide' || output.scoreOf === 'inner' || output.scoreOf === undefined) return hidden
+  if (transform === 'hide' || output.scoreOf === 'inner' || output.scoreOf === undefined)
+    return hidden
   return roundScore(column, transform.round)
 }
 
@@ -131,7 +146,10 @@ function valueChange(column: ResultColumn, masker: FieldMasker): ColumnPlan['cha
     if (value === null) return { value: null, masked }
     if (value === text) return { value: bytes, masked }
     const body = Buffer.from(jsonSafe(type, value))
-    return { value: type === OID.jsonb && format === 1 ? Buffer.concat([Buffer.from([1]), body]) : body, masked }
+    return {
+      value: type === OID.jsonb && format === 1 ? Buffer.concat([Buffer.from([1]), body]) : body,
+      masked,
+    }
   }
 }
 
@@ -162,8 +180,11 @@ function planColumn(
 
 /** True where nothing that was classified leaves, so that columns may come unannounced (SHOW, EXPLAIN). */
 function announcesNothing(operation: Operation, columns: readonly ResultColumn[]): boolean {
-  if (operation.returns.outputs.length > 0 || columns.some((column) => column.table !== 0)) return false
-  return !operation.fields.some((use) => use.how === 'output' || use.how === 'score' || use.how === 'derived')
+  if (operation.returns.outputs.length > 0 || columns.some((column) => column.table !== 0))
+    return false
+  return !operation.fields.some(
+    (use) => use.how === 'output' || use.how === 'score' || use.how === 'derived',
+  )
 }
 
 /** The plan of a result. Throws a VgateError where the columns are not those that were judged: the connection is cut. */

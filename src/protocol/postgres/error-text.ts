@@ -22,7 +22,19 @@ const CLASSES: Readonly<Record<string, string>> = {
 }
 
 // Texts of these are about the statement or the server, never about a row.
-const HARMLESS = new Set(['25P02', '40001', '40P01', '53300', '55P03', '57014', '57P01', '57P02', '57P03', '26000', '34000'])
+const HARMLESS = new Set([
+  '25P02',
+  '40001',
+  '40P01',
+  '53300',
+  '55P03',
+  '57014',
+  '57P01',
+  '57P02',
+  '57P03',
+  '26000',
+  '34000',
+])
 const PASSED = ['S', 'V', 'C', 'M', 'P', 'n', 's', 't', 'c', 'd']
 
 /**
@@ -30,7 +42,10 @@ const PASSED = ['S', 'V', 'C', 'M', 'P', 'n', 's', 't', 'c', 'd']
  * are replaced by a text of the SQLSTATE's class. DETAIL of constraint violations goes in any case: it quotes
  * the row.
  */
-export function sanitised(fields: ReadonlyMap<string, string>, masked: boolean): Map<string, string> {
+export function sanitised(
+  fields: ReadonlyMap<string, string>,
+  masked: boolean,
+): Map<string, string> {
   const shown = new Map(fields)
   const sqlstate = fields.get('C') ?? ''
   const group = sqlstate.slice(0, 2)
@@ -38,7 +53,10 @@ export function sanitised(fields: ReadonlyMap<string, string>, masked: boolean):
   if (!masked || HARMLESS.has(sqlstate)) return shown
   for (const letter of shown.keys()) if (!PASSED.includes(letter)) shown.delete(letter)
   if (group !== '42') {
-    shown.set('M', `${CLASSES[group] ?? 'message of the database'} (text withheld: the statement reads masked fields)`)
+    shown.set(
+      'M',
+      `${CLASSES[group] ?? 'message of the database'} (text withheld: the statement reads masked fields)`,
+    )
     shown.delete('P')
   }
   return shown
@@ -49,7 +67,11 @@ export function limitReply(run: Run): ErrorReply {
   const { rows, rule, because } = run.limit ?? { rows: 0, rule: 'limits.rows', because: 'limit' }
   const base = { severity: 'ERROR', sqlstate: '53400', detail: `rule: ${rule}` } as const
   if (because === 'limit') {
-    return { ...base, message: `the read went past ${rows} rows (${rule})`, hint: `add LIMIT ${rows}` }
+    return {
+      ...base,
+      message: `the read went past ${rows} rows (${rule})`,
+      hint: `add LIMIT ${rows}`,
+    }
   }
   return {
     ...base,

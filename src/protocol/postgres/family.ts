@@ -1,6 +1,13 @@
 // Owns the door of the Postgres family: what `proxy` gets of it.
 
-import type { Adapter, AdapterContext, AdapterHost, ProtocolFamily, UpstreamLogin, UpstreamLoginHost } from '../../core/adapter.js'
+import type {
+  Adapter,
+  AdapterContext,
+  AdapterHost,
+  ProtocolFamily,
+  UpstreamLogin,
+  UpstreamLoginHost,
+} from '../../core/adapter.js'
 import type { PostgresProduct } from '../table.js'
 import { PostgresAdapter } from './adapter.js'
 import { type LoginOptions, PostgresLogin } from './login.js'
@@ -9,8 +16,10 @@ import type { SqlAnalyzer } from './statement.js'
 /** The Postgres wire family for one product. `analyzer` is made for the same product. */
 export function postgresFamily(_product: PostgresProduct, analyzer: SqlAnalyzer): ProtocolFamily {
   return {
-    createAdapter: (context: AdapterContext, host: AdapterHost): Adapter => new PostgresAdapter(context, host, analyzer),
-    createLogin: (options: LoginOptions, host: UpstreamLoginHost): UpstreamLogin => new PostgresLogin(options, host),
+    createAdapter: (context: AdapterContext, host: AdapterHost): Adapter =>
+      new PostgresAdapter(context, host, analyzer),
+    createLogin: (options: LoginOptions, host: UpstreamLoginHost): UpstreamLogin =>
+      new PostgresLogin(options, host),
     prepare: () => analyzer.prepare(),
   }
 }

@@ -9,7 +9,9 @@ const HEADER = 5
 export const CLIENT_TYPES = new Set([...'QPBDECSHFXdcf'].map((letter) => letter.charCodeAt(0)))
 export const PASSWORD_TYPE = 'p'.charCodeAt(0)
 /** Types that a database may send. */
-export const UPSTREAM_TYPES = new Set([...'RKZSENAT123tnDCIsGHWdcVv'].map((letter) => letter.charCodeAt(0)))
+export const UPSTREAM_TYPES = new Set(
+  [...'RKZSENAT123tnDCIsGHWdcVv'].map((letter) => letter.charCodeAt(0)),
+)
 
 // Messages with a small fixed form are not given the cap of a statement (memory per connection).
 const SMALL_CAPS = new Map([...'SHXc'].map((letter) => [letter.charCodeAt(0), 4] as const))
@@ -18,7 +20,11 @@ const SMALL_CAPS = new Map([...'SHXc'].map((letter) => [letter.charCodeAt(0), 4]
  * Cap of a client's message by its type, in bytes of its length field; undefined where the type may not come.
  * `authenticated` false allows only the password family of messages.
  */
-export function clientCap(type: number, authenticated: boolean, messageBytes: number): number | undefined {
+export function clientCap(
+  type: number,
+  authenticated: boolean,
+  messageBytes: number,
+): number | undefined {
   if (!authenticated) return type === PASSWORD_TYPE ? messageBytes : undefined
   if (!CLIENT_TYPES.has(type)) return undefined
   return SMALL_CAPS.get(type) ?? messageBytes
@@ -89,10 +95,12 @@ export class Framer {
   #size(header: Buffer): number {
     const type = header.readUInt8(0)
     const cap = this.#cap(type)
-    if (cap === undefined) throw violation(`message type 0x${type.toString(16).padStart(2, '0')} may not come here`)
+    if (cap === undefined)
+      throw violation(`message type 0x${type.toString(16).padStart(2, '0')} may not come here`)
     const length = header.readUInt32BE(1)
     if (length < 4) throw violation(`a message says it has ${length} bytes`)
-    if (length > cap) throw violation(`a message of ${length} bytes is longer than the ${cap} allowed`)
+    if (length > cap)
+      throw violation(`a message of ${length} bytes is longer than the ${cap} allowed`)
     return length + 1
   }
 }

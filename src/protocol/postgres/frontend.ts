@@ -74,7 +74,8 @@ export function readBind(bytes: Buffer): BindMessage {
   const values = Array.from({ length: reader.count() }, () => reader.value())
   const resultFormats = formats(reader)
   reader.done()
-  if (given.length > 1 && given.length !== values.length) throw violation('a Bind has formats for other parameters than it has')
+  if (given.length > 1 && given.length !== values.length)
+    throw violation('a Bind has formats for other parameters than it has')
   return { portal, statement, formats: given, values, resultFormats }
 }
 
@@ -84,7 +85,8 @@ export function readName(bytes: Buffer): NameMessage {
   const letter = String.fromCharCode(reader.byte())
   const value = name(reader.cbytes())
   reader.done()
-  if (letter !== 'S' && letter !== 'P') throw violation('a message names neither a statement nor a portal')
+  if (letter !== 'S' && letter !== 'P')
+    throw violation('a message names neither a statement nor a portal')
   return { what: letter, name: value }
 }
 

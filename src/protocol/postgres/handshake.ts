@@ -63,7 +63,8 @@ export class Handshake {
 
   /** Cuts `size` bytes off the buffer once they are there; the cap holds before anything is gathered. */
   #cut(size: number): Buffer | undefined {
-    if (size > this.#context.limits.handshakeBytes) throw violation(`a start-up message of ${size} bytes is too long`)
+    if (size > this.#context.limits.handshakeBytes)
+      throw violation(`a start-up message of ${size} bytes is too long`)
     if (this.#buffer.length < size) return undefined
     const cut = this.#buffer.subarray(0, size)
     this.#buffer = this.#buffer.subarray(size)
@@ -75,7 +76,9 @@ export class Handshake {
     if (this.#buffer.readUInt8(0) === TLS_HANDSHAKE) {
       // An answer in clear would only look like noise to a TLS client.
       this.#state = 'over'
-      this.#host.close(violation('TLS is not offered on this port; it relays over an encrypted tunnel'))
+      this.#host.close(
+        violation('TLS is not offered on this port; it relays over an encrypted tunnel'),
+      )
       return false
     }
     if (this.#buffer.length < 4) return false
@@ -97,7 +100,8 @@ export class Handshake {
     const again = code === SSL_REQUEST ? this.#sslAsked : this.#gssAsked
     if (size !== 8 || again) throw violation('a malformed or repeated request for encryption')
     // Bytes sent before our answer would have been meant for inside the encryption, or were injected.
-    if (this.#buffer.length > 0) throw violation('bytes came behind a request for encryption before its answer')
+    if (this.#buffer.length > 0)
+      throw violation('bytes came behind a request for encryption before its answer')
     if (code === SSL_REQUEST) this.#sslAsked = true
     else this.#gssAsked = true
     this.#host.toClient(NO)
@@ -133,12 +137,18 @@ export class Handshake {
   #first(bytes: Buffer): void {
     const reader = new BodyReader(bytes)
     const mechanism = reader.cstring()
-    if (mechanism !== MECHANISM) throw violation(`the login mechanism ${JSON.stringify(mechanism)} is not offered`)
+    if (mechanism !== MECHANISM)
+      throw violation(`the login mechanism ${JSON.stringify(mechanism)} is not offered`)
     const response = reader.value()
     reader.done()
     if (response === null) throw violation('the SCRAM login has no first message')
-    this.#scram = new ScramServer(this.#context.secret, this.#context.randomBytes(18).toString('base64'))
-    this.#host.toClient(message('R', i32(11), Buffer.from(this.#scram.first(response.toString('utf8')))))
+    this.#scram = new ScramServer(
+      this.#context.secret,
+      this.#context.randomBytes(18).toString('base64'),
+    )
+    this.#host.toClient(
+      message('R', i32(11), Buffer.from(this.#scram.first(response.toString('utf8')))),
+    )
     this.#state = 'sasl-final'
   }
 

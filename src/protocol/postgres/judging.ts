@@ -1,11 +1,25 @@
 // Owns the way from a text to a ruling: parse (off the event loop where it is long), a fresh catalogue,
 // classification, the host's judgement. One question at a time. Must never forward anything.
 
-import type { AdapterHost, Answer, JudgeRequest, Question, Refusal, Ruling } from '../../core/adapter.js'
-import { VgateError } from '../../core/errors.js'
+import type {
+  AdapterHost,
+  Answer,
+  JudgeRequest,
+  Question,
+  Refusal,
+  Ruling,
+} from '../../core/adapter.js'
+import type { VgateError } from '../../core/errors.js'
 import type { Operation, Unclassified } from '../../core/operation.js'
 import type { Pipeline } from './pipeline.js'
-import type { Catalogue, Classification, Parameter, ParsedStatement, ParseOutcome, SqlAnalyzer } from './statement.js'
+import type {
+  Catalogue,
+  Classification,
+  Parameter,
+  ParsedStatement,
+  ParseOutcome,
+  SqlAnalyzer,
+} from './statement.js'
 import type { ErrorReply } from './wire.js'
 
 /** A catalogue older than this is loaded again before a statement is judged, where nothing is open. */
@@ -49,7 +63,11 @@ export class Judging {
     host: AdapterHost,
     analyzer: SqlAnalyzer,
     pipeline: Pipeline,
-    start: { readonly catalogue: Catalogue; readonly searchPath: readonly string[] | undefined; readonly lastId: number },
+    start: {
+      readonly catalogue: Catalogue
+      readonly searchPath: readonly string[] | undefined
+      readonly lastId: number
+    },
   ) {
     this.#host = host
     this.#analyzer = analyzer
@@ -101,9 +119,18 @@ export class Judging {
         return unclassified(text.slice(0, 1000), 'the statement could not be analysed')
       }
     }
-    if (Buffer.byteLength(text) <= this.#analyzer.offloadBytes) return then(guarded(() => this.#analyzer.parse(text)))
+    if (Buffer.byteLength(text) <= this.#analyzer.offloadBytes) {
+      then(guarded(() => this.#analyzer.parse(text)))
+      return
+    }
     this.#ask({ kind: 'offload', entry: this.#analyzer.offloadEntry, input: text }, (answer) => {
-      if (!answer.ok) return then(unclassified(text.slice(0, 1000), `the statement could not be analysed: ${answer.error.message}`))
+      if (!answer.ok)
+        return then(
+          unclassified(
+            text.slice(0, 1000),
+            `the statement could not be analysed: ${answer.error.message}`,
+          ),
+        )
       const { value } = answer
       then(guarded(() => this.#analyzer.fromOffload(text, value)))
     })
@@ -127,11 +154,17 @@ export class Judging {
 
   #fresh(then: (error?: VgateError) => void): void {
     // Inside a transaction a side query could wait for locks of this very connection.
-    if (!this.#pipeline.resting) return then()
+    if (!this.#pipeline.resting) {
+      then()
+      return
+    }
     this.#load(this.#pipeline.catalogueStale ? 0 : CATALOGUE_MAX_AGE_MS, then)
   }
 
-  #classifyNow(statements: readonly ParsedStatement[], parameters: readonly Parameter[] | undefined): Classification[] {
+  #classifyNow(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+  ): Classification[] {
     const path = this.searchPath ?? this.catalogue.defaultSearchPath
     return statements.map((statement) => {
       try {
@@ -151,7 +184,11 @@ export class Judging {
     const failed = (error: VgateError): void =>
       then(
         statements.map((statement) => ({
-          operation: unclassified(statement.text, `the catalogue could not be loaded: ${error.message}`, 'try again'),
+          operation: unclassified(
+            statement.text,
+            `the catalogue could not be loaded: ${error.message}`,
+            'try again',
+          ),
         })),
       )
     this.#fresh((error) => {
@@ -161,7 +198,9 @@ export class Judging {
         ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
       )
       if (!unknown || !this.#pipeline.resting) return then(first)
-      this.#load(0, (again) => (again === undefined ? then(this.#classifyNow(statements, parameters)) : failed(again)))
+      this.#load(0, (again) =>
+        again === undefined ? then(this.#classifyNow(statements, parameters)) : failed(again),
+      )
     })
   }
 }

@@ -32,9 +32,14 @@ function refusal(bytes: Buffer, username: string): VgateError {
   const fields = errorFields(bytes)
   const sqlstate = fields.get('C') ?? '?????'
   if (sqlstate === '28P01' || sqlstate === '28000') {
-    return failure(`the database refused the gateway's login for ${JSON.stringify(username)}`, CREDENTIAL_HINT)
+    return failure(
+      `the database refused the gateway's login for ${JSON.stringify(username)}`,
+      CREDENTIAL_HINT,
+    )
   }
-  return failure(`the database refused the connection: ${fields.get('M') ?? 'no reason given'} (${sqlstate})`)
+  return failure(
+    `the database refused the connection: ${fields.get('M') ?? 'no reason given'} (${sqlstate})`,
+  )
 }
 
 /** One login on one fresh socket. */
@@ -47,7 +52,9 @@ export class PostgresLogin implements UpstreamLogin {
   #parameters: Record<string, string> = {}
   #cancel: Buffer = Buffer.alloc(0)
   #total = 0
-  readonly #framer = new Framer((type) => (UPSTREAM_TYPES.has(type) ? LOGIN_MESSAGE_BYTES : undefined))
+  readonly #framer = new Framer((type) =>
+    UPSTREAM_TYPES.has(type) ? LOGIN_MESSAGE_BYTES : undefined,
+  )
   #readyNow = false
 
   constructor(options: LoginOptions, host: UpstreamLoginHost) {
@@ -56,7 +63,10 @@ export class PostgresLogin implements UpstreamLogin {
   }
 
   start(): void {
-    if (!this.#options.tls) return this.#startUp()
+    if (!this.#options.tls) {
+      this.#startUp()
+      return
+    }
     this.#state = 'tls-asked'
     this.#host.toUpstream(untyped(i32(SSL_REQUEST)))
   }
@@ -68,9 +78,13 @@ export class PostgresLogin implements UpstreamLogin {
   fromUpstream(bytes: Buffer): void {
     if (this.#state === 'over' || bytes.length === 0) return
     try {
-      if (this.#state === 'tls-asked') return this.#tlsAnswer(bytes)
+      if (this.#state === 'tls-asked') {
+        this.#tlsAnswer(bytes)
+        return
+      }
       // Bytes between the agreement and TLS were injected in plain text (CVE-2021-23222).
-      if (this.#state === 'tls-handshake') throw failure('the database sent bytes before TLS was up')
+      if (this.#state === 'tls-handshake')
+        throw failure('the database sent bytes before TLS was up')
       this.#total += bytes.length
       this.#push(bytes)
     } catch (error) {
@@ -79,7 +93,9 @@ export class PostgresLogin implements UpstreamLogin {
   }
 
   #push(bytes: Buffer): void {
-    const rest = this.#framer.push(bytes, (type, body) => this.#message(String.fromCharCode(type), body))
+    const rest = this.#framer.push(bytes, (type, body) =>
+      this.#message(String.fromCharCode(type), body),
+    )
     if (this.#readyNow) {
       this.#state = 'over'
       this.#host.ready({ parameters: this.#parameters }, this.#cancel, rest)
@@ -92,7 +108,10 @@ export class PostgresLogin implements UpstreamLogin {
     if (bytes.length !== 1 || bytes.readUInt8(0) !== 0x53) {
       throw bytes.length > 1
         ? failure('the database sent bytes before TLS was up')
-        : failure('the database does not speak TLS', 'turn TLS on there, or set tls: off for a loopback address')
+        : failure(
+            'the database does not speak TLS',
+            'turn TLS on there, or set tls: off for a loopback address',
+          )
     }
     this.#state = 'tls-handshake'
     this.#host.startTls()
@@ -112,7 +131,8 @@ export class PostgresLogin implements UpstreamLogin {
     if (type === 'v') throw failure('the database does not speak protocol 3.0')
     if (this.#state === 'login') {
       if (type !== 'R') throw violation(`the database sent ${type} during the login`)
-      return this.#authentication(new BodyReader(bytes))
+      this.#authentication(new BodyReader(bytes))
+      return
     }
     this.#greeting(type, bytes)
   }
@@ -123,7 +143,8 @@ export class PostgresLogin implements UpstreamLogin {
     else if (type === 'K') {
       // 4 bytes in protocol 3.0; later ones allow up to 256.
       const key = reader.bytes(reader.remaining)
-      if (key.length < 8 || key.length > 260) throw violation('the database sent a malformed cancel key')
+      if (key.length < 8 || key.length > 260)
+        throw violation('the database sent a malformed cancel key')
       this.#cancel = untyped(i32(CANCEL_REQUEST), key)
     } else if (type === 'Z') {
       this.#readyNow = true
@@ -133,27 +154,47 @@ export class PostgresLogin implements UpstreamLogin {
 
   #authentication(reader: BodyReader): void {
     const method = reader.int32()
-    if (method === 0) return this.#authenticated()
-    if (method === 3) return this.#password(this.#plain())
-    if (method === 5) return this.#password(this.#md5(reader.bytes(4)))
-    if (method === 10) return this.#sasl(reader)
+    if (method === 0) {
+      this.#authenticated()
+      return
+    }
+    if (method === 3) {
+      this.#password(this.#plain())
+      return
+    }
+    if (method === 5) {
+      this.#password(this.#md5(reader.bytes(4)))
+      return
+    }
+    if (method === 10) {
+      this.#sasl(reader)
+      return
+    }
     if (method === 11 && this.#scram !== undefined) {
       const answer = this.#scram.respond(reader.bytes(reader.remaining).toString('utf8'))
-      return this.#host.toUpstream(message('p', Buffer.from(answer)))
+      this.#host.toUpstream(message('p', Buffer.from(answer)))
+      return
     }
     if (method === 12 && this.#scram !== undefined) {
       if (!this.#scram.verify(reader.bytes(reader.remaining).toString('utf8'))) {
-        throw failure('the database could not prove that it knows the password', 'something else may be answering in its place')
+        throw failure(
+          'the database could not prove that it knows the password',
+          'something else may be answering in its place',
+        )
       }
       this.#scramDone = true
       return
     }
-    throw failure(`the database asks for authentication method ${method}, which is not supported`, 'use scram-sha-256')
+    throw failure(
+      `the database asks for authentication method ${method}, which is not supported`,
+      'use scram-sha-256',
+    )
   }
 
   #authenticated(): void {
     // A server that skips its proof half way could be anybody.
-    if (this.#scram !== undefined && !this.#scramDone) throw failure('the database ended the SCRAM login before its proof')
+    if (this.#scram !== undefined && !this.#scramDone)
+      throw failure('the database ended the SCRAM login before its proof')
     this.#state = 'authenticated'
   }
 
@@ -179,9 +220,15 @@ export class PostgresLogin implements UpstreamLogin {
     const offered: string[] = []
     while (reader.remaining > 1) offered.push(reader.cstring())
     if (this.#scram !== undefined || !offered.includes(MECHANISM)) {
-      throw failure(`the database offers ${offered.join(', ') || 'nothing'} only, which is not supported`, 'use scram-sha-256')
+      throw failure(
+        `the database offers ${offered.join(', ') || 'nothing'} only, which is not supported`,
+        'use scram-sha-256',
+      )
     }
-    this.#scram = new ScramClient(this.#options.credential.password, this.#options.randomBytes(18).toString('base64'))
+    this.#scram = new ScramClient(
+      this.#options.credential.password,
+      this.#options.randomBytes(18).toString('base64'),
+    )
     const first = Buffer.from(this.#scram.first())
     this.#host.toUpstream(message('p', cstr(MECHANISM), i32(first.length), first))
   }

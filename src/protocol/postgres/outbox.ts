@@ -12,8 +12,16 @@ export class Outbox {
 
   add(bytes: Buffer): void {
     const last = this.#waiting.at(-1)
-    if (last !== undefined && last.buffer === bytes.buffer && last.byteOffset + last.length === bytes.byteOffset) {
-      this.#waiting[this.#waiting.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + bytes.length)
+    if (
+      last !== undefined &&
+      last.buffer === bytes.buffer &&
+      last.byteOffset + last.length === bytes.byteOffset
+    ) {
+      this.#waiting[this.#waiting.length - 1] = Buffer.from(
+        last.buffer,
+        last.byteOffset,
+        last.length + bytes.length,
+      )
       return
     }
     this.#waiting.push(bytes)
@@ -28,6 +36,8 @@ export class Outbox {
     if (this.#waiting.length === 0) return
     const waiting = this.#waiting
     this.#waiting = []
-    this.#write(waiting.length === 1 && waiting[0] !== undefined ? waiting[0] : Buffer.concat(waiting))
+    this.#write(
+      waiting.length === 1 && waiting[0] !== undefined ? waiting[0] : Buffer.concat(waiting),
+    )
   }
 }

@@ -41,8 +41,19 @@ export interface NameChanges {
 
 /** What the database must answer next. `swallow`: the client did not ask, so it is not told. */
 export type Expectation =
-  | { readonly kind: 'parse' | 'bind' | 'close'; readonly changes: NameChanges; readonly swallow: boolean; readonly run?: Run }
-  | { readonly kind: 'describe'; readonly prepared?: Prepared; readonly portal?: Portal; readonly swallow: boolean; parameters: boolean }
+  | {
+      readonly kind: 'parse' | 'bind' | 'close'
+      readonly changes: NameChanges
+      readonly swallow: boolean
+      readonly run?: Run
+    }
+  | {
+      readonly kind: 'describe'
+      readonly prepared?: Prepared
+      readonly portal?: Portal
+      readonly swallow: boolean
+      parameters: boolean
+    }
   | {
       readonly kind: 'execute'
       readonly portal: Portal
@@ -58,7 +69,12 @@ export type Expectation =
       at: number
       failed: boolean
     }
-  | { readonly kind: 'refused'; readonly simple: boolean; readonly reply: ErrorReply; readonly codes: readonly string[] }
+  | {
+      readonly kind: 'refused'
+      readonly simple: boolean
+      readonly reply: ErrorReply
+      readonly codes: readonly string[]
+    }
   | { readonly kind: 'ready'; readonly sync: boolean }
 
 interface Waiting {
@@ -127,7 +143,9 @@ export class Pipeline {
 
   /** True while an earlier segment's schema change is not answered yet. */
   get ddlUnsettled(): boolean {
-    return this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
+    return (
+      this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
+    )
   }
 
   /** Bytes that need no reply of their own (copy data, Flush). */
@@ -157,7 +175,8 @@ export class Pipeline {
 
   #assume(expectation: Expectation, segment: number): void {
     if (!('changes' in expectation)) return
-    for (const change of expectation.changes.statements ?? []) this.statements.assume(change, segment)
+    for (const change of expectation.changes.statements ?? [])
+      this.statements.assume(change, segment)
     for (const change of expectation.changes.portals ?? []) this.portals.assume(change, segment)
   }
 
@@ -190,16 +209,26 @@ export class Pipeline {
   refuse(form: RefusedForm, reply: ErrorReply, name = ''): void {
     if (this.skipping) return
     const none = cstr(`vgate_${this.#context.randomBytes(12).toString('hex')}`)
-    const refused = (codes: readonly string[], simple = false): Expectation => ({ kind: 'refused', simple, reply, codes })
-    if (form === 'P') this.send(message('P', cstr(name), cstr(REFUSED_TEXT), i16(0)), refused(['42601']))
-    else if (form === 'B') this.send(message('B', cstr(''), none, i16(0), i16(0), i16(0)), refused(['26000']))
+    const refused = (codes: readonly string[], simple = false): Expectation => ({
+      kind: 'refused',
+      simple,
+      reply,
+      codes,
+    })
+    if (form === 'P')
+      this.send(message('P', cstr(name), cstr(REFUSED_TEXT), i16(0)), refused(['42601']))
+    else if (form === 'B')
+      this.send(message('B', cstr(''), none, i16(0), i16(0), i16(0)), refused(['26000']))
     else if (form === 'E') this.send(message('E', none, i32(0)), refused(['34000']))
     else if (form === 'DS') this.send(message('D', 'S', none), refused(['26000']))
     else if (form === 'DP') this.send(message('D', 'P', none), refused(['34000']))
     else {
       const query = message('Q', cstr(REFUSED_TEXT))
       const call = message('F', i32(0), i16(0), i16(0), i16(0))
-      this.send(form === 'Q' ? query : call, refused(form === 'Q' ? ['42601'] : ['42883', '25P02'], true))
+      this.send(
+        form === 'Q' ? query : call,
+        refused(form === 'Q' ? ['42601'] : ['42883', '25P02'], true),
+      )
       this.expect({ kind: 'ready', sync: false })
       this.closeSegment()
     }
@@ -217,7 +246,9 @@ export class Pipeline {
 
   /** An error of an extended message: everything up to its Sync is skipped. Answers what will not be answered. */
   dropSegment(): Expectation[] {
-    const end = this.#waiting.findIndex(({ expectation }) => expectation.kind === 'ready' && expectation.sync)
+    const end = this.#waiting.findIndex(
+      ({ expectation }) => expectation.kind === 'ready' && expectation.sync,
+    )
     const dropped = this.#waiting.slice(0, end < 0 ? undefined : end)
     this.#waiting = end < 0 ? [] : this.#waiting.slice(end)
     this.skipping = end < 0

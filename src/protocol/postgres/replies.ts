@@ -13,15 +13,22 @@ type Execute = Extract<Expectation, { kind: 'execute' }>
 type Describe = Extract<Expectation, { kind: 'describe' }>
 
 /** Settings whose change would make the judged text mean something else. */
-const PINNED: Readonly<Record<string, string>> = { client_encoding: 'UTF8', standard_conforming_strings: 'on' }
+const PINNED: Readonly<Record<string, string>> = {
+  client_encoding: 'UTF8',
+  standard_conforming_strings: 'on',
+}
 
 /** Throws when the database reports a setting under which the judged text means something else. */
 export function checkPinned(name: string, value: string): void {
   const pinned = PINNED[name]
   if (pinned !== undefined && pinned !== value) {
-    throw new VgateError('VGATE_DENIED', `the database works with ${name} = ${value}, which is not supported`, {
-      hint: `leave ${name} at ${pinned} for the gateway's role`,
-    })
+    throw new VgateError(
+      'VGATE_DENIED',
+      `the database works with ${name} = ${value}, which is not supported`,
+      {
+        hint: `leave ${name} at ${pinned} for the gateway's role`,
+      },
+    )
   }
 }
 
@@ -39,12 +46,22 @@ export class Replies {
   /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
   take(type: string, bytes: Buffer): void {
     if (type === 'A') return // payloads of NOTIFY are another session's data
-    if (type === 'S') return this.#parameterStatus(bytes)
-    if (type === 'N') return this.#notice(bytes)
-    if (type === 'E') return this.#error(bytes)
+    if (type === 'S') {
+      this.#parameterStatus(bytes)
+      return
+    }
+    if (type === 'N') {
+      this.#notice(bytes)
+      return
+    }
+    if (type === 'E') {
+      this.#error(bytes)
+      return
+    }
     const { head } = this.#pipeline
     if (head === undefined) throw violation(`the database sent ${type} unasked`)
-    if (!this.#expected(type, bytes, head)) throw violation(`the database answered ${head.kind} with ${type}`)
+    if (!this.#expected(type, bytes, head))
+      throw violation(`the database answered ${head.kind} with ${type}`)
   }
 
   #pass(bytes: Buffer): true {
@@ -83,7 +100,11 @@ export class Replies {
     }
   }
 
-  #named(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'parse' | 'bind' | 'close' }>): boolean {
+  #named(
+    type: string,
+    bytes: Buffer,
+    head: Extract<Expectation, { kind: 'parse' | 'bind' | 'close' }>,
+  ): boolean {
     if (type !== { parse: '1', bind: '2', close: '3' }[head.kind]) return false
     this.#pipeline.shift()
     this.#pipeline.confirm(head.changes)
@@ -98,8 +119,10 @@ export class Replies {
       head.parameters = true
       return this.#pass(bytes)
     }
-    if ((type !== 'T' && type !== 'n') || (head.prepared !== undefined && !head.parameters)) return false
-    if (head.portal !== undefined && type === 'T') head.portal.run?.describe(readRowDescription(bytes))
+    if ((type !== 'T' && type !== 'n') || (head.prepared !== undefined && !head.parameters))
+      return false
+    if (head.portal !== undefined && type === 'T')
+      head.portal.run?.describe(readRowDescription(bytes))
     this.#pipeline.shift()
     return head.swallow || this.#pass(bytes)
   }
@@ -204,7 +227,8 @@ export class Replies {
 
   #forget(name: string): void {
     const { statements } = this.#pipeline
-    for (const one of name === '*' ? statements.names() : [name]) statements.confirm({ name: one, value: undefined })
+    for (const one of name === '*' ? statements.names() : [name])
+      statements.confirm({ name: one, value: undefined })
   }
 
   #ready(bytes: Buffer): true {
@@ -222,12 +246,16 @@ export class Replies {
     const severity = fields.get('V') ?? fields.get('S') ?? ''
     const sqlstate = fields.get('C') ?? 'XX000'
     const { head } = this.#pipeline
-    const exchanged = head?.kind === 'refused' && head.codes.includes(sqlstate) ? head.reply : undefined
+    const exchanged =
+      head?.kind === 'refused' && head.codes.includes(sqlstate) ? head.reply : undefined
     const masked = this.#pipeline.unitMasked
     const shown = sanitised(fields, masked)
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#pass(fieldsMessage('E', shown))
-      return this.#lost(new VgateError('VGATE_UPSTREAM_FAILED', `the database ended the session (${sqlstate})`))
+      this.#lost(
+        new VgateError('VGATE_UPSTREAM_FAILED', `the database ended the session (${sqlstate})`),
+      )
+      return
     }
     if (head === undefined) throw violation('the database sent an error unasked')
     this.#pass(exchanged === undefined ? fieldsMessage('E', shown) : errorResponse(exchanged))
@@ -243,10 +271,15 @@ export class Replies {
       for (const run of head.runs) this.#pipeline.over(run, { error })
       return
     }
-    if (head.kind === 'refused' && head.simple) return this.#pipeline.shift()
+    if (head.kind === 'refused' && head.simple) {
+      this.#pipeline.shift()
+      return
+    }
     for (const dropped of this.#pipeline.dropSegment()) {
-      if (dropped.kind === 'execute' || dropped.kind === 'bind') this.#pipeline.over(dropped.run, { error })
-      if (dropped.kind === 'query') for (const run of dropped.runs) this.#pipeline.over(run, { error })
+      if (dropped.kind === 'execute' || dropped.kind === 'bind')
+        this.#pipeline.over(dropped.run, { error })
+      if (dropped.kind === 'query')
+        for (const run of dropped.runs) this.#pipeline.over(run, { error })
     }
     this.#pipeline.failOpen(error)
     this.#settleLimited()

@@ -2,7 +2,14 @@
 // form. Simple queries are `simple.ts`'s. Must never forward what has not been ruled on.
 
 import type { AdapterContext, AdapterHost } from '../../core/adapter.js'
-import { formatAt, readBind, readExecute, readName, readParse, type BindMessage } from './frontend.js'
+import {
+  type BindMessage,
+  formatAt,
+  readBind,
+  readExecute,
+  readName,
+  readParse,
+} from './frontend.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
 import type { NameTable } from './names.js'
 import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
@@ -17,7 +24,11 @@ const MAX_ROWS = 0x7fffffff
 
 const missing = (what: 'S' | 'P', name: string): ErrorReply =>
   what === 'S'
-    ? { severity: 'ERROR', sqlstate: '26000', message: `prepared statement "${name}" does not exist` }
+    ? {
+        severity: 'ERROR',
+        sqlstate: '26000',
+        message: `prepared statement "${name}" does not exist`,
+      }
     : { severity: 'ERROR', sqlstate: '34000', message: `portal "${name}" does not exist` }
 
 const MULTIPLE: ErrorReply = {
@@ -45,7 +56,8 @@ export class Requests {
     const pipeline = this.#pipeline
     if (this.#judging.waiting) return false
     if (pipeline.copying === 'in') return this.#copyData(type, bytes)
-    if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined) return false
+    if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
+      return false
     if (type === 'X') return this.#terminate(bytes)
     if (type === 'S') {
       pipeline.sync(bytes)
@@ -99,15 +111,20 @@ export class Requests {
     let rows = 0
     for (let at = bytes.indexOf(NEWLINE, 5); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) rows += 1
     const { head } = this.#pipeline
-    const run = head?.kind === 'execute' ? head.run : head?.kind === 'query' ? head.runs[head.at] : undefined
+    const run =
+      head?.kind === 'execute' ? head.run : head?.kind === 'query' ? head.runs[head.at] : undefined
     run?.uploaded(bytes.length - 5, rows)
     return true
   }
 
   /** A name's meaning, or `later` where an earlier segment has yet to settle it. */
-  #find<T extends { readonly segment: number }>(table: NameTable<T>, name: string): T | undefined | 'later' {
+  #find<T extends { readonly segment: number }>(
+    table: NameTable<T>,
+    name: string,
+  ): T | undefined | 'later' {
     const { value, assumedIn } = table.lookup(name)
-    const unsettled = (segment: number): boolean => segment < this.#pipeline.segment && segment > this.#pipeline.finished
+    const unsettled = (segment: number): boolean =>
+      segment < this.#pipeline.segment && segment > this.#pipeline.finished
     return assumedIn !== undefined && unsettled(assumedIn) ? 'later' : value
   }
 
@@ -115,11 +132,20 @@ export class Requests {
     const { segment, finished } = this.#pipeline
     const found = this.#find(this.#pipeline.portals, name)
     // The end of its segment may end the transaction and with it the portal.
-    const unsettled = found !== undefined && found !== 'later' && found.segment < segment && found.segment > finished
+    const unsettled =
+      found !== undefined &&
+      found !== 'later' &&
+      found.segment < segment &&
+      found.segment > finished
     return unsettled ? 'later' : found
   }
 
-  #refused(form: RefusedForm, text: string, why: string, options: { reply?: ErrorReply; hint?: string; name?: string }): void {
+  #refused(
+    form: RefusedForm,
+    text: string,
+    why: string,
+    options: { reply?: ErrorReply; hint?: string; name?: string },
+  ): void {
     const operation = unclassified(text, why, options.hint)
     const request = { phase: 'prepare', operations: [operation], text, form: 'extended' } as const
     this.#judging.judge(request, (ruling) => {
@@ -140,11 +166,17 @@ export class Requests {
       if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
       if (!outcome.ok) {
         const { message: syntax, position } = outcome
-        const reply: ErrorReply = { severity: 'ERROR', sqlstate: '42601', message: syntax, position }
+        const reply: ErrorReply = {
+          severity: 'ERROR',
+          sqlstate: '42601',
+          message: syntax,
+          position,
+        }
         return this.#refused('P', text, syntax, { reply, name })
       }
       const [statement, second] = outcome.statements
-      if (second !== undefined) return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
+      if (second !== undefined)
+        return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
       const prepared: Prepared = { name, text, statement, types, segment: this.#pipeline.segment }
       if (statement === undefined) return this.#forwardParse(bytes, prepared)
       this.#judgeParse(bytes, prepared, statement)
@@ -154,10 +186,18 @@ export class Requests {
 
   #judgeParse(bytes: Buffer, prepared: Prepared, statement: ParsedStatement): void {
     const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) return this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
+    if (why !== undefined) {
+      this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
+      return
+    }
     this.#judging.classify([statement], undefined, ([found]) => {
       if (found === undefined) throw new Error('one classification for one statement')
-      const request = { phase: 'prepare', operations: [found.operation], text: statement.text, form: 'extended' } as const
+      const request = {
+        phase: 'prepare',
+        operations: [found.operation],
+        text: statement.text,
+        form: 'extended',
+      } as const
       this.#judging.judge(request, (ruling) => {
         if (ruling.verdict === 'deny') {
           return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
@@ -178,14 +218,23 @@ export class Requests {
     const prepared = this.#find(this.#pipeline.statements, bind.statement)
     if (prepared === 'later') return false
     if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
-    else if (prepared.statement === undefined) this.#forwardBind(bytes, bind.portal, prepared, undefined, [])
+    else if (prepared.statement === undefined)
+      this.#forwardBind(bytes, bind.portal, prepared, undefined, [])
     else this.#judgeBind(bytes, bind, prepared, prepared.statement)
     return true
   }
 
-  #judgeBind(bytes: Buffer, bind: BindMessage, prepared: Prepared, statement: ParsedStatement): void {
+  #judgeBind(
+    bytes: Buffer,
+    bind: BindMessage,
+    prepared: Prepared,
+    statement: ParsedStatement,
+  ): void {
     const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) return this.#refused('B', statement.text, why.reason, { hint: why.hint })
+    if (why !== undefined) {
+      this.#refused('B', statement.text, why.reason, { hint: why.hint })
+      return
+    }
     const typed = bind.values.map((value, index) => ({
       value,
       type: prepared.types[index] ?? 0,
@@ -224,7 +273,12 @@ export class Requests {
     }
     const changes: NameChanges = { portals: [{ name, value: portal }] }
     this.#simple.opened(run)
-    this.#pipeline.send(bytes, { kind: 'bind', changes, swallow: false, ...(run === undefined ? {} : { run }) })
+    this.#pipeline.send(bytes, {
+      kind: 'bind',
+      changes,
+      swallow: false,
+      ...(run === undefined ? {} : { run }),
+    })
   }
 
   #describe(bytes: Buffer): boolean {
@@ -233,7 +287,13 @@ export class Requests {
       const prepared = this.#find(this.#pipeline.statements, name)
       if (prepared === 'later') return false
       if (prepared === undefined) this.#pipeline.refuse('DS', missing('S', name))
-      else this.#pipeline.send(bytes, { kind: 'describe', prepared, swallow: false, parameters: false })
+      else
+        this.#pipeline.send(bytes, {
+          kind: 'describe',
+          prepared,
+          swallow: false,
+          parameters: false,
+        })
       return true
     }
     const portal = this.#findPortal(name)
@@ -248,7 +308,10 @@ export class Requests {
 
   #close(bytes: Buffer): boolean {
     const { what, name } = readName(bytes)
-    const changes: NameChanges = what === 'S' ? { statements: [{ name, value: undefined }] } : { portals: [{ name, value: undefined }] }
+    const changes: NameChanges =
+      what === 'S'
+        ? { statements: [{ name, value: undefined }] }
+        : { portals: [{ name, value: undefined }] }
     this.#pipeline.send(bytes, { kind: 'close', changes, swallow: false })
     return true
   }
@@ -266,7 +329,10 @@ export class Requests {
   /** A portal whose run is over: what it may still do is judged as a new request. */
   #executeAgain(bytes: Buffer, portal: Portal, max: number): void {
     const { statement } = portal.prepared
-    if (statement === undefined) return this.#forwardExecute(bytes, portal, max)
+    if (statement === undefined) {
+      this.#forwardExecute(bytes, portal, max)
+      return
+    }
     const request = { form: 'extended', parameters: portal.parameters, text: statement.text }
     this.#simple.judgeRuns([statement], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
@@ -316,8 +382,12 @@ export class Requests {
   #changes(portal: Portal): NameChanges {
     const effects = portal.prepared.statement?.effects
     const gone = effects?.deallocates
-    const names = gone === '*' ? this.#pipeline.statements.names() : gone === undefined ? [] : [gone]
-    const portals = effects?.cursors === true ? this.#pipeline.portals.names().filter((name) => name !== portal.name) : []
+    const names =
+      gone === '*' ? this.#pipeline.statements.names() : gone === undefined ? [] : [gone]
+    const portals =
+      effects?.cursors === true
+        ? this.#pipeline.portals.names().filter((name) => name !== portal.name)
+        : []
     return {
       statements: names.map((name) => ({ name, value: undefined })),
       portals: portals.map((name) => ({ name, value: undefined })),

@@ -74,7 +74,13 @@ export class Run {
 
   /** The columns that will come. Throws a VgateError when they are not those that were judged. */
   describe(columns: readonly ResultColumn[]): void {
-    this.#plan = planColumns(columns, this.operation, this.obligations, this.#masker, this.#catalogue)
+    this.#plan = planColumns(
+      columns,
+      this.operation,
+      this.obligations,
+      this.#masker,
+      this.#catalogue,
+    )
     this.#changes = this.#plan.some((plan) => plan.change !== undefined)
     this.#announce = columns.map((column) => column.name)
   }
@@ -84,7 +90,8 @@ export class Run {
     const plan = this.#plan
     if (plan === undefined) throw violation('the database sent a row without its description')
     const reader = new BodyReader(bytes)
-    if (reader.count() !== plan.length) throw violation('the database sent a row with other columns than described')
+    if (reader.count() !== plan.length)
+      throw violation('the database sent a row with other columns than described')
     const given = this.#changes ? this.#changed(reader, plan) : this.#plain(reader, plan)
     this.rowCount += 1
     this.#batchRows += 1
@@ -92,7 +99,9 @@ export class Run {
       this.#batchBytes += bytes.length
       return bytes
     }
-    const parts = given.flatMap((value) => (value === null ? [i32(-1)] : [i32(value.length), value]))
+    const parts = given.flatMap((value) =>
+      value === null ? [i32(-1)] : [i32(value.length), value],
+    )
     const whole = message('D', i16(given.length), ...parts)
     this.#batchBytes += whole.length
     return whole
@@ -121,7 +130,9 @@ export class Run {
   #remember(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
     if (this.obligations.record === 'metadata') return
     this.#rows.push(
-      plan.map(({ column, vector }, index) => recordedValue(column.type, vector, column.format, values[index] ?? null)),
+      plan.map(({ column, vector }, index) =>
+        recordedValue(column.type, vector, column.format, values[index] ?? null),
+      ),
     )
   }
 
@@ -131,7 +142,8 @@ export class Run {
     this.rowCount += 1
     this.#batchRows += 1
     this.#batchBytes += bytes.length
-    if (this.obligations.record !== 'metadata') this.#rows.push([recordedValue(25, false, 0, bytes.subarray(5))])
+    if (this.obligations.record !== 'metadata')
+      this.#rows.push([recordedValue(25, false, 0, bytes.subarray(5))])
   }
 
   /** Data that the client sends for COPY … FROM STDIN: counted for the last delivery, not kept. */
@@ -142,7 +154,9 @@ export class Run {
 
   /** What has come since the last delivery, or undefined where nothing has. */
   batch(): Delivery | undefined {
-    return this.#batchRows === 0 && this.#batchBytes === 0 ? undefined : this.#delivery({ done: false })
+    return this.#batchRows === 0 && this.#batchBytes === 0
+      ? undefined
+      : this.#delivery({ done: false })
   }
 
   /** The last delivery, with the database's tag or error. Undefined when it was given before. */

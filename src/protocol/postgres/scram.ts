@@ -60,7 +60,9 @@ export class ScramServer {
     const match = /^([ny],,)((?:n=[^,]*),r=([\x21-\x2b\x2d-\x7e]+)(?:,[a-z]=.*)?)$/i.exec(text)
     const [, gs2, bare, nonce] = match ?? []
     if (gs2 === undefined || bare === undefined || nonce === undefined) {
-      throw violation('the SCRAM login asks for something that is not offered (channel binding, another identity)')
+      throw violation(
+        'the SCRAM login asks for something that is not offered (channel binding, another identity)',
+      )
     }
     this.#gs2 = gs2
     this.#clientFirst = bare
@@ -74,8 +76,10 @@ export class ScramServer {
     if (cut < 0) throw violation('the SCRAM login carries no proof')
     const withoutProof = text.slice(0, cut)
     const given = attributes(withoutProof)
-    if (given.get('c') !== Buffer.from(this.#gs2).toString('base64')) throw violation('the SCRAM login changed its header')
-    if (given.get('r') !== attributes(this.#serverFirst).get('r')) throw violation('the SCRAM login changed its nonce')
+    if (given.get('c') !== Buffer.from(this.#gs2).toString('base64'))
+      throw violation('the SCRAM login changed its header')
+    if (given.get('r') !== attributes(this.#serverFirst).get('r'))
+      throw violation('the SCRAM login changed its nonce')
     const proof = Buffer.from(text.slice(cut + 3), 'base64')
     if (proof.length !== 32) throw violation('the SCRAM proof has a wrong length')
     const authMessage = `${this.#clientFirst},${this.#serverFirst},${withoutProof}`
@@ -115,7 +119,12 @@ export class ScramClient {
     if (!nonce.startsWith(this.#nonce) || nonce.length === this.#nonce.length || given.has('m')) {
       throw violation('the database answered the SCRAM login with a foreign nonce')
     }
-    if (!Number.isInteger(iterations) || iterations < 1 || iterations > MAX_ITERATIONS || salt.length === 0) {
+    if (
+      !Number.isInteger(iterations) ||
+      iterations < 1 ||
+      iterations > MAX_ITERATIONS ||
+      salt.length === 0
+    ) {
       throw violation('the database asks for a SCRAM computation out of bounds')
     }
     const salted = pbkdf2Sync(prepared(this.#password), salt, iterations, 32, 'sha256')
@@ -130,6 +139,8 @@ export class ScramClient {
   verify(serverFinal: string): boolean {
     const given = Buffer.from(attributes(serverFinal).get('v') ?? '', 'base64')
     const expected = this.#serverSignature
-    return expected !== undefined && given.length === expected.length && timingSafeEqual(given, expected)
+    return (
+      expected !== undefined && given.length === expected.length && timingSafeEqual(given, expected)
+    )
   }
 }

@@ -29,6 +29,7 @@ export class Session {
   readonly #fromClient: Framer
   readonly #fromUpstream: Framer
   #queue: Queued[] = []
+  #next = 0
   #queuedBytes = 0
   #busy = false
   #over = false
@@ -37,7 +38,11 @@ export class Session {
     host: AdapterHost,
     context: AdapterContext,
     analyzer: SqlAnalyzer,
-    start: { readonly catalogue: Catalogue; readonly searchPath: readonly string[] | undefined; readonly lastId: number },
+    start: {
+      readonly catalogue: Catalogue
+      readonly searchPath: readonly string[] | undefined
+      readonly lastId: number
+    },
     lost: (error: VgateError) => void,
   ) {
     this.#context = context
@@ -47,7 +52,9 @@ export class Session {
     this.#requests = new Requests(host, context, this.pipeline, this.#judging)
     const { limits } = context
     this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
-    this.#fromUpstream = new Framer((type) => (UPSTREAM_TYPES.has(type) ? limits.upstreamMessageBytes : undefined))
+    this.#fromUpstream = new Framer((type) =>
+      UPSTREAM_TYPES.has(type) ? limits.upstreamMessageBytes : undefined,
+    )
   }
 
   get congested(): boolean {
@@ -60,7 +67,8 @@ export class Session {
         this.#queue.push({ type: String.fromCharCode(type), bytes: whole })
         this.#queuedBytes += whole.length
         this.#drain()
-        if (this.#queuedBytes > this.#context.limits.queuedBytes) throw violation('too many messages wait for an answer')
+        if (this.#queuedBytes > this.#context.limits.queuedBytes)
+          throw violation('too many messages wait for an answer')
       })
     })
   }
@@ -94,7 +102,10 @@ export class Session {
   /** Runs one entry, then the queue, then writes. An answer given inside a question only runs its part. */
   #enter(work: () => void): void {
     if (this.#over) return
-    if (this.#busy) return work()
+    if (this.#busy) {
+      work()
+      return
+    }
     this.#busy = true
     try {
       work()
@@ -108,18 +119,23 @@ export class Session {
   }
 
   #drain(): void {
-    let taken = 0
-    for (const { type, bytes } of this.#queue) {
-      if (this.#over || !this.#requests.take(type, bytes)) break
-      taken += 1
-      this.#queuedBytes -= bytes.length
+    for (;;) {
+      const next = this.#queue[this.#next]
+      if (this.#over || next === undefined || !this.#requests.take(next.type, next.bytes)) break
+      this.#next += 1
+      this.#queuedBytes -= next.bytes.length
     }
-    if (taken > 0 && !this.#over) this.#queue = this.#queue.slice(taken)
+    // Cut off in bulk: a queue of many small messages must not be copied for each.
+    if (!this.#over && this.#next * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#next)
+      this.#next = 0
+    }
   }
 }
 
 /** What a throw becomes for the client. A failure of the record is the host's to handle. */
 export function asFatal(error: unknown): VgateError | undefined {
-  if (error instanceof VgateError) return error.code === 'VGATE_RECORDING_UNAVAILABLE' ? undefined : error
+  if (error instanceof VgateError)
+    return error.code === 'VGATE_RECORDING_UNAVAILABLE' ? undefined : error
   return undefined
 }

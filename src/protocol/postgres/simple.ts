@@ -34,13 +34,19 @@ const notSupported = (text: string, hint: string): ErrorReply => ({
 function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
   const keys: Record<string, string[]> = {}
   for (const one of found) {
-    for (const [collection, values] of Object.entries(one.keys ?? {})) (keys[collection] ??= []).push(...values)
+    for (const [collection, values] of Object.entries(one.keys ?? {})) {
+      keys[collection] = [...(keys[collection] ?? []), ...values]
+    }
   }
   return Object.keys(keys).length === 0 ? {} : { keys }
 }
 
 /** What cannot be carried out although it was permitted. */
-function unenforceable(statements: readonly ParsedStatement[], obligations: readonly Obligations[], simple: boolean): ErrorReply | undefined {
+function unenforceable(
+  statements: readonly ParsedStatement[],
+  obligations: readonly Obligations[],
+  simple: boolean,
+): ErrorReply | undefined {
   for (const [index, statement] of statements.entries()) {
     const { masks, rowLimit } = obligations[index] ?? { masks: [] }
     if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
@@ -48,9 +54,16 @@ function unenforceable(statements: readonly ParsedStatement[], obligations: read
     }
     if (!simple || rowLimit === undefined) continue
     if (statements.length > 1) {
-      return notSupported('a read without a bound among other statements', `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`)
+      return notSupported(
+        'a read without a bound among other statements',
+        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
+      )
     }
-    if (!statement.portalReady) return notSupported('this read without a bound', `add LIMIT ${rowLimit.rows}, or use a plain SELECT`)
+    if (!statement.portalReady)
+      return notSupported(
+        'this read without a bound',
+        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
+      )
   }
   return undefined
 }
@@ -89,10 +102,18 @@ export class SimpleQueries {
     if (!this.#settled()) return false
     const why = 'the function call protocol is refused'
     const operation = unclassified('FunctionCall', why, 'use SELECT function(…)')
-    const request = { phase: 'execute', operations: [operation], text: 'FunctionCall', form: 'functioncall' } as const
+    const request = {
+      phase: 'execute',
+      operations: [operation],
+      text: 'FunctionCall',
+      form: 'functioncall',
+    } as const
     this.#judging.judge(request, (ruling) => {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }
-      this.#pipeline.refuse('F', ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback)
+      this.#pipeline.refuse(
+        'F',
+        ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback,
+      )
     })
     return true
   }
@@ -108,7 +129,10 @@ export class SimpleQueries {
     const request = { phase: 'execute', operations: [operation], text, form: 'simple' } as const
     this.#judging.judge(request, (ruling) => {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why, hint }
-      this.#pipeline.refuse('Q', reply ?? (ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback))
+      this.#pipeline.refuse(
+        'Q',
+        reply ?? (ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback),
+      )
     })
   }
 
@@ -128,14 +152,21 @@ export class SimpleQueries {
   }
 
   #statements(bytes: Buffer, text: string, statements: readonly ParsedStatement[]): void {
-    if (statements.length === 0) return this.#forward(bytes, [], [])
+    if (statements.length === 0) {
+      this.#forward(bytes, [], [])
+      return
+    }
     const why = this.ddlTrouble(statements)
-    if (why !== undefined) return this.#refused(text, why.reason, why.hint)
+    if (why !== undefined) {
+      this.#refused(text, why.reason, why.hint)
+      return
+    }
     const recorded = statements.map((statement) => statement.text).join(';\n')
     this.judgeRuns(statements, undefined, { form: 'simple', text: recorded }, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
       const [run] = result.runs
-      if (run?.limit === undefined || statements.length > 1) return this.#forward(bytes, statements, result.runs)
+      if (run?.limit === undefined || statements.length > 1)
+        return this.#forward(bytes, statements, result.runs)
       this.#limited(text, statements[0], run)
     })
   }
@@ -149,10 +180,15 @@ export class SimpleQueries {
   ): void {
     this.#judging.classify(statements, parameters, (found) => {
       const operations = found.map(({ operation }) => operation)
-      this.#judging.judge({ phase: 'execute', operations, ...request, ...mergedKeys(found) }, (ruling, id) => {
-        if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
-        then(this.#permitted(id, statements, found, ruling.obligations, request.form === 'simple'))
-      })
+      this.#judging.judge(
+        { phase: 'execute', operations, ...request, ...mergedKeys(found) },
+        (ruling, id) => {
+          if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
+          then(
+            this.#permitted(id, statements, found, ruling.obligations, request.form === 'simple'),
+          )
+        },
+      )
     })
   }
 
@@ -166,8 +202,15 @@ export class SimpleQueries {
     const runs = found.map(({ operation }, index) => {
       const obligation = obligations[index]
       // A permit for what was not understood, or without its obligations, is no permit.
-      if (!isOperation(operation) || obligation === undefined) throw new Error('a permit without obligations')
-      return new Run({ request, index }, operation, obligation, this.#context.masker, this.#judging.catalogue)
+      if (!isOperation(operation) || obligation === undefined)
+        throw new Error('a permit without obligations')
+      return new Run(
+        { request, index },
+        operation,
+        obligation,
+        this.#context.masker,
+        this.#judging.catalogue,
+      )
     })
     const reply = unenforceable(statements, obligations, simple)
     if (reply === undefined) return { runs }
@@ -180,8 +223,13 @@ export class SimpleQueries {
   /** A permitted run is about to be sent, unless the database skips it after an error meanwhile. */
   opened(run: Run | undefined): void {
     if (run === undefined) return
-    if (!this.#pipeline.skipping) return this.#pipeline.opened(run)
-    this.#pipeline.over(run, { error: { sqlstate: '25P02', message: 'skipped after an earlier error' } })
+    if (!this.#pipeline.skipping) {
+      this.#pipeline.opened(run)
+      return
+    }
+    this.#pipeline.over(run, {
+      error: { sqlstate: '25P02', message: 'skipped after an earlier error' },
+    })
   }
 
   #forward(bytes: Buffer, statements: readonly ParsedStatement[], runs: readonly Run[]): void {
@@ -214,9 +262,22 @@ export class SimpleQueries {
     const statements = [{ name: '', value: undefined }]
     const portals = [{ name: '', value: undefined }]
     const empty = cstr('')
-    pipeline.send(message('P', empty, cstr(text), i16(0)), { kind: 'parse', changes: { statements }, swallow: true })
-    pipeline.send(message('B', empty, empty, i16(0), i16(0), i16(0)), { kind: 'bind', changes: { portals }, swallow: true })
-    pipeline.send(message('D', 'P', empty), { kind: 'describe', portal, swallow: false, parameters: false })
+    pipeline.send(message('P', empty, cstr(text), i16(0)), {
+      kind: 'parse',
+      changes: { statements },
+      swallow: true,
+    })
+    pipeline.send(message('B', empty, empty, i16(0), i16(0), i16(0)), {
+      kind: 'bind',
+      changes: { portals },
+      swallow: true,
+    })
+    pipeline.send(message('D', 'P', empty), {
+      kind: 'describe',
+      portal,
+      swallow: false,
+      parameters: false,
+    })
     const max = Math.min(limit.rows + 1, 0x7fffffff)
     pipeline.send(message('E', empty, i32(max)), {
       kind: 'execute',

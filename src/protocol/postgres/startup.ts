@@ -43,9 +43,13 @@ function negotiation(minor: number, options: readonly string[]): Buffer | undefi
 
 function checkVersion(version: number): number {
   if (version >>> 16 !== 3) {
-    throw new VgateError('VGATE_PROTOCOL_VIOLATION', `protocol ${version >>> 16}.${version & 0xffff} is not supported`, {
-      hint: 'use protocol 3.0',
-    })
+    throw new VgateError(
+      'VGATE_PROTOCOL_VIOLATION',
+      `protocol ${version >>> 16}.${version & 0xffff} is not supported`,
+      {
+        hint: 'use protocol 3.0',
+      },
+    )
   }
   return version & 0xffff
 }
@@ -89,7 +93,10 @@ export function optionSettings(text: string): [string, string][] {
     else if (word.startsWith('--') && word.length > 2) setting = word.slice(2)
     const equals = setting?.indexOf('=') ?? -1
     if (setting === undefined || equals < 1) {
-      throw refused(`the start-up option ${JSON.stringify(word)} is refused`, 'only -c name=value is understood')
+      throw refused(
+        `the start-up option ${JSON.stringify(word)} is refused`,
+        'only -c name=value is understood',
+      )
     }
     settings.push([setting.slice(0, equals).replaceAll('-', '_'), setting.slice(equals + 1)])
   }
@@ -115,7 +122,10 @@ class Settings {
         ? UTF8_NAMES.test(value)
         : name === 'search_path' || this.#analyzer.allowsSetting(name, value)
     if (!allowed) {
-      throw refused(`the start-up setting ${JSON.stringify(name)} is refused`, 'remove it from the connection string or PGOPTIONS')
+      throw refused(
+        `the start-up setting ${JSON.stringify(name)} is refused`,
+        'remove it from the connection string or PGOPTIONS',
+      )
     }
     this.accepted.set(name, value)
   }
@@ -125,19 +135,25 @@ class Settings {
  * Reads a StartupMessage. Throws the VgateError that the client is told as FATAL: a violation, 3D000 for a
  * foreign database, 42501 for replication and for settings that are not allowed.
  */
-export function readStartup(packet: Buffer, databaseName: string, analyzer: SqlAnalyzer): StartupRequest {
+export function readStartup(
+  packet: Buffer,
+  databaseName: string,
+  analyzer: SqlAnalyzer,
+): StartupRequest {
   const minor = checkVersion(packet.readUInt32BE(4))
   const seen = new Set<string>()
   const unknownOptions: string[] = []
   const settings = new Settings(analyzer)
   let user = ''
   for (const [name, value] of pairs(packet)) {
-    if (seen.has(name)) throw violation(`the start-up parameter ${JSON.stringify(name)} is given twice`)
+    if (seen.has(name))
+      throw violation(`the start-up parameter ${JSON.stringify(name)} is given twice`)
     seen.add(name)
     if (name === 'user') user = value
     else if (name === 'database') checkDatabase(value, databaseName)
     else if (name === 'replication') {
-      if (!NO_REPLICATION.has(value.toLowerCase())) throw refused('replication connections are refused')
+      if (!NO_REPLICATION.has(value.toLowerCase()))
+        throw refused('replication connections are refused')
     } else if (name === 'options') {
       for (const [key, given] of optionSettings(value)) settings.add(key, given)
     } else if (name.startsWith('_pq_.')) unknownOptions.push(name)
@@ -156,9 +172,13 @@ export function readStartup(packet: Buffer, databaseName: string, analyzer: SqlA
 
 function checkDatabase(given: string, databaseName: string): void {
   if (given === databaseName || given === '') return
-  throw new VgateError('VGATE_DATABASE_FOREIGN', `database ${JSON.stringify(given)} is not part of this target`, {
-    hint: `connect to ${JSON.stringify(databaseName)}`,
-  })
+  throw new VgateError(
+    'VGATE_DATABASE_FOREIGN',
+    `database ${JSON.stringify(given)} is not part of this target`,
+    {
+      hint: `connect to ${JSON.stringify(databaseName)}`,
+    },
+  )
 }
 
 /** A search_path as a setting's value: every name quoted. */

@@ -23,7 +23,9 @@ export interface Catalogue {
 }
 
 /** A parameter's value as text, NULL, or not known (not bound yet, or a type the adapter does not decode). */
-export type Parameter = { readonly known: true; readonly value: string | null } | { readonly known: false }
+export type Parameter =
+  | { readonly known: true; readonly value: string | null }
+  | { readonly known: false }
 
 export interface Classification {
   readonly operation: Operation | Unclassified
@@ -38,7 +40,14 @@ export interface StatementEffects {
   /** Names of prepared statements it removes; `*` for all. */
   readonly deallocates?: string
   /** Transaction control. */
-  readonly transaction?: 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to' | 'other'
+  readonly transaction?:
+    | 'begin'
+    | 'commit'
+    | 'rollback'
+    | 'savepoint'
+    | 'release'
+    | 'rollback-to'
+    | 'other'
   readonly copy?: 'in' | 'out'
   /** True when it makes or closes cursors (DECLARE, CLOSE, DISCARD): they share their names with portals. */
   readonly cursors?: boolean
@@ -55,7 +64,11 @@ export interface ParsedStatement {
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean
   /** Pure; cached by the implementation for a catalogue, search path and absent parameters. */
-  classify(catalogue: Catalogue, searchPath: readonly string[], parameters?: readonly Parameter[]): Classification
+  classify(
+    catalogue: Catalogue,
+    searchPath: readonly string[],
+    parameters?: readonly Parameter[],
+  ): Classification
 }
 
 export type ParseOutcome =
@@ -76,5 +89,9 @@ export interface SqlAnalyzer {
   /** A start-up parameter or setting: true if it may be set by the client at start-up with this value. `search_path` is judged by `resolveSearchPath`. */
   allowsSetting(name: string, value: string): boolean
   /** A search_path value as the client gave it → schema names, or undefined where one is unknown. */
-  resolveSearchPath(value: string, catalogue: Catalogue, user: string): readonly string[] | undefined
+  resolveSearchPath(
+    value: string,
+    catalogue: Catalogue,
+    user: string,
+  ): readonly string[] | undefined
 }

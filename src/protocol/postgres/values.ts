@@ -28,7 +28,15 @@ export const OID = {
   jsonb: 3802,
 } as const
 
-const TEXTUAL: ReadonlySet<number> = new Set([OID.text, OID.varchar, OID.bpchar, OID.name, OID.json, OID.jsonb, OID.xml])
+const TEXTUAL: ReadonlySet<number> = new Set([
+  OID.text,
+  OID.varchar,
+  OID.bpchar,
+  OID.name,
+  OID.json,
+  OID.jsonb,
+  OID.xml,
+])
 const ELEMENT_OF: Readonly<Record<number, number>> = {
   1000: OID.bool,
   1005: OID.int2,
@@ -100,9 +108,12 @@ export function binaryText(type: number, bytes: Buffer): string | undefined {
   if (fixed !== undefined) return bytes.length === fixed[0] ? fixed[1](bytes) : undefined
   if (type === OID.jsonb) {
     const body = bytes.subarray(1)
-    return bytes.length > 0 && bytes.readUInt8(0) === 1 && isUtf8(body) ? body.toString('utf8') : undefined
+    return bytes.length > 0 && bytes.readUInt8(0) === 1 && isUtf8(body)
+      ? body.toString('utf8')
+      : undefined
   }
-  if (isTextual(type) || type === OID.unknown) return isUtf8(bytes) ? bytes.toString('utf8') : undefined
+  if (isTextual(type) || type === OID.unknown)
+    return isUtf8(bytes) ? bytes.toString('utf8') : undefined
   const element = ELEMENT_OF[type]
   return element === undefined ? undefined : arrayText(element, bytes)
 }
@@ -130,7 +141,8 @@ export function vectorSize(format: number, bytes: Buffer): number | undefined {
   }
   const sparse = /^\{[^{}]*\}\/(\d{1,9})$/.exec(bytes.toString('latin1'))
   if (sparse !== null) return Number(sparse[1])
-  if (bytes.length < 2 || bytes.readUInt8(0) !== 0x5b || bytes.readUInt8(bytes.length - 1) !== 0x5d) return undefined
+  if (bytes.length < 2 || bytes.readUInt8(0) !== 0x5b || bytes.readUInt8(bytes.length - 1) !== 0x5d)
+    return undefined
   let size = 1
   for (const byte of bytes) if (byte === 0x2c) size += 1
   return bytes.length === 2 ? 0 : size
@@ -139,20 +151,33 @@ export function vectorSize(format: number, bytes: Buffer): number | undefined {
 const VECTOR_TEXT = /^\[[-+0-9.eE,\s]*\]$/
 
 /** A parameter as it is recorded: text, or what it was. */
-export function recordedParameter(type: number, vector: boolean, format: number, bytes: Buffer | null): string | null {
+export function recordedParameter(
+  type: number,
+  vector: boolean,
+  format: number,
+  bytes: Buffer | null,
+): string | null {
   if (bytes === null) return null
-  const looksLikeVector = format === 0 && bytes.length > 16 && VECTOR_TEXT.test(bytes.toString('latin1'))
+  const looksLikeVector =
+    format === 0 && bytes.length > 16 && VECTOR_TEXT.test(bytes.toString('latin1'))
   const size = vector || looksLikeVector ? vectorSize(format, bytes) : undefined
   if (size !== undefined) return `vector(${size})`
   const text = type === OID.bytea ? undefined : valueText(type, format, bytes)
   if (text === undefined) return `bytes(${bytes.length})`
-  return text.length <= PARAMETER_CHARS ? text : `${text.slice(0, HEAD_CHARS)}… (${bytes.length} bytes)`
+  return text.length <= PARAMETER_CHARS
+    ? text
+    : `${text.slice(0, HEAD_CHARS)}… (${bytes.length} bytes)`
 }
 
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A result's value as it is recorded, from the bytes that the client is given. */
-export function recordedValue(type: number, vector: boolean, format: number, bytes: Buffer | null): RecordedValue {
+export function recordedValue(
+  type: number,
+  vector: boolean,
+  format: number,
+  bytes: Buffer | null,
+): RecordedValue {
   if (bytes === null) return null
   const size = vector ? vectorSize(format, bytes) : undefined
   if (size !== undefined) return { vector: size }

@@ -11,7 +11,8 @@ function cut(chunks: readonly Buffer[]): { messages: string[]; error: string | u
   const framer = new Framer((type) => clientCap(type, true, CAP))
   const messages: string[] = []
   try {
-    for (const chunk of chunks) framer.push(chunk, (_type, whole) => messages.push(whole.toString('hex')))
+    for (const chunk of chunks)
+      framer.push(chunk, (_type, whole) => messages.push(whole.toString('hex')))
   } catch (error) {
     return { messages, error: error instanceof Error ? error.message : 'not an error' }
   }
@@ -24,7 +25,10 @@ function split(stream: Buffer, at: readonly number[]): Buffer[] {
 }
 
 const wellFormed = fc
-  .tuple(fc.constantFrom('Q', 'P', 'B', 'D', 'E', 'C', 'd', 'f'), fc.uint8Array({ maxLength: CAP - 4 }))
+  .tuple(
+    fc.constantFrom('Q', 'P', 'B', 'D', 'E', 'C', 'd', 'f'),
+    fc.uint8Array({ maxLength: CAP - 4 }),
+  )
   .map(([type, body]) => message(type, Buffer.from(body)))
 const anything = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))
 const cuts = fc.array(fc.nat(), { maxLength: 20 })
@@ -33,7 +37,10 @@ test('well-formed messages come out whole under any chunking', () => {
   fc.assert(
     fc.property(fc.array(wellFormed, { maxLength: 10 }), cuts, (messages, at) => {
       const found = cut(split(Buffer.concat(messages), at))
-      expect(found).toEqual({ messages: messages.map((one) => one.toString('hex')), error: undefined })
+      expect(found).toEqual({
+        messages: messages.map((one) => one.toString('hex')),
+        error: undefined,
+      })
     }),
     { seed: 1, numRuns: 500 },
   )

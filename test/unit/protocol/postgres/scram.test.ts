@@ -66,8 +66,16 @@ describe('the client', () => {
 
   test.each([
     ['a foreign nonce', SERVER_FIRST.replace('rOpr', 'XXXX'), 'foreign nonce'],
-    ['no nonce of the server', `r=${CLIENT_NONCE},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096`, 'foreign nonce'],
-    ['iterations that stop the event loop', SERVER_FIRST.replace('4096', '2147483647'), 'out of bounds'],
+    [
+      'no nonce of the server',
+      `r=${CLIENT_NONCE},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096`,
+      'foreign nonce',
+    ],
+    [
+      'iterations that stop the event loop',
+      SERVER_FIRST.replace('4096', '2147483647'),
+      'out of bounds',
+    ],
     ['no iterations', SERVER_FIRST.replace('4096', '0'), 'out of bounds'],
   ])('refuses %s', (_, text, why) => {
     expect(() => new ScramClient('pencil', CLIENT_NONCE, 'user').respond(text)).toThrow(why)
