@@ -32,7 +32,9 @@ export class ScramServer {
   start(payload: Buffer): Buffer | undefined {
     const end = payload.indexOf(0)
     if (end < 0 || payload.toString('utf8', 0, end) !== MECHANISM) return undefined
-    const match = /^[ny],[^,]*,(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+).*)$/s.exec(payload.toString('utf8', end + 5))
+    const match = /^[ny],[^,]*,(n=[^,]*,r=([\x21-\x2b\x2d-\x7e]+).*)$/s.exec(
+      payload.toString('utf8', end + 5),
+    )
     if (match === null) return undefined
     this.#bare = match[1] ?? ''
     this.#nonce = `${match[2] ?? ''}${randomBytes(18).toString('base64')}`

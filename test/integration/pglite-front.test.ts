@@ -1,5 +1,6 @@
 // The demo database's front: one PGlite backend must look like a server to several connections at once.
 
+import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import pg from 'pg'
@@ -18,6 +19,23 @@ import {
 } from '../../src/demo/pglite-wire.js'
 
 const PASSWORD = 'demo secret'
+
+const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+/** The client's last word of SCRAM-SHA-256 (RFC 5802 §3). */
+function scramFinal(bare: string, challenge: string): string {
+  const [, nonce = '', salt = '', iterations = ''] =
+    /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(challenge) ?? []
+  const salted = pbkdf2Sync(PASSWORD, Buffer.from(salt, 'base64'), Number(iterations), 32, 'sha256')
+  const key = hmac(salted, 'Client Key')
+  const ending = `c=biws,r=${nonce}`
+  const signature = hmac(
+    createHash('sha256').update(key).digest(),
+    `${bare},${challenge},${ending}`,
+  )
+  const proof = Buffer.from(key.map((byte, index) => byte ^ (signature[index] ?? 0)))
+  return `${ending},p=${proof.toString('base64')}`
+}
 
 /** A connection that sends exactly these bytes. */
 class Raw {
@@ -67,7 +85,11 @@ class Raw {
   async login(version = 196608, ...more: string[]): Promise<Message[]> {
     this.startup(version, 'user', 'vgate', 'database', 'postgres', ...more)
     const first = await this.until('R')
-    this.send(message('p', PASSWORD))
+    const bare = 'n=,r=client'
+    const opening = Buffer.from(`n,,${bare}`)
+    this.send(message('p', 'SCRAM-SHA-256', int32(opening.length), opening))
+    const challenge = (await this.until('R')).at(-1)?.payload.toString('utf8', 4) ?? ''
+    this.send(message('p', Buffer.from(scramFinal(bare, challenge))))
     return [...first, ...(await this.until('Z'))]
   }
 }
@@ -137,6 +159,20 @@ describe('the demo database’s front', () => {
     await expect(client({ database: 'other' })).rejects.toMatchObject({ code: '3D000' })
   })
 
+  it('refuses a mechanism it does not speak, and a password without one', async () => {
+    for (const answer of [
+      message('p', PASSWORD),
+      message('p', 'SCRAM-SHA-1', int32(0)),
+      message('p', Buffer.alloc(0)),
+    ]) {
+      const one = raw()
+      one.startup(196608, 'user', 'vgate', 'database', 'postgres')
+      await one.until('R')
+      one.send(answer)
+      expect(errorOf(await one.until('E'))).toContain('C28P01')
+    }
+  })
+
   it('answers N to SSLRequest and GSSENCRequest, and goes on', async () => {
     for (const code of [80877103, 80877104]) {
       const one = connect(front.port, '127.0.0.1')
@@ -153,7 +189,7 @@ describe('the demo database’s front', () => {
     const negotiated = greeting.find(({ type }) => type === 'v')
     expect(negotiated?.payload.readInt32BE(0)).toBe(196608)
     expect(strings(negotiated?.payload.subarray(8) ?? Buffer.alloc(0))).toEqual(['_pq_.some'])
-    expect(types(greeting)).toMatch(/^vRRS+KZ$/)
+    expect(types(greeting)).toMatch(/^vRRRS+KZ$/)
   })
 
   it('closes on a CancelRequest and on a length out of bounds', async () => {
