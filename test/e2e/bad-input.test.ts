@@ -53,7 +53,7 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
 
   it('an unreachable gateway', () =>
     refused(
-      product.run('alice', ['targets'], { env: { VGATE_GATEWAY: 'http://127.0.0.1:9' } }),
+      product.run('alice', ['login', '--no-browser', '--gateway', 'http://127.0.0.1:9']),
       8,
       /127\.0\.0\.1:9/,
       /check|running/i,
