@@ -1,12 +1,26 @@
 // Owns statements that define things: what they make, change and drop, and the risk that follows from the form.
 // What would need a role, a server or code is not here: it is refused.
 
-import { CATALOG, type Risk } from '../../../core/operation.js'
+import { CATALOG } from '../../../core/operation.js'
 import { collectionName, type Relation } from '../catalogue.js'
+import { alterTable, comment, moveSchema, rename } from './alter.js'
 import type { Analysis } from './analysis.js'
+import {
+  admin,
+  change,
+  columnDefinition,
+  constraint,
+  create,
+  type Definition,
+  indexed,
+  NONE,
+  options,
+  storage,
+  table,
+} from './definition.js'
 import { evaluate } from './expression.js'
 import { relationItem, resolveRelation } from './from.js'
-import { resolveType, twoParts } from './names.js'
+import { twoParts } from './names.js'
 import { evaluateQuery, evaluateSelect } from './query.js'
 import { Scope } from './scope.js'
 import {
@@ -22,14 +36,7 @@ import {
   text,
 } from './tree.js'
 
-/** What a definition is called, beyond what it notes in the analysis. */
-export interface Definition {
-  readonly name: string
-}
-
 type Handler = (fields: Fields, analysis: Analysis) => Definition
-
-const NONE = { kind: 'none' } as const
 
 /** Judges one definition statement; undefined where it is none of these. */
 export function define(
@@ -111,81 +118,6 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   VacuumStmt: vacuum,
 }
 
-function admin(
-  collection: string,
-  action: string,
-  risks: readonly Risk[],
-  analysis: Analysis,
-): Definition {
-  for (const risk of risks) analysis.risks.add(risk)
-  analysis.collection({ collection, access: 'admin', action, effect: NONE })
-  return { name: action }
-}
-
-function change(
-  relation: Relation,
-  action: string,
-  risks: readonly Risk[],
-  analysis: Analysis,
-): Definition {
-  if (relation.system)
-    throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
-  for (const risk of risks) analysis.risks.add(risk)
-  analysis.reach(relation, 'admin', action, NONE)
-  return { name: action }
-}
-
-function table(value: unknown, analysis: Analysis): Relation {
-  return resolveRelation(value, analysis).relation
-}
-
-/** The table of an index that is named. */
-function indexed(value: unknown, analysis: Analysis): Relation {
-  const fields = open(value, 'RangeVar')
-  const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
-  const index = analysis.catalogue.relation(schema, text(fields['relname']), analysis.path)
-  const relation =
-    index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
-  if (relation === undefined) throw new NotUnderstood(`unknown index "${text(fields['relname'])}"`)
-  return relation
-}
-
-/** Where a new relation would be made: the schema named, or the first of the path that is there. */
-function newName(
-  value: unknown,
-  analysis: Analysis,
-): { schema: string; name: string; collection: string } {
-  const fields = open(value, 'RangeVar')
-  if (fields['relpersistence'] !== 'p')
-    throw new NotUnderstood('not supported yet: temporary or unlogged tables')
-  const schema = fields['schemaname'] === undefined ? analysis.path[0] : text(fields['schemaname'])
-  if (schema === undefined || schema.startsWith('pg_') || schema === 'information_schema') {
-    throw new NotUnderstood('no schema to create in')
-  }
-  const name = text(fields['relname'])
-  return { schema, name, collection: collectionName(schema, name) }
-}
-
-function create(value: unknown, unlessExists: boolean, analysis: Analysis): Definition {
-  const made = newName(value, analysis)
-  const existing = analysis.catalogue.relation(made.schema, made.name, analysis.path)
-  if (unlessExists && existing !== undefined) {
-    analysis.reach(existing, 'read', 'describe_collection', NONE)
-    return { name: 'describe_collection' }
-  }
-  return admin(made.collection, 'create_collection', ['schema'], analysis)
-}
-
-function options(value: unknown, allowed: readonly string[]): ReadonlySet<string> {
-  const found = new Set<string>()
-  for (const each of list(value)) {
-    const name = text(expectNode(each, 'DefElem')['defname']).toLowerCase()
-    if (!allowed.includes(name)) throw new NotUnderstood(`not supported yet: option "${name}"`)
-    found.add(name)
-  }
-  return found
-}
-
 function createTable(fields: Fields, analysis: Analysis): Definition {
   if (fields['oncommit'] !== 'ONCOMMIT_NOOP')
     throw new NotUnderstood('not supported yet: ON COMMIT')
@@ -210,37 +142,6 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
     else throw new NotUnderstood(`not supported yet: ${tag} in CREATE TABLE`)
   }
   return create(fields['relation'], fields['if_not_exists'] === true, analysis)
-}
-
-function storage(value: unknown): void {
-  for (const each of list(value)) {
-    const argument = expectNode(each, 'DefElem')['arg']
-    if (
-      argument !== undefined &&
-      !['Integer', 'Float', 'String', 'TypeName'].includes(tagOf(argument))
-    ) {
-      throw new NotUnderstood('not supported yet: a storage option of this form')
-    }
-  }
-}
-
-function columnDefinition(fields: Fields, scope: Scope, analysis: Analysis): void {
-  resolveType(fields['typeName'], analysis, true)
-  if (fields['collClause'] !== undefined)
-    names(open(fields['collClause'], 'CollateClause')['collname'])
-  for (const each of list(fields['constraints']))
-    constraint(expectNode(each, 'Constraint'), scope, analysis)
-}
-
-function constraint(fields: Fields, scope: Scope, analysis: Analysis): void {
-  storage(fields['options'])
-  if (fields['raw_expr'] !== undefined)
-    analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
-  if (fields['pktable'] !== undefined) {
-    const { relation } = resolveRelation(fields['pktable'], analysis)
-    // A foreign key tells which keys exist.
-    analysis.reach(relation, 'read', 'get', NONE)
-  }
 }
 
 function createTableAs(fields: Fields, analysis: Analysis): Definition {
@@ -364,117 +265,6 @@ function truncate(fields: Fields, analysis: Analysis): Definition {
   }
   analysis.risks.add('bulk-delete')
   return { name: 'truncate' }
-}
-
-const ALTERATIONS: ReadonlySet<string> = new Set(
-  `AT_AddColumn AT_ColumnDefault AT_DropNotNull AT_SetNotNull AT_SetStatistics AT_SetOptions AT_ResetOptions
-AT_SetStorage AT_SetCompression AT_DropColumn AT_AddConstraint AT_DropConstraint AT_ValidateConstraint
-AT_AlterColumnType AT_SetRelOptions AT_ResetRelOptions`.split(/\s+/),
-)
-
-function alterTable(fields: Fields, analysis: Analysis): Definition {
-  const type = text(fields['objtype'])
-  const isIndex = type === 'OBJECT_INDEX'
-  if (!isIndex && type !== 'OBJECT_TABLE' && type !== 'OBJECT_MATVIEW')
-    throw new NotUnderstood(`not supported yet: ALTER of ${type}`)
-  const relation = isIndex
-    ? indexed(fields['relation'], analysis)
-    : table(fields['relation'], analysis)
-  const scope = new Scope()
-  const item = analysis.dry((trial) =>
-    relationItem(relation, false, { name: undefined, columns: [] }, trial),
-  )
-  scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
-  const risks = new Set<Risk>(['schema'])
-  for (const each of list(fields['cmds'])) {
-    const command = expectNode(each, 'AlterTableCmd')
-    const subtype = text(command['subtype'])
-    if (!ALTERATIONS.has(subtype)) throw new NotUnderstood(`not supported yet: ${subtype}`)
-    if (command['behavior'] === 'DROP_CASCADE')
-      throw new NotUnderstood('not supported yet: CASCADE')
-    if (subtype === 'AT_DropColumn') risks.add('drop')
-    alteration(subtype, command['def'], scope, analysis)
-  }
-  return change(relation, isIndex ? 'alter_index' : 'alter_collection', [...risks], analysis)
-}
-
-function alteration(subtype: string, definition: unknown, scope: Scope, analysis: Analysis): void {
-  if (definition === undefined) return
-  if (subtype === 'AT_AddColumn')
-    columnDefinition(expectNode(definition, 'ColumnDef'), scope, analysis)
-  else if (subtype === 'AT_AlterColumnType') {
-    // The grammar keeps USING in the definition's raw default.
-    const { raw_default: using, ...rest } =
-      isFields(definition) && isFields(definition['ColumnDef']) ? definition['ColumnDef'] : {}
-    columnDefinition(open(rest, 'ColumnDef'), scope, analysis)
-    if (using !== undefined) analysis.use(evaluate(using, scope, analysis), 'derived')
-  } else if (subtype === 'AT_AddConstraint')
-    constraint(expectNode(definition, 'Constraint'), scope, analysis)
-  else if (subtype === 'AT_ColumnDefault')
-    analysis.use(evaluate(definition, scope, analysis), 'derived')
-  else if (tagOf(definition) === 'List') storage(expectNode(definition, 'List')['items'])
-  else if (!['Integer', 'String'].includes(tagOf(definition)))
-    throw new NotUnderstood(`not supported yet: ${subtype}`)
-}
-
-const RENAMED: ReadonlySet<string> = new Set([
-  'OBJECT_TABLE',
-  'OBJECT_VIEW',
-  'OBJECT_MATVIEW',
-  'OBJECT_INDEX',
-  'OBJECT_COLUMN',
-])
-
-function rename(fields: Fields, analysis: Analysis): Definition {
-  const type = text(fields['renameType'])
-  if (!RENAMED.has(type)) throw new NotUnderstood(`not supported yet: RENAME of ${type}`)
-  const isIndex = type === 'OBJECT_INDEX'
-  const relation = isIndex
-    ? indexed(fields['relation'], analysis)
-    : table(fields['relation'], analysis)
-  if (type === 'OBJECT_COLUMN') {
-    // A mask is bound to a column's name: a renamed column would leave it.
-    const column = relation.columns.find((each) => each.name === text(fields['subname']))
-    if (column === undefined) throw new NotUnderstood(`unknown column "${text(fields['subname'])}"`)
-    const source = { collection: relation.collection, field: column.name, vector: column.vector }
-    analysis.useSources([source], 'copied')
-    return change(relation, 'alter_collection', ['schema'], analysis)
-  }
-  if (!isIndex) named(relation, collectionName(relation.schema, text(fields['newname'])), analysis)
-  return change(relation, isIndex ? 'alter_index' : 'rename_collection', ['schema'], analysis)
-}
-
-/** A relation gets another name: the new name must be the caller's too, and every column is carried over. */
-function named(relation: Relation, collection: string, analysis: Analysis): void {
-  analysis.useSources(
-    relation.columns.map((column) => ({
-      collection: relation.collection,
-      field: column.name,
-      vector: column.vector,
-    })),
-    'copied',
-  )
-  admin(collection, 'create_collection', ['schema'], analysis)
-}
-
-function moveSchema(fields: Fields, analysis: Analysis): Definition {
-  const type = text(fields['objectType'])
-  if (!['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW'].includes(type))
-    throw new NotUnderstood(`not supported yet: SET SCHEMA of ${type}`)
-  const relation = table(fields['relation'], analysis)
-  named(relation, collectionName(text(fields['newschema']), relation.name), analysis)
-  return change(relation, 'rename_collection', ['schema'], analysis)
-}
-
-function comment(fields: Fields, analysis: Analysis): Definition {
-  const type = text(fields['objtype'])
-  if (type !== 'OBJECT_TABLE' && type !== 'OBJECT_COLUMN')
-    throw new NotUnderstood(`not supported yet: COMMENT on ${type}`)
-  const path = names(expectNode(fields['object'], 'List')['items'])
-  const { schema, name } = twoParts(type === 'OBJECT_COLUMN' ? path.slice(0, -1) : path, 'object')
-  const relation = analysis.catalogue.relation(schema, name, analysis.path)
-  if (relation === undefined) throw new NotUnderstood(`unknown relation "${name}"`)
-  return change(relation, 'alter_collection', ['schema'], analysis)
 }
 
 function vacuum(fields: Fields, analysis: Analysis): Definition {

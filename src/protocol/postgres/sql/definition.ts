@@ -1,0 +1,132 @@
+// Owns what definitions share: names to be made or changed, columns, constraints and storage options.
+
+import type { Risk } from '../../../core/operation.js'
+import { collectionName, type Relation } from '../catalogue.js'
+import type { Analysis } from './analysis.js'
+import { evaluate } from './expression.js'
+import { resolveRelation } from './from.js'
+import { resolveType } from './names.js'
+import type { Scope } from './scope.js'
+import { expectNode, type Fields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
+
+/** What a definition is called, beyond what it notes in the analysis. */
+export interface Definition {
+  readonly name: string
+}
+
+/** Definitions touch no rows. */
+export const NONE = { kind: 'none' } as const
+
+/** Notes that a name is made, changed or dropped. */
+export function admin(
+  collection: string,
+  action: string,
+  risks: readonly Risk[],
+  analysis: Analysis,
+): Definition {
+  for (const risk of risks) analysis.risks.add(risk)
+  analysis.collection({ collection, access: 'admin', action, effect: NONE })
+  return { name: action }
+}
+
+/** Notes that a relation is changed or dropped. */
+export function change(
+  relation: Relation,
+  action: string,
+  risks: readonly Risk[],
+  analysis: Analysis,
+): Definition {
+  if (relation.system)
+    throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
+  for (const risk of risks) analysis.risks.add(risk)
+  analysis.reach(relation, 'admin', action, NONE)
+  return { name: action }
+}
+
+/** A relation that is named. */
+export function table(value: unknown, analysis: Analysis): Relation {
+  return resolveRelation(value, analysis).relation
+}
+
+/** The table of an index that is named. */
+export function indexed(value: unknown, analysis: Analysis): Relation {
+  const fields = open(value, 'RangeVar')
+  const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
+  const index = analysis.catalogue.relation(schema, text(fields['relname']), analysis.path)
+  const relation =
+    index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
+  if (relation === undefined) throw new NotUnderstood(`unknown index "${text(fields['relname'])}"`)
+  return relation
+}
+
+/** Where a new relation would be made: the schema named, or the first of the path that is there. */
+export function newName(
+  value: unknown,
+  analysis: Analysis,
+): { schema: string; name: string; collection: string } {
+  const fields = open(value, 'RangeVar')
+  if (fields['relpersistence'] !== 'p')
+    throw new NotUnderstood('not supported yet: temporary or unlogged tables')
+  const schema = fields['schemaname'] === undefined ? analysis.path[0] : text(fields['schemaname'])
+  if (schema === undefined || schema.startsWith('pg_') || schema === 'information_schema') {
+    throw new NotUnderstood('no schema to create in')
+  }
+  const name = text(fields['relname'])
+  return { schema, name, collection: collectionName(schema, name) }
+}
+
+/** A new relation; creating one that is there, if absent, is a read of it. */
+export function create(value: unknown, unlessExists: boolean, analysis: Analysis): Definition {
+  const made = newName(value, analysis)
+  const existing = analysis.catalogue.relation(made.schema, made.name, analysis.path)
+  if (unlessExists && existing !== undefined) {
+    analysis.reach(existing, 'read', 'describe_collection', NONE)
+    return { name: 'describe_collection' }
+  }
+  return admin(made.collection, 'create_collection', ['schema'], analysis)
+}
+
+/** Names of options; one that is not on the list is refused. */
+export function options(value: unknown, allowed: readonly string[]): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const each of list(value)) {
+    const name = text(expectNode(each, 'DefElem')['defname']).toLowerCase()
+    if (!allowed.includes(name)) throw new NotUnderstood(`not supported yet: option "${name}"`)
+    found.add(name)
+  }
+  return found
+}
+
+/** Storage parameters: constants only. */
+export function storage(value: unknown): void {
+  for (const each of list(value)) {
+    const argument = expectNode(each, 'DefElem')['arg']
+    if (
+      argument !== undefined &&
+      !['Integer', 'Float', 'String', 'TypeName'].includes(tagOf(argument))
+    ) {
+      throw new NotUnderstood('not supported yet: a storage option of this form')
+    }
+  }
+}
+
+/** A column as it is defined: its type, default and checks. */
+export function columnDefinition(fields: Fields, scope: Scope, analysis: Analysis): void {
+  resolveType(fields['typeName'], analysis, true)
+  if (fields['collClause'] !== undefined)
+    names(open(fields['collClause'], 'CollateClause')['collname'])
+  for (const each of list(fields['constraints']))
+    constraint(expectNode(each, 'Constraint'), scope, analysis)
+}
+
+/** A constraint: its expression, and the table that it refers to. */
+export function constraint(fields: Fields, scope: Scope, analysis: Analysis): void {
+  storage(fields['options'])
+  if (fields['raw_expr'] !== undefined)
+    analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
+  if (fields['pktable'] !== undefined) {
+    const { relation } = resolveRelation(fields['pktable'], analysis)
+    // A foreign key tells which keys exist.
+    analysis.reach(relation, 'read', 'get', NONE)
+  }
+}
