@@ -80,6 +80,9 @@ async function assemble(
 ): Promise<{ url: string }> {
   const paths = dataPaths(config.data)
   const report = (event: string, error: unknown): void => logger.error({ event, failure: failureOf(error) })
+  // First, because it holds the lock of the directory: two starts at once must not both make keys.
+  const store = openStore({ directory: config.data, clock: systemClock })
+  undo.push(() => store.close())
   const master = loadMasterKey({
     data: config.data,
     secretDeps: config.secretDeps,
@@ -91,8 +94,6 @@ async function assemble(
     historyFile: join(paths.keys, 'keys.json'),
     clock: systemClock,
   })
-  const store = openStore({ directory: config.data, clock: systemClock })
-  undo.push(() => store.close())
   const audit = await openLog(paths.audit, pair, policy, undo)
   await recover(store, audit, paths.recordings, pair)
   const authority = createAuthority({

@@ -149,7 +149,7 @@ function denial(error: VgateError, rule: string): Outcome {
     http: ERRORS[error.code].http,
     grpc: ERRORS[error.code].grpc,
     rule,
-    message: `${error.message} (rule: ${rule})`,
+    message: error.message.includes(rule) ? error.message : `${error.message} (rule: ${rule})`,
     hint: error.hint ?? '',
   }
   return { judgement: { verdict: 'deny', rule, reason: error.message, obligations: [] }, refusal }

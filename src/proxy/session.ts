@@ -86,6 +86,8 @@ export class Session {
     this.#recorder = new SessionRecorder(recording, (error) => this.#recordingFailed(error))
     this.#recorder.append(opened(lease, given.client))
     this.#recorder.flush()
+    // The first sync makes the file's name durable too.
+    this.#recorder.sync().catch((error: unknown) => this.#recordingFailed(error))
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
     this.#timers.push(setInterval(() => this.#renew(), LEASE_RENEWAL_MS))
     this.#armExpiry()
