@@ -37,10 +37,15 @@ export function events(stdout: string): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
-/** Reads lines of a running process until one of them is wanted. */
-export async function untilLine(child: ReturnType<typeof spawnCli>, wanted: (line: string) => boolean): Promise<string> {
-  for await (const line of child.iterable({ from: 'stdout' })) {
-    if (wanted(String(line))) return String(line)
-  }
-  throw new Error('ended before the line came')
+/** Waits for a line of a running process. It only listens: what execa collects stays whole. */
+export function untilLine(child: ReturnType<typeof spawnCli>, wanted: (line: string) => boolean): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const found = text.split('\n').slice(0, -1).find(wanted)
+      if (found !== undefined) resolve(found)
+    })
+    child.stdout.on('end', () => reject(new Error(`ended before the line came: ${text}`)))
+  })
 }
