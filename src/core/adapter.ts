@@ -193,6 +193,8 @@ export interface ProtocolFamily {
       readonly parameters: Readonly<Record<string, string>>
       readonly tls: boolean
       readonly randomBytes: (size: number) => Buffer
+      /** A password may be sent in clear or as MD5 without TLS: for a literal loopback address only. Default: no. */
+      readonly allowPlaintextPassword?: boolean
     },
     host: UpstreamLoginHost,
   ): UpstreamLogin
