@@ -127,6 +127,12 @@ function marked(columns: readonly Column[], mark: object): readonly Column[] {
   }))
 }
 
+/** Columns of tables, kept as long as their snapshot. Views are not here: reading one reaches more. */
+const COLUMNS = {
+  all: new WeakMap<Relation, readonly Column[]>(),
+  only: new WeakMap<Relation, readonly Column[]>(),
+}
+
 /** Columns of a relation with all that they stand for: the relation's own, its parents' and children's, a view's sources. */
 export function relationColumns(
   relation: Relation,
@@ -135,9 +141,11 @@ export function relationColumns(
 ): readonly Column[] {
   if (relation.system)
     return relation.columns.map((column) => ({ name: column.name, value: NOTHING }))
+  const known = COLUMNS[only ? 'only' : 'all'].get(relation)
+  if (known !== undefined) return known
   const family = analysis.family(relation, only)
   const behind = relation.definition === undefined ? undefined : viewColumns(relation, analysis)
-  return relation.columns.map((column, index) => {
+  const columns = relation.columns.map((column, index) => {
     const own = family.flatMap((each) => {
       const same = each.columns.find((other) => other.name === column.name)
       return same === undefined
@@ -155,6 +163,8 @@ export function relationColumns(
         : { kind: 'column', sources, embedding: column.vector }
     return { name: column.name, value }
   })
+  if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)
+  return columns
 }
 
 function subselectRange(fields: Fields, left: Scope, analysis: Analysis): Range {

@@ -24,7 +24,7 @@ export async function capture(
 export function save(path: string, rows: Awaited<ReturnType<typeof readCatalogueRows>>): void {
   const parts = Object.entries(rows).map(
     ([name, list]) =>
-      `${JSON.stringify(name)}: [\n${list.map((row) => JSON.stringify(row)).join(',\n')}\n]`,
+      `${JSON.stringify(name)}: [\n${list.map((row: readonly (string | null)[]) => JSON.stringify(row)).join(',\n')}\n]`,
   )
   writeFileSync(path, `{\n${parts.join(',\n')}\n}\n`)
 }
