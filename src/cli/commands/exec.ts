@@ -19,9 +19,11 @@ export default class Exec extends RunCommand {
   static override flags = { ...grantFlags, ...gatewayFlags }
 
   async run(): Promise<void> {
-    const { args, flags, argv } = await this.parse(Exec)
-    const command = argv.slice(1).map(String)
-    if (!this.argv.includes('--') || command.length === 0) {
+    // What follows the first `--` is the child's, word for word: no parser of ours may touch it.
+    const split = this.argv.indexOf('--')
+    const { args, flags } = await this.parse(Exec, split === -1 ? this.argv : this.argv.slice(0, split))
+    const command = split === -1 ? [] : this.argv.slice(split + 1)
+    if (command.length === 0) {
       throw new VgateError('VGATE_USAGE', 'no command to run', { hint: 'vgate exec NAME -- COMMAND…' })
     }
     const request = grantRequestOf(args.name, flags)
