@@ -48,6 +48,8 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
         databaseName: target.databaseName,
         parameters: options.parameters,
         tls: target.tls.verify === 'full',
+        // Without TLS a target is on a literal loopback address; the configuration refuses anything else.
+        allowPlaintextPassword: true,
         randomBytes,
       },
       {
