@@ -11,7 +11,8 @@ export function readyLines(output: Output, ready: Ready, now: number): string[] 
     ...ready.notes.map((note) => `  ${output.colour.dim('note:')} ${visible(note)}`),
     '',
   ]
-  for (const snippet of ready.snippets) lines.push(output.colour.bold(snippet.client), indent(visible(snippet.code)), '')
+  for (const snippet of ready.snippets)
+    lines.push(output.colour.bold(snippet.client), indent(visible(snippet.code)), '')
   lines.push(output.colour.dim('Ctrl-C disconnects. The connection string:'))
   return lines
 }

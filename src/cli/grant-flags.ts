@@ -9,9 +9,15 @@ export const grantFlags = {
   role: Flags.string({ description: 'ask for exactly this role', helpValue: 'ROLE' }),
   reason: Flags.string({ description: 'why, for the record and for approvers', helpValue: 'TEXT' }),
   ticket: Flags.string({ description: 'ticket that this belongs to', helpValue: 'ID' }),
-  ttl: Flags.string({ description: 'how long, for instance 30m; default and maximum are the rule’s', helpValue: 'TIME' }),
+  ttl: Flags.string({
+    description: 'how long, for instance 30m; default and maximum are the rule’s',
+    helpValue: 'TIME',
+  }),
   port: Flags.integer({ description: 'local port', min: 1, max: 65_535, helpValue: 'N' }),
-  bind: Flags.string({ description: 'loopback address to listen on; default every loopback family', helpValue: 'ADDR' }),
+  bind: Flags.string({
+    description: 'loopback address to listen on; default every loopback family',
+    helpValue: 'ADDR',
+  }),
 }
 
 export interface GrantFlags {
@@ -25,7 +31,9 @@ export interface GrantFlags {
 export function grantRequestOf(target: string, flags: GrantFlags): GrantRequest {
   const ttl = flags.ttl === undefined ? undefined : durationSeconds(flags.ttl)
   if (flags.ttl !== undefined && ttl === undefined) {
-    throw new VgateError('VGATE_USAGE', `--ttl ${flags.ttl} is not a duration`, { hint: 'for instance 30m, 1h or 1h30m' })
+    throw new VgateError('VGATE_USAGE', `--ttl ${flags.ttl} is not a duration`, {
+      hint: 'for instance 30m, 1h or 1h30m',
+    })
   }
   return {
     target,

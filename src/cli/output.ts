@@ -5,8 +5,8 @@
 
 import { Chalk, type ChalkInstance } from 'chalk'
 import { neutralizeLines } from '../audit/neutralize.js'
-import { VgateError } from '../core/errors.js'
 import type { Environment } from '../client/state-dir.js'
+import { VgateError } from '../core/errors.js'
 
 export interface Stream {
   readonly isTTY?: boolean
@@ -36,7 +36,12 @@ export class Output {
   readonly #stderr: Stream
   readonly #env: Environment
 
-  constructor(options: { readonly json: boolean; readonly stdout: Stream; readonly stderr: Stream; readonly env: Environment }) {
+  constructor(options: {
+    readonly json: boolean
+    readonly stdout: Stream
+    readonly stderr: Stream
+    readonly env: Environment
+  }) {
     this.json = options.json
     this.#stdout = options.stdout
     this.#stderr = options.stderr
@@ -63,7 +68,10 @@ export class Output {
 
   /** One event of a command that runs on. Nothing without --json. */
   event(event: string, fields: object): void {
-    if (this.json) this.#stdout.write(`${JSON.stringify(Object.assign({ v: 1, event, at: new Date().toISOString() }, fields, { v: 1, event }))}\n`)
+    if (this.json)
+      this.#stdout.write(
+        `${JSON.stringify(Object.assign({ v: 1, event, at: new Date().toISOString() }, fields, { v: 1, event }))}\n`,
+      )
   }
 
   /** A line for people; nothing under --json. */
@@ -90,7 +98,8 @@ export class Output {
     }
     if ((this.#env['VGATE_DEBUG'] ?? '') !== '' && error instanceof Error) {
       this.#stderr.write(`${visible(error.stack ?? '')}\n`)
-      if (error.cause instanceof Error) this.#stderr.write(`caused by ${visible(error.cause.stack ?? '')}\n`)
+      if (error.cause instanceof Error)
+        this.#stderr.write(`caused by ${visible(error.cause.stack ?? '')}\n`)
     }
     return failure.exit
   }
@@ -103,7 +112,13 @@ export function failureOf(error: unknown): Failure {
     return { code, message, ...(hint === undefined ? {} : { hint }), exit: faces.exit }
   }
   const oclif = error instanceof Error && 'oclif' in error ? error.oclif : undefined
-  if (error instanceof Error && typeof oclif === 'object' && oclif !== null && 'exit' in oclif && oclif.exit === 2) {
+  if (
+    error instanceof Error &&
+    typeof oclif === 'object' &&
+    oclif !== null &&
+    'exit' in oclif &&
+    oclif.exit === 2
+  ) {
     const message = error.message.replace(/\n?See more help with --help$/, '').trim()
     return { code: 'VGATE_USAGE', message: firstLower(message), hint: 'see --help', exit: 2 }
   }

@@ -8,7 +8,10 @@ export const ONLY = ['denied', 'held', 'masked'] as const
 export type Only = (typeof ONLY)[number]
 
 /** Keeps the records that were asked for. */
-export async function* onlyRecords(records: AsyncIterable<StoredRecord>, only: Only | undefined): AsyncGenerator<StoredRecord> {
+export async function* onlyRecords(
+  records: AsyncIterable<StoredRecord>,
+  only: Only | undefined,
+): AsyncGenerator<StoredRecord> {
   for await (const record of records) if (only === undefined || matches(record, only)) yield record
 }
 
@@ -20,19 +23,27 @@ function matches(record: StoredRecord, only: Only): boolean {
 }
 
 /** Waits between records as they came, `speed` times as fast, never longer than `maxIdleMs`. Speed 0 waits not at all. */
-export async function* paced(records: AsyncIterable<StoredRecord>, speed: number, maxIdleMs: number): AsyncGenerator<StoredRecord> {
+export async function* paced(
+  records: AsyncIterable<StoredRecord>,
+  speed: number,
+  maxIdleMs: number,
+): AsyncGenerator<StoredRecord> {
   let last: number | undefined
   for await (const record of records) {
     const at = Date.parse(record.at)
     // The wall clock may step back; what is shown never does.
-    if (last !== undefined && at > last && speed > 0) await wait(Math.min((at - last) / speed, maxIdleMs))
+    if (last !== undefined && at > last && speed > 0)
+      await wait(Math.min((at - last) / speed, maxIdleMs))
     if (!Number.isNaN(at)) last = at
     yield record
   }
 }
 
 /** Waits for Enter before each record but the first. Ends with the input. */
-export async function* stepped(records: AsyncIterable<StoredRecord>, input: NodeJS.ReadableStream): AsyncGenerator<StoredRecord> {
+export async function* stepped(
+  records: AsyncIterable<StoredRecord>,
+  input: NodeJS.ReadableStream,
+): AsyncGenerator<StoredRecord> {
   const lines = createInterface({ input })
   const enter = lines[Symbol.asyncIterator]()
   let first = true

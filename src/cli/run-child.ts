@@ -19,7 +19,12 @@ export async function runChild(
   lost: Promise<unknown>,
 ): Promise<ChildEnd> {
   const [file = '', ...rest] = command
-  const child = execa(file, rest, { stdio: 'inherit', env: { ...env }, reject: false, forceKillAfterDelay: LOST_MS })
+  const child = execa(file, rest, {
+    stdio: 'inherit',
+    env: { ...env },
+    reject: false,
+    forceKillAfterDelay: LOST_MS,
+  })
   // A terminal gives Ctrl-C to the whole group, the child included: then it must not come twice.
   const unforward = onSignal((signal) => {
     if (signal !== 'SIGINT' || process.stdin.isTTY !== true) child.kill(signal)

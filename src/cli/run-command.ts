@@ -3,16 +3,22 @@
 
 import { resolve } from 'node:path'
 import { Command, type Config, Flags } from '@oclif/core'
-import { VgateError } from '../core/errors.js'
 import type { GatewayApi } from '../client/gateway-api.js'
 import type { LoginContext } from '../client/session-token.js'
 import { type Environment, StateDir, statePath } from '../client/state-dir.js'
+import { VgateError } from '../core/errors.js'
 import { Output } from './output.js'
 
 /** Flags of commands that talk to a gateway. */
 export const gatewayFlags = {
-  gateway: Flags.string({ description: 'address of the gateway; default VGATE_GATEWAY, else that of the last login', helpValue: 'URL' }),
-  ca: Flags.string({ description: 'PEM file of an authority to trust besides the usual ones; default VGATE_CA_FILE', helpValue: 'FILE' }),
+  gateway: Flags.string({
+    description: 'address of the gateway; default VGATE_GATEWAY, else that of the last login',
+    helpValue: 'URL',
+  }),
+  ca: Flags.string({
+    description: 'PEM file of an authority to trust besides the usual ones; default VGATE_CA_FILE',
+    helpValue: 'FILE',
+  }),
 }
 
 export interface GatewayFlags {
@@ -38,22 +44,33 @@ export abstract class RunCommand extends Command {
     super(argv, config)
     const end = argv.indexOf('--')
     const json = (end === -1 ? argv : argv.slice(0, end)).includes('--json')
-    this.output = new Output({ json, stdout: process.stdout, stderr: process.stderr, env: process.env })
+    this.output = new Output({
+      json,
+      stdout: process.stdout,
+      stderr: process.stderr,
+      env: process.env,
+    })
     this.state = new StateDir(statePath(process.env))
   }
 
   /** The gateway that is meant, with its stored login. Rejects with VGATE_USAGE when none is known. */
   protected async openGateway(flags: GatewayFlags): Promise<GatewayContext> {
     refuseWorkloadToken(this.environment)
-    const [{ GatewayApi }, { gatewayOrigin, readAuthority }, { openTokenStore }, { accessToken }] = await Promise.all([
-      import('../client/gateway-api.js'),
-      import('../client/http-request.js'),
-      import('../client/keychain.js'),
-      import('../client/session-token.js'),
-    ])
-    const named = flags.gateway ?? (this.environment['VGATE_GATEWAY'] || undefined) ?? (await this.state.currentGateway())
+    const [{ GatewayApi }, { gatewayOrigin, readAuthority }, { openTokenStore }, { accessToken }] =
+      await Promise.all([
+        import('../client/gateway-api.js'),
+        import('../client/http-request.js'),
+        import('../client/keychain.js'),
+        import('../client/session-token.js'),
+      ])
+    const named =
+      flags.gateway ??
+      (this.environment['VGATE_GATEWAY'] || undefined) ??
+      (await this.state.currentGateway())
     if (named === undefined) {
-      throw new VgateError('VGATE_LOGIN_REQUIRED', 'no gateway is known', { hint: 'run `vgate login --gateway URL`, or set VGATE_GATEWAY' })
+      throw new VgateError('VGATE_LOGIN_REQUIRED', 'no gateway is known', {
+        hint: 'run `vgate login --gateway URL`, or set VGATE_GATEWAY',
+      })
     }
     const url = gatewayOrigin(named)
     const asked = flags.ca ?? (this.environment['VGATE_CA_FILE'] || undefined)
@@ -71,7 +88,13 @@ export abstract class RunCommand extends Command {
   }
 
   protected override async catch(error: Error): Promise<void> {
-    const exit = 'oclif' in error && typeof error.oclif === 'object' && error.oclif !== null && 'exit' in error.oclif ? error.oclif.exit : undefined
+    const exit =
+      'oclif' in error &&
+      typeof error.oclif === 'object' &&
+      error.oclif !== null &&
+      'exit' in error.oclif
+        ? error.oclif.exit
+        : undefined
     if (exit === 0) throw error
     this.exitWith(this.output.fail(error))
   }
@@ -81,6 +104,10 @@ export abstract class RunCommand extends Command {
 function refuseWorkloadToken(env: Environment): void {
   for (const name of ['VGATE_TOKEN', 'VGATE_TOKEN_FILE', 'VGATE_ID_TOKEN']) {
     if ((env[name] ?? '') === '') continue
-    throw new VgateError('VGATE_CONFIG_INVALID', `${name}: workload identity is not supported yet`, { hint: 'unset it, and use `vgate login`' })
+    throw new VgateError(
+      'VGATE_CONFIG_INVALID',
+      `${name}: workload identity is not supported yet`,
+      { hint: 'unset it, and use `vgate login`' },
+    )
   }
 }

@@ -20,7 +20,10 @@ export function onSignal(listener: (signal: EndingSignal) => void): () => void {
 }
 
 /** The first ending signal; a second one ends the process at once. */
-export function firstSignal(): { readonly signal: Promise<EndingSignal>; readonly ignore: () => void } {
+export function firstSignal(): {
+  readonly signal: Promise<EndingSignal>
+  readonly ignore: () => void
+} {
   let ignore = (): void => {}
   const signal = new Promise<EndingSignal>((resolve) => {
     let seen = false

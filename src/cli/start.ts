@@ -19,12 +19,25 @@ export async function startCli(argv: readonly string[], entry: string): Promise<
 const NOT_FOUND = 127
 
 function report(error: unknown, argv: readonly string[]): number {
-  const exit = error instanceof Errors.CLIError || error instanceof Errors.ExitError ? error.oclif.exit : undefined
+  const exit =
+    error instanceof Errors.CLIError || error instanceof Errors.ExitError
+      ? error.oclif.exit
+      : undefined
   if (exit === 0) return 0
   if (error instanceof Errors.ExitError) return exit ?? 1
-  const json = argv.includes('--json') && (!argv.includes('--') || argv.indexOf('--json') < argv.indexOf('--'))
-  const output = new Output({ json, stdout: process.stdout, stderr: process.stderr, env: process.env })
+  const json =
+    argv.includes('--json') && (!argv.includes('--') || argv.indexOf('--json') < argv.indexOf('--'))
+  const output = new Output({
+    json,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+  })
   if (exit !== NOT_FOUND) return output.fail(error)
   const words = argv.filter((word) => !word.startsWith('-')).slice(0, 2)
-  return output.fail(new VgateError('VGATE_USAGE', `there is no command ${words.join(' ')}`, { hint: 'see `vgate help`' }))
+  return output.fail(
+    new VgateError('VGATE_USAGE', `there is no command ${words.join(' ')}`, {
+      hint: 'see `vgate help`',
+    }),
+  )
 }

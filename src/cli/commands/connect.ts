@@ -9,15 +9,22 @@ import { exitCodeOfSignal, firstSignal } from '../signals.js'
 import { spin } from '../spinner.js'
 
 export default class Connect extends RunCommand {
-  static override description = 'Open a local port to a database: ask for access, wait for approval if policy wants one, and stay until the grant ends.'
+  static override description =
+    'Open a local port to a database: ask for access, wait for approval if policy wants one, and stay until the grant ends.'
   static override examples = [
     '<%= config.bin %> connect prod-vectors',
     '<%= config.bin %> connect prod-vectors --ttl 30m --reason "reindex docs" --json',
   ]
-  static override args = { name: Args.string({ description: 'target to connect to', required: true }) }
+  static override args = {
+    name: Args.string({ description: 'target to connect to', required: true }),
+  }
   static override flags = {
     ...grantFlags,
-    socket: Flags.string({ description: 'listen on a unix socket instead of a port', helpValue: 'PATH', exclusive: ['port', 'bind'] }),
+    socket: Flags.string({
+      description: 'listen on a unix socket instead of a port',
+      helpValue: 'PATH',
+      exclusive: ['port', 'bind'],
+    }),
     'new-secret': Flags.boolean({ description: 'replace the secret of the local port' }),
     wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
     ...gatewayFlags,
@@ -60,10 +67,14 @@ export default class Connect extends RunCommand {
     this.exitWith(exitCodeOf(closed))
   }
 
-  async #stay(connection: Connection, signal: ReturnType<typeof firstSignal>['signal']): Promise<Closed | number> {
+  async #stay(
+    connection: Connection,
+    signal: ReturnType<typeof firstSignal>['signal'],
+  ): Promise<Closed | number> {
     const { snippets, notes, ...ready } = connection.ready
     this.output.event('ready', ready)
-    for (const line of readyLines(this.output, { ...ready, snippets, notes }, Date.now())) this.output.say(line)
+    for (const line of readyLines(this.output, { ...ready, snippets, notes }, Date.now()))
+      this.output.say(line)
     this.output.data(ready.url)
     const end = await Promise.race([connection.closed, signal])
     if (typeof end !== 'string') return end

@@ -7,9 +7,12 @@ import { RunCommand } from '../run-command.js'
 import { firstSignal } from '../signals.js'
 
 export default class Demo extends RunCommand {
-  static override description = 'Try it: a real PostgreSQL with pgvector, an identity provider and a gateway on this machine, with real text in it.'
+  static override description =
+    'Try it: a real PostgreSQL with pgvector, an identity provider and a gateway on this machine, with real text in it.'
   static override examples = ['<%= config.bin %> demo', '<%= config.bin %> demo --tour']
-  static override flags = { tour: Flags.boolean({ description: 'play the scripted tour, and end' }) }
+  static override flags = {
+    tour: Flags.boolean({ description: 'play the scripted tour, and end' }),
+  }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Demo)
@@ -24,7 +27,14 @@ export default class Demo extends RunCommand {
     const { signal, ignore } = firstSignal()
     const stop = new AbortController()
     void signal.then(() => stop.abort())
-    this.exitWith(await runDemo({ tour: flags.tour, json: flags.json, out: process.stdout, signal: stop.signal }))
+    this.exitWith(
+      await runDemo({
+        tour: flags.tour,
+        json: flags.json,
+        out: process.stdout,
+        signal: stop.signal,
+      }),
+    )
     ignore()
   }
 }

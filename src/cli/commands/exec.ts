@@ -8,23 +8,31 @@ import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
 
 export default class Exec extends RunCommand {
-  static override description = 'Run one command with a connection to a database in its environment. The exit code is the command’s own; 125 if the session was lost, 126 or 127 if it could not be started.'
+  static override description =
+    'Run one command with a connection to a database in its environment. The exit code is the command’s own; 125 if the session was lost, 126 or 127 if it could not be started.'
   static override examples = [
     '<%= config.bin %> exec prod-vectors -- psql -c "SELECT count(*) FROM docs"',
     '<%= config.bin %> exec prod-vectors --ttl 10m -- python nightly.py',
   ]
   static override usage = 'exec NAME [FLAGS] -- COMMAND...'
   static override strict = false
-  static override args = { name: Args.string({ description: 'target to connect to', required: true }) }
+  static override args = {
+    name: Args.string({ description: 'target to connect to', required: true }),
+  }
   static override flags = { ...grantFlags, ...gatewayFlags }
 
   async run(): Promise<void> {
     // What follows the first `--` is the child's, word for word: no parser of ours may touch it.
     const split = this.argv.indexOf('--')
-    const { args, flags } = await this.parse(Exec, split === -1 ? this.argv : this.argv.slice(0, split))
     const command = split === -1 ? [] : this.argv.slice(split + 1)
+    const { args, flags } = await this.parse(
+      Exec,
+      split === -1 ? this.argv : this.argv.slice(0, split),
+    )
     if (command.length === 0) {
-      throw new VgateError('VGATE_USAGE', 'no command to run', { hint: 'vgate exec NAME -- COMMAND…' })
+      throw new VgateError('VGATE_USAGE', 'no command to run', {
+        hint: 'vgate exec NAME -- COMMAND…',
+      })
     }
     const request = grantRequestOf(args.name, flags)
     const context = await this.openGateway(flags)

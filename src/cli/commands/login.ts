@@ -3,17 +3,30 @@
 import { Flags } from '@oclif/core'
 import { visible } from '../output.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
-import { spin } from '../spinner.js'
 import { exitCodeOfSignal, firstSignal } from '../signals.js'
+import { spin } from '../spinner.js'
 
 export default class Login extends RunCommand {
-  static override description = 'Log in to a gateway with your browser (OAuth 2.0 device flow). The login is kept in the keychain and renewed by itself.'
-  static override examples = ['<%= config.bin %> login --gateway https://vgate.example.com', '<%= config.bin %> login --no-browser']
+  static override description =
+    'Log in to a gateway with your browser (OAuth 2.0 device flow). The login is kept in the keychain and renewed by itself.'
+  static override examples = [
+    '<%= config.bin %> login --gateway https://vgate.example.com',
+    '<%= config.bin %> login --no-browser',
+  ]
   static override flags = {
     ...gatewayFlags,
-    browser: Flags.boolean({ description: 'open the page in a browser', default: true, allowNo: true }),
-    provider: Flags.string({ description: 'identity provider, when the gateway has several', helpValue: 'NAME' }),
-    'trust-new-key': Flags.boolean({ description: 'accept signing keys that differ from those pinned at an earlier login' }),
+    browser: Flags.boolean({
+      description: 'open the page in a browser',
+      default: true,
+      allowNo: true,
+    }),
+    provider: Flags.string({
+      description: 'identity provider, when the gateway has several',
+      helpValue: 'NAME',
+    }),
+    'trust-new-key': Flags.boolean({
+      description: 'accept signing keys that differ from those pinned at an earlier login',
+    }),
   }
 
   async run(): Promise<void> {
@@ -48,7 +61,9 @@ export default class Login extends RunCommand {
       const principal = await spin(output, 'waiting for the browser', () => work)
       if (context.store.notice !== undefined) output.warn(context.store.notice)
       output.event('logged_in', { principal })
-      output.say(`${output.colour.green('✔')} logged in to ${context.gateway.url} as ${visible(principal.name)}`)
+      output.say(
+        `${output.colour.green('✔')} logged in to ${context.gateway.url} as ${visible(principal.name)}`,
+      )
     } catch (error) {
       if (!stop.signal.aborted) throw error
     } finally {

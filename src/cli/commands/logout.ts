@@ -3,7 +3,8 @@
 import { gatewayFlags, RunCommand } from '../run-command.js'
 
 export default class Logout extends RunCommand {
-  static override description = 'Forget the login and the secrets of local ports, here and at the gateway.'
+  static override description =
+    'Forget the login and the secrets of local ports, here and at the gateway.'
   static override examples = ['<%= config.bin %> logout']
   static override flags = { ...gatewayFlags }
 
@@ -12,8 +13,13 @@ export default class Logout extends RunCommand {
     const context = await this.openGateway(flags)
     const { logout } = await import('../../client/login.js')
     const { was, told } = await logout(context)
-    if (was && !told) this.output.warn('the gateway could not be told; its tokens end by themselves within 15 minutes')
+    if (was && !told)
+      this.output.warn(
+        'the gateway could not be told; its tokens end by themselves within 15 minutes',
+      )
     this.output.result({ gateway: context.gateway.url, logged_out: was })
-    this.output.say(was ? `logged out of ${context.gateway.url}` : `not logged in to ${context.gateway.url}`)
+    this.output.say(
+      was ? `logged out of ${context.gateway.url}` : `not logged in to ${context.gateway.url}`,
+    )
   }
 }

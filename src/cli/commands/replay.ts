@@ -7,19 +7,35 @@ import { ONLY, onlyRecords, paced, stepped } from '../play.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 
 export default class Replay extends RunCommand {
-  static override description = 'Prove a recording, then play what happened in its session. Nothing is executed.'
+  static override description =
+    'Prove a recording, then play what happened in its session. Nothing is executed.'
   static override examples = [
     '<%= config.bin %> replay ses_2v8k0c9d1e3f4g5h6j7k --only denied',
     '<%= config.bin %> replay session.vgr --format asciicast > session.cast',
   ]
-  static override args = { session: Args.string({ description: 'session id, or path of a recording', required: true }) }
+  static override args = {
+    session: Args.string({ description: 'session id, or path of a recording', required: true }),
+  }
   static override flags = {
-    only: Flags.option({ options: ONLY, description: 'only operations that were denied, held or masked' })(),
-    speed: Flags.string({ description: 'times as fast as it was; 0 does not wait; default 1 on a terminal, else 0', helpValue: 'N' }),
+    only: Flags.option({
+      options: ONLY,
+      description: 'only operations that were denied, held or masked',
+    })(),
+    speed: Flags.string({
+      description: 'times as fast as it was; 0 does not wait; default 1 on a terminal, else 0',
+      helpValue: 'N',
+    }),
     'max-idle': Flags.string({ description: 'longest pause', default: '2s', helpValue: 'TIME' }),
     step: Flags.boolean({ description: 'wait for Enter after each record' }),
-    format: Flags.string({ description: 'how to write it', options: ['text', 'asciicast'], default: 'text' }),
-    key: Flags.string({ description: 'file of keys, or id of a pinned key; default every pinned key', helpValue: 'FILE|ID' }),
+    format: Flags.string({
+      description: 'how to write it',
+      options: ['text', 'asciicast'],
+      default: 'text',
+    }),
+    key: Flags.string({
+      description: 'file of keys, or id of a pinned key; default every pinned key',
+      helpValue: 'FILE|ID',
+    }),
     ...gatewayFlags,
   }
 
@@ -33,8 +49,13 @@ export default class Replay extends RunCommand {
     ])
     const speed = Number(flags.speed ?? (process.stdout.isTTY && !output.json ? 1 : 0))
     const idle = durationSeconds(flags['max-idle'])
-    if (!(speed >= 0) || idle === undefined) throw new VgateError('VGATE_USAGE', '--speed takes a number, --max-idle a duration such as 2s')
-    if (flags.step && process.stdin.isTTY !== true) throw new VgateError('VGATE_USAGE', '--step needs a terminal')
+    if (!(speed >= 0) || idle === undefined)
+      throw new VgateError(
+        'VGATE_USAGE',
+        '--speed takes a number, --max-idle a duration such as 2s',
+      )
+    if (flags.step && process.stdin.isTTY !== true)
+      throw new VgateError('VGATE_USAGE', '--step needs a terminal')
     const recording = await openRecording(args.session, {
       state: this.state,
       ...(flags.key === undefined ? {} : { key: flags.key }),
@@ -47,14 +68,18 @@ export default class Replay extends RunCommand {
     const width = Math.max(20, process.stdout.columns ?? 100)
     const chosen = onlyRecords(recording.records(), flags.only)
     if (flags.format === 'asciicast') {
-      for await (const line of toAsciicast(chosen, { width, height: 40, maxIdleMs: idle * 1000 })) process.stdout.write(line)
+      for await (const line of toAsciicast(chosen, { width, height: 40, maxIdleMs: idle * 1000 }))
+        process.stdout.write(line)
     } else {
       const timed = paced(chosen, speed, idle * 1000)
       let startedAt: string | undefined
       for await (const record of flags.step ? stepped(timed, process.stdin) : timed) {
         startedAt ??= record.at
         output.event(record.type, record)
-        if (!output.json) output.data(renderRecord(record, { width, color: output.dataColour, startedAt }).join('\n'))
+        if (!output.json)
+          output.data(
+            renderRecord(record, { width, color: output.dataColour, startedAt }).join('\n'),
+          )
       }
     }
     this.exitWith(verdict === 'unknown_key' ? 10 : 0)

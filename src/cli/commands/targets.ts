@@ -21,7 +21,9 @@ export default class Targets extends RunCommand {
     const rows = answer.targets.map((target) => [
       target.name,
       target.database,
-      target.roles.map((role) => (role.approval ? `${role.name} (approval)` : role.name)).join(', '),
+      target.roles
+        .map((role) => (role.approval ? `${role.name} (approval)` : role.name))
+        .join(', '),
       target.contact ?? '',
     ])
     this.output.data(await tableText(['TARGET', 'DATABASE', 'ROLES', 'CONTACT'], rows))

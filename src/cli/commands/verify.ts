@@ -9,12 +9,23 @@ import { RunCommand } from '../run-command.js'
 const ORDER = ['closed', 'incomplete', 'unknown_key', 'tampered'] as const
 
 export default class Verify extends RunCommand {
-  static override description = 'Prove a recording or a log, or every one in a folder, offline and with public keys only.'
-  static override examples = ['<%= config.bin %> verify session.vgr', '<%= config.bin %> verify ./recordings --key keys.json --require-closed']
-  static override args = { path: Args.string({ description: 'recording, or folder of recordings', required: true }) }
+  static override description =
+    'Prove a recording or a log, or every one in a folder, offline and with public keys only.'
+  static override examples = [
+    '<%= config.bin %> verify session.vgr',
+    '<%= config.bin %> verify ./recordings --key keys.json --require-closed',
+  ]
+  static override args = {
+    path: Args.string({ description: 'recording, or folder of recordings', required: true }),
+  }
   static override flags = {
-    key: Flags.string({ description: 'file of keys, or id of a pinned key; default every pinned key', helpValue: 'FILE|ID' }),
-    'require-closed': Flags.boolean({ description: 'fail for one that is authentic but incomplete' }),
+    key: Flags.string({
+      description: 'file of keys, or id of a pinned key; default every pinned key',
+      helpValue: 'FILE|ID',
+    }),
+    'require-closed': Flags.boolean({
+      description: 'fail for one that is authentic but incomplete',
+    }),
   }
 
   async run(): Promise<void> {
@@ -30,12 +41,26 @@ export default class Verify extends RunCommand {
       const found = await verifyFile(path, { keys })
       results.push({ path, found })
       this.output.data(`${found.verdict.padEnd(11)} ${visible(path)}  ${visible(found.reason)}`)
-      if (found.verdict === 'incomplete') this.output.say('  warning: authentic only up to the last signed checkpoint')
+      if (found.verdict === 'incomplete')
+        this.output.say('  warning: authentic only up to the last signed checkpoint')
     }
-    const worst = results.reduce((a, b) => (ORDER.indexOf(b.found.verdict) > ORDER.indexOf(a.found.verdict) ? b : a))
+    const worst = results.reduce((a, b) =>
+      ORDER.indexOf(b.found.verdict) > ORDER.indexOf(a.found.verdict) ? b : a,
+    )
     const { verdict, at, reason, records } = worst.found
-    const files = results.map(({ path, found }) => ({ path, verdict: found.verdict, at: found.at ?? null, reason: found.reason }))
-    this.output.result({ verdict, at: at ?? null, reason, records, ...(files.length > 1 ? { files } : {}) })
+    const files = results.map(({ path, found }) => ({
+      path,
+      verdict: found.verdict,
+      at: found.at ?? null,
+      reason: found.reason,
+    }))
+    this.output.result({
+      verdict,
+      at: at ?? null,
+      reason,
+      records,
+      ...(files.length > 1 ? { files } : {}),
+    })
     const fine = verdict === 'closed' || (verdict === 'incomplete' && !flags['require-closed'])
     this.exitWith(fine ? 0 : 10)
   }

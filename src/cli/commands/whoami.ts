@@ -14,10 +14,15 @@ export default class Whoami extends RunCommand {
     const answer = await api.whoami()
     const { principal } = answer
     this.output.result({ gateway: gateway.url, ...answer })
-    this.output.data(`${visible(principal.name)} (${visible(principal.provider)}: ${visible(principal.subject)})`)
+    this.output.data(
+      `${visible(principal.name)} (${visible(principal.provider)}: ${visible(principal.subject)})`,
+    )
     this.output.data(`gateway  ${gateway.url}`)
     this.output.data(`groups   ${principal.groups.map(visible).join(', ') || 'none'}`)
-    const powers = [...(answer.administrator ? ['administrator'] : []), ...(answer.auditor ? ['auditor'] : [])]
+    const powers = [
+      ...(answer.administrator ? ['administrator'] : []),
+      ...(answer.auditor ? ['auditor'] : []),
+    ]
     if (powers.length > 0) this.output.data(`is       ${powers.join(', ')}`)
   }
 }

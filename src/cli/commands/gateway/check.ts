@@ -4,9 +4,19 @@ import { Flags } from '@oclif/core'
 import { RunCommand } from '../../run-command.js'
 
 export default class GatewayCheck extends RunCommand {
-  static override description = 'Check the configuration and the policy, naming every problem with its line, without starting anything.'
-  static override examples = ['<%= config.bin %> gateway check', '<%= config.bin %> gateway check --config /etc/vgate/vgate.yaml --json']
-  static override flags = { config: Flags.string({ description: 'configuration file', default: './vgate.yaml', helpValue: 'FILE' }) }
+  static override description =
+    'Check the configuration and the policy, naming every problem with its line, without starting anything.'
+  static override examples = [
+    '<%= config.bin %> gateway check',
+    '<%= config.bin %> gateway check --config /etc/vgate/vgate.yaml --json',
+  ]
+  static override flags = {
+    config: Flags.string({
+      description: 'configuration file',
+      default: './vgate.yaml',
+      helpValue: 'FILE',
+    }),
+  }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(GatewayCheck)

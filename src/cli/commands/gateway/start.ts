@@ -5,16 +5,31 @@ import { RunCommand } from '../../run-command.js'
 import { firstSignal } from '../../signals.js'
 
 export default class GatewayStart extends RunCommand {
-  static override description = 'Run a gateway until it is told to stop. Its log goes to stderr, one JSON object a line.'
-  static override examples = ['<%= config.bin %> gateway start', '<%= config.bin %> gateway start --config /etc/vgate/vgate.yaml --json']
+  static override description =
+    'Run a gateway until it is told to stop. Its log goes to stderr, one JSON object a line.'
+  static override examples = [
+    '<%= config.bin %> gateway start',
+    '<%= config.bin %> gateway start --config /etc/vgate/vgate.yaml --json',
+  ]
   static override flags = {
-    config: Flags.string({ description: 'configuration file', default: './vgate.yaml', helpValue: 'FILE' }),
-    'log-level': Flags.string({ description: 'how much to log', options: ['error', 'warn', 'info', 'debug'], default: 'info' }),
+    config: Flags.string({
+      description: 'configuration file',
+      default: './vgate.yaml',
+      helpValue: 'FILE',
+    }),
+    'log-level': Flags.string({
+      description: 'how much to log',
+      options: ['error', 'warn', 'info', 'debug'],
+      default: 'info',
+    }),
   }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(GatewayStart)
-    const [{ startGateway }, { pino, destination }] = await Promise.all([import('../../../gateway/start.js'), import('pino')])
+    const [{ startGateway }, { pino, destination }] = await Promise.all([
+      import('../../../gateway/start.js'),
+      import('pino'),
+    ])
     const logger = pino({ level: flags['log-level'] }, destination({ dest: 2, sync: true }))
     const { signal, ignore } = firstSignal()
     const gateway = await startGateway({ configFile: flags.config, logger })

@@ -5,18 +5,28 @@ import { tableText } from '../../people.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 
 export default class SessionsList extends RunCommand {
-  static override description = 'List sessions: your own, and everybody’s for auditors. Newest first.'
+  static override description =
+    'List sessions: your own, and everybody’s for auditors. Newest first.'
   static override examples = ['<%= config.bin %> sessions list --target prod-vectors --limit 20']
   static override flags = {
     target: Flags.string({ description: 'only of this target', helpValue: 'NAME' }),
-    limit: Flags.integer({ description: 'at most this many', min: 1, max: 1000, default: 50, helpValue: 'N' }),
+    limit: Flags.integer({
+      description: 'at most this many',
+      min: 1,
+      max: 1000,
+      default: 50,
+      helpValue: 'N',
+    }),
     ...gatewayFlags,
   }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(SessionsList)
     const { api } = await this.openGateway(flags)
-    const sessions = await api.sessions({ limit: flags.limit, ...(flags.target === undefined ? {} : { target: flags.target }) })
+    const sessions = await api.sessions({
+      limit: flags.limit,
+      ...(flags.target === undefined ? {} : { target: flags.target }),
+    })
     this.output.result({ sessions })
     if (this.output.json) return
     if (sessions.length === 0) return this.output.say('no sessions')
@@ -30,6 +40,11 @@ export default class SessionsList extends RunCommand {
       String(session.denied),
       String(session.rows),
     ])
-    this.output.data(await tableText(['SESSION', 'STARTED', 'WHO', 'TARGET', 'STATE', 'OPERATIONS', 'DENIED', 'ROWS'], rows))
+    this.output.data(
+      await tableText(
+        ['SESSION', 'STARTED', 'WHO', 'TARGET', 'STATE', 'OPERATIONS', 'DENIED', 'ROWS'],
+        rows,
+      ),
+    )
   }
 }

@@ -26,6 +26,7 @@ export default class SessionsShow extends RunCommand {
       ['state', session.state],
       ['operations', `${session.operations}, ${session.denied} denied, ${session.rows} rows`],
     ]
-    for (const [name, value] of lines) if (value !== '') this.output.data(`${name.padEnd(11)}${visible(value)}`)
+    for (const [name, value] of lines)
+      if (value !== '') this.output.data(`${name.padEnd(11)}${visible(value)}`)
   }
 }
