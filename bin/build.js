@@ -3,7 +3,17 @@
 // unless it fails. `--force` builds anyway.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -22,12 +32,17 @@ function files(path) {
 }
 
 function newest(paths) {
-  return Math.max(...paths.flatMap((path) => [...files(path), path]).map((file) => statSync(file).mtimeMs))
+  return Math.max(
+    ...paths.flatMap((path) => [...files(path), path]).map((file) => statSync(file).mtimeMs),
+  )
 }
 
 /** Runs a program of node_modules; its output is shown only when it fails. */
 function run(script, args) {
-  const result = spawnSync(process.execPath, [join(root, 'node_modules', script), ...args], { cwd: root, encoding: 'utf8' })
+  const result = spawnSync(process.execPath, [join(root, 'node_modules', script), ...args], {
+    cwd: root,
+    encoding: 'utf8',
+  })
   if (result.status === 0) return
   process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}build: ${script} failed\n`)
   rmSync(fresh, { recursive: true, force: true })

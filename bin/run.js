@@ -16,7 +16,9 @@ if (process.argv.length === 3 && (argument === '--version' || argument === '-V')
   const { name, version } = JSON.parse(
     readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
   )
-  process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`)
+  process.stdout.write(
+    `${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`,
+  )
 } else {
   const { startCli } = await import('../dist/cli/start.js')
   await startCli(process.argv.slice(2), import.meta.url)

@@ -48,7 +48,12 @@ export interface Ready {
 }
 
 export type ConnectEvent =
-  | { readonly event: 'denied'; readonly operation: string; readonly rule: string; readonly message: string }
+  | {
+      readonly event: 'denied'
+      readonly operation: string
+      readonly rule: string
+      readonly message: string
+    }
   | { readonly event: 'expiring'; readonly expires_at: string }
 
 /** Why it ended, and the error for all but the client's own wish. */
@@ -84,7 +89,10 @@ export async function connect(
   if (options.command === 'connect') await runtime.refuseSecond()
   const { grant } = await api.requestGrant(options.request)
   const owner = { gateway: context.gateway.url, user: principal.id, target }
-  const secret = options.command === 'exec' ? newPortSecret() : await portSecret(context.store, owner, options.newSecret)
+  const secret =
+    options.command === 'exec'
+      ? newPortSecret()
+      : await portSecret(context.store, owner, options.newSecret)
   const running = new Running(tell)
   const socket = await dialTunnel(context.gateway, await accessToken(context))
   running.tunnel = await openSession(
@@ -92,20 +100,35 @@ export async function connect(
     {
       type: 'open_session',
       grant: grant.id,
-      client: { version: options.version, platform: `${process.platform}-${process.arch}`, command: options.command },
+      client: {
+        version: options.version,
+        platform: `${process.platform}-${process.arch}`,
+        command: options.command,
+      },
       secret: scramVerifierOf(secret),
     },
     running,
   )
   try {
     const session = running.tunnel.session
-    const stable = options.command === 'exec' ? undefined : stablePort(owner.gateway, target, owner.user)
+    const stable =
+      options.command === 'exec' ? undefined : stablePort(owner.gateway, target, owner.user)
     const port = await running.listen(options, stable)
     const database = findDatabase(session.database)
     if (database === undefined) {
-      throw new VgateError('VGATE_UNEXPECTED', `this version does not know the database ${session.database}`, { hint: 'update vgate' })
+      throw new VgateError(
+        'VGATE_UNEXPECTED',
+        `this version does not know the database ${session.database}`,
+        { hint: 'update vgate' },
+      )
     }
-    const input = { host: port.host, port: port.port, secret: secret.reveal(), databaseName: session.database_name, user: USER }
+    const input = {
+      host: port.host,
+      port: port.port,
+      secret: secret.reveal(),
+      databaseName: session.database_name,
+      user: USER,
+    }
     const ready: Ready = {
       session: session.session,
       target,
@@ -120,13 +143,25 @@ export async function connect(
     }
     if (options.command === 'connect') {
       const { session: id, host, url, env, expires_at } = ready
-      await runtime.write({ v: 1, pid: process.pid, gateway: owner.gateway, target, session: id, host, port: port.port, url, env: { ...env }, expires_at })
+      await runtime.write({
+        v: 1,
+        pid: process.pid,
+        gateway: owner.gateway,
+        target,
+        session: id,
+        host,
+        port: port.port,
+        url,
+        env: { ...env },
+        expires_at,
+      })
       running.runtime = runtime
     }
     return { ready, closed: running.closed, stop: () => running.finish({ reason: 'stopped' }) }
   } catch (error) {
     await running.finish({ reason: 'error' })
-    if (error instanceof VgateError && error.code === 'VGATE_PORT_IN_USE') await runtime.refuseSecond()
+    if (error instanceof VgateError && error.code === 'VGATE_PORT_IN_USE')
+      await runtime.refuseSecond()
     throw error
   }
 }
@@ -166,19 +201,29 @@ class Running {
         },
       )
       this.#ports.push(port)
-      this.endpoints[endpoint] = port.host.includes(':') ? `[${port.host}]:${port.port}` : `${port.host}:${port.port}`
+      this.endpoints[endpoint] = port.host.includes(':')
+        ? `[${port.host}]:${port.port}`
+        : `${port.host}:${port.port}`
     }
     const main = this.#ports[0]
-    if (main === undefined) throw new VgateError('VGATE_UNEXPECTED', 'the gateway offers no endpoint for this target')
+    if (main === undefined)
+      throw new VgateError('VGATE_UNEXPECTED', 'the gateway offers no endpoint for this target')
     return main
   }
 
   message(message: GatewayMessage): void {
     if (message.type === 'denied') {
-      this.#tell({ event: 'denied', operation: message.operation, rule: message.rule, message: message.message })
+      this.#tell({
+        event: 'denied',
+        operation: message.operation,
+        rule: message.rule,
+        message: message.message,
+      })
     }
-    if (message.type === 'expiring') this.#tell({ event: 'expiring', expires_at: message.expires_at })
-    if (message.type === 'end') void this.finish({ reason: message.reason, error: endError(message) })
+    if (message.type === 'expiring')
+      this.#tell({ event: 'expiring', expires_at: message.expires_at })
+    if (message.type === 'end')
+      void this.finish({ reason: message.reason, error: endError(message) })
   }
 
   lost(error: VgateError): void {

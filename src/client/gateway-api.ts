@@ -71,7 +71,10 @@ export class GatewayApi {
   }
 
   /** Newest first. */
-  async sessions(query: { readonly target?: string; readonly limit?: number }): Promise<SessionRow[]> {
+  async sessions(query: {
+    readonly target?: string
+    readonly limit?: number
+  }): Promise<SessionRow[]> {
     const search = new URLSearchParams()
     if (query.target !== undefined) search.set('target', query.target)
     if (query.limit !== undefined) search.set('limit', String(query.limit))
@@ -94,13 +97,22 @@ export class GatewayApi {
     return (await this.#call(keysBody, { method: 'GET' }, PATHS.keys)).keys
   }
 
-  async #call<T>(schema: z.ZodType<T>, request: HttpRequest, path: string, authenticated = true): Promise<T> {
+  async #call<T>(
+    schema: z.ZodType<T>,
+    request: HttpRequest,
+    path: string,
+    authenticated = true,
+  ): Promise<T> {
     const answer = await this.#send(request, path, authenticated)
     const parsed = schema.safeParse(parseJson(answer.body))
     if (parsed.success) return parsed.data
-    throw new VgateError('VGATE_GATEWAY_UNREACHABLE', `${this.address.url} does not answer as a vgate gateway`, {
-      hint: 'check the address; client and gateway may be of different versions',
-    })
+    throw new VgateError(
+      'VGATE_GATEWAY_UNREACHABLE',
+      `${this.address.url} does not answer as a vgate gateway`,
+      {
+        hint: 'check the address; client and gateway may be of different versions',
+      },
+    )
   }
 
   async #send(request: HttpRequest, path: string, authenticated: boolean): Promise<HttpAnswer> {
@@ -118,7 +130,8 @@ export class GatewayApi {
   }
 
   async #bearer(): Promise<string> {
-    if (this.#token === undefined) throw new VgateError('VGATE_LOGIN_REQUIRED', 'not logged in', { hint: 'run `vgate login`' })
+    if (this.#token === undefined)
+      throw new VgateError('VGATE_LOGIN_REQUIRED', 'not logged in', { hint: 'run `vgate login`' })
     return this.#token()
   }
 }
@@ -127,9 +140,13 @@ export class GatewayApi {
 export function refusalOf(status: number, body: Buffer, url: string): VgateError {
   const parsed = errorBody.safeParse(parseJson(body))
   if (!parsed.success) {
-    return new VgateError('VGATE_GATEWAY_UNREACHABLE', `${url} answered with status ${status}, and not as a vgate gateway`, {
-      hint: 'check the address, and what stands between you and the gateway',
-    })
+    return new VgateError(
+      'VGATE_GATEWAY_UNREACHABLE',
+      `${url} answered with status ${status}, and not as a vgate gateway`,
+      {
+        hint: 'check the address, and what stands between you and the gateway',
+      },
+    )
   }
   const { code, message, hint, details } = parsed.data.error
   return new VgateError(isErrorCode(code) ? code : 'VGATE_UNEXPECTED', message, {

@@ -29,7 +29,9 @@ export interface HttpAnswer {
 
 /** Host names for which plain http is accepted: literal loopback. */
 export function isLoopbackHost(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  return (
+    host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  )
 }
 
 /** The gateway's address as an origin. Throws VGATE_USAGE for another scheme, a path, or plain http beyond loopback. */
@@ -38,16 +40,29 @@ export function gatewayOrigin(text: string): string {
   try {
     url = new URL(text)
   } catch {
-    throw new VgateError('VGATE_USAGE', `not a URL: ${JSON.stringify(text)}`, { hint: 'for instance https://vgate.example.com' })
+    throw new VgateError('VGATE_USAGE', `not a URL: ${JSON.stringify(text)}`, {
+      hint: 'for instance https://vgate.example.com',
+    })
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw new VgateError('VGATE_USAGE', `a gateway is reached by https, not ${url.protocol}`)
   }
   if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
-    throw new VgateError('VGATE_USAGE', `plain http to ${url.host} is refused`, { hint: 'use https; http is for this machine only' })
+    throw new VgateError('VGATE_USAGE', `plain http to ${url.host} is refused`, {
+      hint: 'use https; http is for this machine only',
+    })
   }
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '' || url.pathname !== '/') {
-    throw new VgateError('VGATE_USAGE', 'a gateway URL has a scheme, a host and a port, and nothing else')
+  if (
+    url.username !== '' ||
+    url.password !== '' ||
+    url.search !== '' ||
+    url.hash !== '' ||
+    url.pathname !== '/'
+  ) {
+    throw new VgateError(
+      'VGATE_USAGE',
+      'a gateway URL has a scheme, a host and a port, and nothing else',
+    )
   }
   return url.origin
 }
@@ -58,9 +73,14 @@ export async function readAuthority(file: string): Promise<string> {
     const text = await readFile(file, 'utf8')
     if (text.includes('-----BEGIN CERTIFICATE-----')) return text
   } catch (cause) {
-    throw new VgateError('VGATE_USAGE', `cannot read the authority file ${file}`, { cause, hint: 'check --ca or VGATE_CA_FILE' })
+    throw new VgateError('VGATE_USAGE', `cannot read the authority file ${file}`, {
+      cause,
+      hint: 'check --ca or VGATE_CA_FILE',
+    })
   }
-  throw new VgateError('VGATE_USAGE', `${file} holds no certificate`, { hint: '--ca takes a PEM file' })
+  throw new VgateError('VGATE_USAGE', `${file} holds no certificate`, {
+    hint: '--ca takes a PEM file',
+  })
 }
 
 /** Authorities for TLS: Node's own and the extra one; undefined where there is no extra one. */
@@ -80,14 +100,18 @@ export function sendHttp(url: URL, request: HttpRequest): Promise<HttpAnswer> {
         'user-agent': 'vgate',
         accept: 'application/json',
         ...request.headers,
-        ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),
+        ...(request.body === undefined
+          ? {}
+          : { 'content-length': String(Buffer.byteLength(request.body)) }),
       },
       timeout: TIMEOUT_MS,
       agent: false,
       ...(ca === undefined ? {} : { ca }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
-    outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)))
+    outgoing.on('timeout', () =>
+      outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
+    )
     outgoing.on('error', fail)
     outgoing.on('response', (answer) => {
       collect(answer, request.limit ?? ANSWER_BYTES).then(
@@ -117,10 +141,14 @@ export function unreachable(url: URL, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const text = error instanceof Error ? error.message : String(error)
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS/.test(code)) {
-    return new VgateError('VGATE_GATEWAY_UNREACHABLE', `the certificate of ${url.origin} is not trusted: ${code}`, {
-      cause: error,
-      hint: 'name its authority with --ca FILE or VGATE_CA_FILE; vgate never connects without verifying',
-    })
+    return new VgateError(
+      'VGATE_GATEWAY_UNREACHABLE',
+      `the certificate of ${url.origin} is not trusted: ${code}`,
+      {
+        cause: error,
+        hint: 'name its authority with --ca FILE or VGATE_CA_FILE; vgate never connects without verifying',
+      },
+    )
   }
   const why: Readonly<Record<string, string>> = {
     ECONNREFUSED: 'nothing listens there',
@@ -129,8 +157,12 @@ export function unreachable(url: URL, error: unknown): unknown {
     ECONNRESET: 'the connection was cut',
     EPROTO: 'it does not speak TLS there',
   }
-  return new VgateError('VGATE_GATEWAY_UNREACHABLE', `cannot reach ${url.origin}: ${why[code] ?? (text || code)}`, {
-    cause: error,
-    hint: 'check the address (--gateway, VGATE_GATEWAY), the network, and that it runs',
-  })
+  return new VgateError(
+    'VGATE_GATEWAY_UNREACHABLE',
+    `cannot reach ${url.origin}: ${why[code] ?? (text || code)}`,
+    {
+      cause: error,
+      hint: 'check the address (--gateway, VGATE_GATEWAY), the network, and that it runs',
+    },
+  )
 }

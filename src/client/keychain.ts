@@ -39,8 +39,14 @@ export async function openTokenStore(state: StateDir, env: Environment): Promise
       hint: 'unlock it, or set VGATE_TOKEN_STORE=file',
     })
   }
-  const protection = (env['VGATE_STORE_KEY'] ?? '') === '' ? 'readable by you alone' : 'encrypted with VGATE_STORE_KEY'
-  return { ...fileStore(state, env), notice: `no keychain here: the login is kept in ${state.path}/tokens.json, ${protection}` }
+  const protection =
+    (env['VGATE_STORE_KEY'] ?? '') === ''
+      ? 'readable by you alone'
+      : 'encrypted with VGATE_STORE_KEY'
+  return {
+    ...fileStore(state, env),
+    notice: `no keychain here: the login is kept in ${state.path}/tokens.json, ${protection}`,
+  }
 }
 
 /** For tests, and for machines that must not keep anything. */
@@ -58,7 +64,11 @@ export function memoryStore(): TokenStore {
 
 function fileStore(state: StateDir, env: Environment): TokenStore {
   const file = new TokenFile(state, env['VGATE_STORE_KEY'])
-  return { kind: 'file', get: (account) => file.get(account), set: (account, value) => file.set(account, value) }
+  return {
+    kind: 'file',
+    get: (account) => file.get(account),
+    set: (account, value) => file.set(account, value),
+  }
 }
 
 /** The keychain if it answers in time; any throw means there is none. */

@@ -29,7 +29,9 @@ export interface LocalPort {
 
 /** The port that a target always has for this user of this gateway, in 20000–29999. */
 export function stablePort(gateway: string, target: string, user: string): number {
-  const hash = createHash('sha256').update(JSON.stringify([gateway, target, user])).digest()
+  const hash = createHash('sha256')
+    .update(JSON.stringify([gateway, target, user]))
+    .digest()
   return FIRST_PORT + (hash.readUInt32BE(0) % PORTS)
 }
 
@@ -46,7 +48,10 @@ export function loopbackAddresses(bind: string | undefined): string[] {
 }
 
 /** Listens on every address at one port, or rejects: VGATE_PORT_IN_USE names the port. */
-export async function openLocalPort(request: PortRequest, accept: (socket: Socket) => void): Promise<LocalPort> {
+export async function openLocalPort(
+  request: PortRequest,
+  accept: (socket: Socket) => void,
+): Promise<LocalPort> {
   if (request.socket !== undefined) return openUnixSocket(request.socket, accept)
   const addresses = loopbackAddresses(request.bind)
   const tries = request.port === undefined ? EPHEMERAL_TRIES : 1
@@ -59,7 +64,11 @@ export async function openLocalPort(request: PortRequest, accept: (socket: Socke
   }
 }
 
-async function listenOnAll(addresses: readonly string[], wanted: number, accept: (socket: Socket) => void): Promise<LocalPort> {
+async function listenOnAll(
+  addresses: readonly string[],
+  wanted: number,
+  accept: (socket: Socket) => void,
+): Promise<LocalPort> {
   const servers: Server[] = []
   let port = wanted
   try {
@@ -84,7 +93,11 @@ async function openUnixSocket(path: string, accept: (socket: Socket) => void): P
     const server = await listen({ path }, accept)
     await chmod(path, 0o600)
     const libpq = /^(.*)\/[^/]*\.(\d{1,5})$/.exec(path)
-    return { host: libpq?.[1] ?? path, port: Number(libpq?.[2] ?? 0), close: () => closeAll([server]) }
+    return {
+      host: libpq?.[1] ?? path,
+      port: Number(libpq?.[2] ?? 0),
+      close: () => closeAll([server]),
+    }
   } catch (error) {
     throw portError(error, undefined, path)
   } finally {
@@ -107,19 +120,31 @@ async function removeDeadSocket(path: string): Promise<void> {
   if (dead) await unlink(path)
 }
 
-function listen(where: { host: string; port: number } | { path: string }, accept: (socket: Socket) => void): Promise<Server> {
+function listen(
+  where: { host: string; port: number } | { path: string },
+  accept: (socket: Socket) => void,
+): Promise<Server> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false }, accept)
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ ...where, exclusive: true, ...('host' in where ? { ipv6Only: where.host.includes(':') } : {}) }, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
+    server.listen(
+      {
+        ...where,
+        exclusive: true,
+        ...('host' in where ? { ipv6Only: where.host.includes(':') } : {}),
+      },
+      () => {
+        server.off('error', reject)
+        resolve(server)
+      },
+    )
   })
 }
 
 async function closeAll(servers: readonly Server[]): Promise<void> {
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))))
+  await Promise.all(
+    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+  )
 }
 
 function hasCode(error: unknown, code: string): boolean {

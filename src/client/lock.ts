@@ -21,7 +21,11 @@ export function isAlive(pid: number): boolean {
 }
 
 /** Runs `work` while holding the lock at `path`. Rejects with VGATE_UNEXPECTED when it stays taken for `timeoutMs`. */
-export async function withLock<T>(path: string, work: () => Promise<T>, timeoutMs = 30_000): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  work: () => Promise<T>,
+  timeoutMs = 30_000,
+): Promise<T> {
   const mark = `${process.pid} ${randomBytes(8).toString('hex')}`
   const giveUp = Date.now() + timeoutMs
   while (!(await take(path, mark))) {

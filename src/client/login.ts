@@ -29,7 +29,10 @@ export async function login(context: LoginContext, options: LoginOptions): Promi
   const token = await api.exchange(provider.name, tokens.idToken)
   const stored = { provider: { ...provider, scopes: [...provider.scopes] } }
   const refreshToken = tokens.refreshToken
-  await saveLogin(context, withToken({ ...stored, ...(refreshToken === undefined ? {} : { refreshToken }) }, token))
+  await saveLogin(
+    context,
+    withToken({ ...stored, ...(refreshToken === undefined ? {} : { refreshToken }) }, token),
+  )
   await context.state.saveProfile({
     url: context.gateway.url,
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
@@ -44,7 +47,9 @@ export async function login(context: LoginContext, options: LoginOptions): Promi
  * Ends the login here and, if it answers, at the gateway; port secrets go too.
  * Answers false when nobody was logged in. `told` is false when the gateway could not be told.
  */
-export async function logout(context: LoginContext): Promise<{ readonly was: boolean; readonly told: boolean }> {
+export async function logout(
+  context: LoginContext,
+): Promise<{ readonly was: boolean; readonly told: boolean }> {
   const was = (await readLogin(context)) !== undefined
   let told = false
   if (was) {
@@ -63,14 +68,25 @@ export async function logout(context: LoginContext): Promise<{ readonly was: boo
 function chooseProvider(found: Discovery, wanted: string | undefined): ProviderAddress {
   const names = found.providers.map((provider) => provider.name).join(', ')
   const only = found.providers.length === 1 ? found.providers[0] : undefined
-  const chosen = wanted === undefined ? only : found.providers.find((provider) => provider.name === wanted)
+  const chosen =
+    wanted === undefined ? only : found.providers.find((provider) => provider.name === wanted)
   if (chosen !== undefined) {
-    return { name: chosen.name, issuer: chosen.issuer, clientId: chosen.client_id, scopes: chosen.scopes }
+    return {
+      name: chosen.name,
+      issuer: chosen.issuer,
+      clientId: chosen.client_id,
+      scopes: chosen.scopes,
+    }
   }
   if (found.providers.length === 0) {
-    throw new VgateError('VGATE_CONFIG_INVALID', 'the gateway has no provider to log in with', { hint: 'tell its administrator' })
+    throw new VgateError('VGATE_CONFIG_INVALID', 'the gateway has no provider to log in with', {
+      hint: 'tell its administrator',
+    })
   }
-  const message = wanted === undefined ? 'the gateway has more than one provider' : `the gateway has no provider ${JSON.stringify(wanted)}`
+  const message =
+    wanted === undefined
+      ? 'the gateway has more than one provider'
+      : `the gateway has no provider ${JSON.stringify(wanted)}`
   throw new VgateError('VGATE_USAGE', message, { hint: `choose with --provider: ${names}` })
 }
 
@@ -78,16 +94,24 @@ function chooseProvider(found: Discovery, wanted: string | undefined): ProviderA
  * The keys to pin: those known plus new ones, if at least one known key is still there or nothing was known.
  * A gateway whose keys are all new may be another one: refused without `trustNewKey`.
  */
-async function pinKeys(context: LoginContext, offered: readonly SigningKey[], trustNewKey: boolean): Promise<SigningKey[]> {
+async function pinKeys(
+  context: LoginContext,
+  offered: readonly SigningKey[],
+  trustNewKey: boolean,
+): Promise<SigningKey[]> {
   const known = (await context.state.profile(context.gateway.url))?.keys ?? []
   const same = (a: SigningKey) => (b: SigningKey) => a.id === b.id && a.public === b.public
   const added = offered.filter((key) => !known.some(same(key)))
   const clash = added.some((key) => known.some((old) => old.id === key.id))
   const stranger = known.length > 0 && !known.some((old) => offered.some(same(old)))
   if ((clash || stranger) && !trustNewKey) {
-    throw new VgateError('VGATE_RECORDING_BROKEN', `the signing keys of ${context.gateway.url} are not those pinned at an earlier login`, {
-      hint: 'ask its administrator; if the change is right, log in with --trust-new-key',
-    })
+    throw new VgateError(
+      'VGATE_RECORDING_BROKEN',
+      `the signing keys of ${context.gateway.url} are not those pinned at an earlier login`,
+      {
+        hint: 'ask its administrator; if the change is right, log in with --trust-new-key',
+      },
+    )
   }
   const kept = known.filter((old) => !added.some((key) => key.id === old.id))
   return [...kept, ...added]

@@ -32,7 +32,10 @@ export async function portSecret(
   if (found !== undefined && !fresh) return new Secret(found)
   const made = newPortSecret()
   const rest = Object.entries(known).filter(([name]) => name !== key)
-  await store.set(account(owner.gateway), JSON.stringify(Object.fromEntries([...rest, [key, made.reveal()]])))
+  await store.set(
+    account(owner.gateway),
+    JSON.stringify(Object.fromEntries([...rest, [key, made.reveal()]])),
+  )
   return made
 }
 

@@ -26,7 +26,10 @@ export interface DeviceCode {
 }
 
 /** Reads the issuer's metadata. Rejects with VGATE_GATEWAY_UNREACHABLE when it does not answer as one. */
-export async function openProvider(provider: ProviderAddress, ca: string | undefined): Promise<oidc.Configuration> {
+export async function openProvider(
+  provider: ProviderAddress,
+  ca: string | undefined,
+): Promise<oidc.Configuration> {
   const issuer = new URL(provider.issuer)
   const insecure = issuer.protocol === 'http:' && isLoopbackHost(issuer.hostname)
   try {
@@ -57,7 +60,14 @@ export async function deviceLogin(
       userCode: code.user_code,
       expiresAt: Date.now() + code.expires_in * 1000,
     })
-    return tokensOf(await oidc.pollDeviceAuthorizationGrant(config, code, undefined, signal === undefined ? {} : { signal }))
+    return tokensOf(
+      await oidc.pollDeviceAuthorizationGrant(
+        config,
+        code,
+        undefined,
+        signal === undefined ? {} : { signal },
+      ),
+    )
   } catch (error) {
     if (signal?.aborted === true) throw new VgateError('VGATE_ANSWERED_NO', 'login was stopped')
     throw providerError(provider, error)
@@ -88,8 +98,13 @@ function tokensOf(tokens: oidc.TokenEndpointResponse): ProviderTokens {
   return { idToken: tokens.id_token, ...(refreshToken === undefined ? {} : { refreshToken }) }
 }
 
-async function fetchBy(url: string, options: oidc.CustomFetchOptions, ca: string | undefined): Promise<Response> {
-  const body = options.body === undefined || options.body === null ? undefined : String(options.body)
+async function fetchBy(
+  url: string,
+  options: oidc.CustomFetchOptions,
+  ca: string | undefined,
+): Promise<Response> {
+  const body =
+    options.body === undefined || options.body === null ? undefined : String(options.body)
   const answer = await sendHttp(new URL(url), {
     method: options.method === 'POST' ? 'POST' : 'GET',
     headers: options.headers,
@@ -102,7 +117,10 @@ async function fetchBy(url: string, options: oidc.CustomFetchOptions, ca: string
     for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one)
   }
   const empty = answer.status === 204 || answer.status === 304
-  return new Response(empty ? null : new Uint8Array(answer.body), { status: answer.status, headers })
+  return new Response(empty ? null : new Uint8Array(answer.body), {
+    status: answer.status,
+    headers,
+  })
 }
 
 /** The one place where the provider's failures become ours. */
@@ -112,17 +130,33 @@ function providerError(provider: ProviderAddress, error: unknown): VgateError {
   const word = error instanceof oidc.ResponseBodyError ? error.error : ''
   const name = `provider ${provider.name}`
   if (word === 'access_denied') {
-    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the login was refused`, { cause: error, hint: 'run `vgate login` again, and confirm it in the browser' })
+    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the login was refused`, {
+      cause: error,
+      hint: 'run `vgate login` again, and confirm it in the browser',
+    })
   }
   if (word === 'expired_token') {
-    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the code was not confirmed in time`, { cause: error, hint: 'run `vgate login` again' })
+    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the code was not confirmed in time`, {
+      cause: error,
+      hint: 'run `vgate login` again',
+    })
   }
   if (word === 'invalid_grant') {
-    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the stored login has ended`, { cause: error, hint: 'run `vgate login`' })
+    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: the stored login has ended`, {
+      cause: error,
+      hint: 'run `vgate login`',
+    })
   }
   if (word !== '') {
-    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: ${word}`, { cause: error, hint: 'tell the administrator of the gateway' })
+    return new VgateError('VGATE_LOGIN_REQUIRED', `${name}: ${word}`, {
+      cause: error,
+      hint: 'tell the administrator of the gateway',
+    })
   }
   const text = error instanceof Error ? error.message : String(error)
-  return new VgateError('VGATE_GATEWAY_UNREACHABLE', `${name} at ${provider.issuer} does not answer as it should: ${text}`, { cause: error, hint: 'check the network, and --ca if it has a private authority' })
+  return new VgateError(
+    'VGATE_GATEWAY_UNREACHABLE',
+    `${name} at ${provider.issuer} does not answer as it should: ${text}`,
+    { cause: error, hint: 'check the network, and --ca if it has a private authority' },
+  )
 }

@@ -16,7 +16,8 @@ export async function recordingFiles(path: string): Promise<string[]> {
     const file = join(name.parentPath, name.name)
     if (name.isFile() && (await startsLikeRecording(file))) files.push(file)
   }
-  if (files.length === 0) throw new VgateError('VGATE_NOT_FOUND', `there is no recording in ${path}`)
+  if (files.length === 0)
+    throw new VgateError('VGATE_NOT_FOUND', `there is no recording in ${path}`)
   return files.sort()
 }
 

@@ -46,10 +46,14 @@ export class RuntimeFile {
   async refuseSecond(): Promise<void> {
     const note = await this.read()
     if (note === undefined || note.pid === process.pid) return
-    throw new VgateError('VGATE_ALREADY_CONNECTED', `already connected to ${note.target} on port ${note.port} by process ${note.pid}`, {
-      hint: `use that connection (\`vgate env ${note.target}\`), or stop it with \`kill ${note.pid}\``,
-      details: { pid: note.pid, port: note.port },
-    })
+    throw new VgateError(
+      'VGATE_ALREADY_CONNECTED',
+      `already connected to ${note.target} on port ${note.port} by process ${note.pid}`,
+      {
+        hint: `use that connection (\`vgate env ${note.target}\`), or stop it with \`kill ${note.pid}\``,
+        details: { pid: note.pid, port: note.port },
+      },
+    )
   }
 
   /** Leaves the note. It goes with this process, however that ends short of a kill -9. */

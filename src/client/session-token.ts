@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import { type PrincipalBody, principalBody, type TokenBody } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
-import { GatewayApi, type GatewayAddress } from './gateway-api.js'
+import { type GatewayAddress, GatewayApi } from './gateway-api.js'
 import type { TokenStore } from './keychain.js'
 import { withLock } from './lock.js'
 import { fileName, type StateDir } from './state-dir.js'
@@ -42,13 +42,27 @@ export async function readLogin(context: LoginContext): Promise<StoredLogin | un
 }
 
 /** Replaces the stored login; undefined deletes it. */
-export async function saveLogin(context: LoginContext, login: StoredLogin | undefined): Promise<void> {
-  await context.store.set(account(context.gateway.url), login === undefined ? undefined : JSON.stringify(login))
+export async function saveLogin(
+  context: LoginContext,
+  login: StoredLogin | undefined,
+): Promise<void> {
+  await context.store.set(
+    account(context.gateway.url),
+    login === undefined ? undefined : JSON.stringify(login),
+  )
 }
 
 /** The login with what the gateway answered to its ID token. */
-export function withToken(login: Omit<StoredLogin, 'accessToken' | 'expiresAt' | 'principal'>, token: TokenBody): StoredLogin {
-  return { ...login, accessToken: token.access_token, expiresAt: token.expires_at, principal: token.principal }
+export function withToken(
+  login: Omit<StoredLogin, 'accessToken' | 'expiresAt' | 'principal'>,
+  token: TokenBody,
+): StoredLogin {
+  return {
+    ...login,
+    accessToken: token.access_token,
+    expiresAt: token.expires_at,
+    principal: token.principal,
+  }
 }
 
 /** Who is logged in. Rejects with VGATE_LOGIN_REQUIRED when nobody is. */
@@ -69,12 +83,16 @@ export async function accessToken(context: LoginContext): Promise<string> {
 }
 
 async function renew(context: LoginContext, login: StoredLogin): Promise<string> {
-  if (login.refreshToken === undefined) throw required('the login has ended, and the provider gave nothing to renew it with')
+  if (login.refreshToken === undefined)
+    throw required('the login has ended, and the provider gave nothing to renew it with')
   const { openProvider, refresh } = await import('./provider.js')
   const config = await openProvider(login.provider, context.gateway.ca)
   const tokens = await refresh(login.provider, config, login.refreshToken)
   // Kept before it is used: the old one is worth nothing from here on.
-  const kept = { ...login, ...(tokens.refreshToken === undefined ? {} : { refreshToken: tokens.refreshToken }) }
+  const kept = {
+    ...login,
+    ...(tokens.refreshToken === undefined ? {} : { refreshToken: tokens.refreshToken }),
+  }
   await saveLogin(context, kept)
   const token = await new GatewayApi(context.gateway).exchange(login.provider.name, tokens.idToken)
   await saveLogin(context, withToken(kept, token))

@@ -69,7 +69,10 @@ export class StateDir {
       return JSON.parse(await readFile(path, 'utf8'))
     } catch (cause) {
       if (isMissing(cause)) return undefined
-      throw new VgateError('VGATE_UNEXPECTED', `cannot read ${path}`, { cause, hint: 'remove the file and run `vgate login` again' })
+      throw new VgateError('VGATE_UNEXPECTED', `cannot read ${path}`, {
+        cause,
+        hint: 'remove the file and run `vgate login` again',
+      })
     }
   }
 
@@ -116,7 +119,8 @@ export class StateDir {
   async pinnedKeys(): Promise<GatewayProfile['keys']> {
     const keys: GatewayProfile['keys'] = []
     for (const name of await this.list('gateways')) {
-      if (name.endsWith('.json')) keys.push(...gatewayProfile.parse(await this.read('gateways', name)).keys)
+      if (name.endsWith('.json'))
+        keys.push(...gatewayProfile.parse(await this.read('gateways', name)).keys)
     }
     return keys
   }

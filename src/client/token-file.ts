@@ -10,7 +10,13 @@ import type { StateDir } from './state-dir.js'
 const FILE = 'tokens.json'
 const entries = z.record(z.string(), z.string())
 const plain = z.strictObject({ v: z.literal(1), entries })
-const sealed = z.strictObject({ v: z.literal(1), salt: z.string(), iv: z.string(), tag: z.string(), data: z.string() })
+const sealed = z.strictObject({
+  v: z.literal(1),
+  salt: z.string(),
+  iv: z.string(),
+  tag: z.string(),
+  data: z.string(),
+})
 
 /** scrypt with 16 MiB of memory (RFC 7914); about 50 ms. */
 const SCRYPT = { N: 2 ** 14, r: 8, p: 1 } as const
@@ -49,7 +55,8 @@ export class TokenFile {
   }
 
   async #write(all: Record<string, string>): Promise<void> {
-    const text = this.#key === undefined ? { v: 1, entries: all } : seal(JSON.stringify(all), this.#key)
+    const text =
+      this.#key === undefined ? { v: 1, entries: all } : seal(JSON.stringify(all), this.#key)
     await this.#state.write(text, FILE)
   }
 }
@@ -60,7 +67,13 @@ function seal(text: string, key: string): z.infer<typeof sealed> {
   const cipher = createCipheriv('aes-256-gcm', scryptSync(key, salt, 32, SCRYPT), iv)
   const data = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
   const base64 = (bytes: Buffer): string => bytes.toString('base64')
-  return { v: 1, salt: base64(salt), iv: base64(iv), tag: base64(cipher.getAuthTag()), data: base64(data) }
+  return {
+    v: 1,
+    salt: base64(salt),
+    iv: base64(iv),
+    tag: base64(cipher.getAuthTag()),
+    data: base64(data),
+  }
 }
 
 function unseal(box: z.infer<typeof sealed>, key: string): string {

@@ -7,13 +7,20 @@ import { keysBody, type SigningKey, signingKey } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { isMissing, type StateDir } from './state-dir.js'
 
-const keyFile = z.union([keysBody.transform((body) => body.keys), z.array(signingKey), signingKey.transform((key) => [key])])
+const keyFile = z.union([
+  keysBody.transform((body) => body.keys),
+  z.array(signingKey),
+  signingKey.transform((key) => [key]),
+])
 
 /**
  * The keys that `--key` names: a file of JSON (`vgate`'s key history, a list of keys or one key), or the id of a pinned key.
  * Without it all pinned keys; `embedded` when there are none. Throws VGATE_USAGE.
  */
-export async function trustRoot(state: StateDir, key: string | undefined): Promise<readonly SigningKey[] | 'embedded'> {
+export async function trustRoot(
+  state: StateDir,
+  key: string | undefined,
+): Promise<readonly SigningKey[] | 'embedded'> {
   const pinned = await state.pinnedKeys()
   if (key === undefined) return pinned.length === 0 ? 'embedded' : pinned
   const named = pinned.filter((one) => one.id === key)
@@ -21,7 +28,12 @@ export async function trustRoot(state: StateDir, key: string | undefined): Promi
   try {
     return keyFile.parse(JSON.parse(await readFile(key, 'utf8')))
   } catch (cause) {
-    const why = isMissing(cause) ? 'is neither a file nor the id of a pinned key' : 'is not a file of keys'
-    throw new VgateError('VGATE_USAGE', `--key ${key} ${why}`, { cause, hint: 'save the answer of the gateway’s /v1/keys, or log in to pin its keys' })
+    const why = isMissing(cause)
+      ? 'is neither a file nor the id of a pinned key'
+      : 'is not a file of keys'
+    throw new VgateError('VGATE_USAGE', `--key ${key} ${why}`, {
+      cause,
+      hint: 'save the answer of the gateway’s /v1/keys, or log in to pin its keys',
+    })
   }
 }

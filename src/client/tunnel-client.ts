@@ -2,13 +2,19 @@
 // gone. The only door to `ws` in this room. Must never reconnect: a session ends with its tunnel.
 
 import { WebSocket } from 'ws'
-import { type ClientMessage, type GatewayMessage, gatewayMessage, PATHS, TUNNEL_SUBPROTOCOL } from '../core/api.js'
+import {
+  type ClientMessage,
+  type GatewayMessage,
+  gatewayMessage,
+  PATHS,
+  TUNNEL_SUBPROTOCOL,
+} from '../core/api.js'
 import { isErrorCode, VgateError } from '../core/errors.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
 import type { Mux } from '../tunnel/mux.js'
-import { refusalOf } from './gateway-api.js'
 import type { GatewayAddress } from './gateway-api.js'
+import { refusalOf } from './gateway-api.js'
 import { authorities, unreachable } from './http-request.js'
 
 const HANDSHAKE_MS = 15_000
@@ -107,7 +113,11 @@ export function openSession(
         },
         closed: ({ code, reason, error }) => {
           const why = error?.message ?? (reason === '' ? `closed with code ${code}` : reason)
-          end(new VgateError('VGATE_GATEWAY_UNREACHABLE', `the gateway is gone: ${why}`, { hint: 'run it again when the gateway is back' }))
+          end(
+            new VgateError('VGATE_GATEWAY_UNREACHABLE', `the gateway is gone: ${why}`, {
+              hint: 'run it again when the gateway is back',
+            }),
+          )
         },
       },
       { side: 'client', maxStreams: 0 },

@@ -74,7 +74,10 @@ export interface Refusal {
 }
 
 export type Ruling =
-  | { readonly verdict: 'permit'; /** One for each operation of the request, in order. */ readonly obligations: readonly Obligations[] }
+  | {
+      readonly verdict: 'permit' /** One for each operation of the request, in order. */
+      readonly obligations: readonly Obligations[]
+    }
   | { readonly verdict: 'deny'; readonly refusal: Refusal }
 
 /** A side query runs on a connection of the gateway's own. Rows are text columns or NULL. */
@@ -82,11 +85,18 @@ export type SideQuery = (statement: string) => Promise<(string | null)[][]>
 
 export type Question =
   /** Something about the database, cached per target under `key` for at most `maxAgeMs` (0: always fresh). */
-  | { readonly kind: 'load'; readonly key: string; readonly maxAgeMs: number; readonly load: (query: SideQuery) => Promise<unknown> }
+  | {
+      readonly kind: 'load'
+      readonly key: string
+      readonly maxAgeMs: number
+      readonly load: (query: SideQuery) => Promise<unknown>
+    }
   /** Work too long for the event loop: runs `entry` (a worker module that answers one message with one) with `input`. */
   | { readonly kind: 'offload'; readonly entry: URL; readonly input: string }
 
-export type Answer = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: VgateError }
+export type Answer =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly error: VgateError }
 
 /** One value of a result as it is recorded, after masking. */
 export type RecordedValue =

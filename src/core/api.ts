@@ -70,7 +70,10 @@ export const principalBody = z.object({
 export type PrincipalBody = z.infer<typeof principalBody>
 
 /** `POST /v1/token`: a provider's ID token for vgate's own access token (≤ 15 minutes). */
-export const tokenRequest = z.strictObject({ provider: z.string(), id_token: z.string().max(64 * 1024) })
+export const tokenRequest = z.strictObject({
+  provider: z.string(),
+  id_token: z.string().max(64 * 1024),
+})
 export const tokenBody = z.object({
   access_token: z.string(),
   token_type: z.literal('Bearer'),
@@ -107,7 +110,12 @@ export const grantRequest = z.strictObject({
   role: z.string().max(200).optional(),
   reason: z.string().max(2000).optional(),
   ticket: z.string().max(200).optional(),
-  ttl_seconds: z.number().int().positive().max(366 * 86400).optional(),
+  ttl_seconds: z
+    .number()
+    .int()
+    .positive()
+    .max(366 * 86400)
+    .optional(),
 })
 export type GrantRequest = z.infer<typeof grantRequest>
 export const grantBody = z.object({

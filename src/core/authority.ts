@@ -14,7 +14,9 @@ export interface TargetSpec {
   readonly port: number
   readonly databaseName: string
   /** `off` is accepted for literal loopback addresses only. `ca` is PEM text. */
-  readonly tls: { readonly verify: 'full'; readonly ca?: string; readonly serverName?: string } | { readonly verify: 'off' }
+  readonly tls:
+    | { readonly verify: 'full'; readonly ca?: string; readonly serverName?: string }
+    | { readonly verify: 'off' }
   readonly contact?: string
 }
 
@@ -22,7 +24,11 @@ export interface OpenSessionRequest {
   readonly grant: string
   /** Id of the authenticated principal; must be the grant's own. */
   readonly principal: string
-  readonly client: { readonly version: string; readonly platform: string; readonly command: 'connect' | 'exec' }
+  readonly client: {
+    readonly version: string
+    readonly platform: string
+    readonly command: 'connect' | 'exec'
+  }
 }
 
 export interface SessionLease {
@@ -56,7 +62,9 @@ export interface Authority {
   /** Checks grant and principal again, and opens the session. Rejects with a VgateError (revoked, ended, unknown). */
   openSession(request: OpenSessionRequest): Promise<SessionLease>
   /** The database credential for one session. The value never leaves the process that dials. */
-  leaseCredential(session: string): Promise<{ readonly username: string; readonly password: string }>
+  leaseCredential(
+    session: string,
+  ): Promise<{ readonly username: string; readonly password: string }>
   /** Renews a lease of 5 s; called well before it ends. Rejects when the session is over. */
   renewLease(session: string): Promise<{ readonly leaseUntil: number; readonly policyHash: string }>
   /** Tells of an end or a new policy. The answer stops watching. */

@@ -13,7 +13,13 @@ export interface ErrorFaces {
   readonly close: number
 }
 
-const row = (exit: number, http: number, grpc: number, sqlstate: string, close: number): ErrorFaces => ({
+const row = (
+  exit: number,
+  http: number,
+  grpc: number,
+  sqlstate: string,
+  close: number,
+): ErrorFaces => ({
   exit,
   http,
   grpc,

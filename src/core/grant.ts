@@ -14,4 +14,10 @@ export interface Grant {
   readonly endsAt: number
 }
 
-export type CloseReason = 'expired' | 'revoked' | 'stopped' | 'gateway_lost' | 'upstream_lost' | 'error'
+export type CloseReason =
+  | 'expired'
+  | 'revoked'
+  | 'stopped'
+  | 'gateway_lost'
+  | 'upstream_lost'
+  | 'error'

@@ -15,5 +15,7 @@ export function newId(prefix: IdPrefix): string {
 
 /** True for the form that `newId` makes with this prefix; a check before an id becomes part of a path. */
 export function isId(prefix: IdPrefix, text: string): boolean {
-  return text.startsWith(`${prefix}_`) && /^[0-9a-hjkmnp-tv-z]{20}$/.test(text.slice(prefix.length + 1))
+  return (
+    text.startsWith(`${prefix}_`) && /^[0-9a-hjkmnp-tv-z]{20}$/.test(text.slice(prefix.length + 1))
+  )
 }

@@ -22,7 +22,8 @@ export function canonicalJson(value: unknown): string {
     case 'boolean':
       return value ? 'true' : 'false'
     case 'number':
-      if (!Number.isFinite(value)) throw new TypeError('canonical JSON cannot carry a non-finite number')
+      if (!Number.isFinite(value))
+        throw new TypeError('canonical JSON cannot carry a non-finite number')
       return JSON.stringify(value)
     case 'object':
       if (value === null) return 'null'
@@ -52,7 +53,8 @@ function canonicalObject(value: object): string {
   let text = ''
   for (const key of Object.keys(value).sort()) {
     const member: unknown = Reflect.get(value, key)
-    if (member !== undefined) text += `${text === '' ? '' : ','}${quoted(key)}:${canonicalJson(member)}`
+    if (member !== undefined)
+      text += `${text === '' ? '' : ','}${quoted(key)}:${canonicalJson(member)}`
   }
   return `{${text}}`
 }

@@ -77,7 +77,11 @@ export interface Output {
   /** `distance`: as it stands; `similarity`: 1 − distance or its negation. Only for kind `score`. */
   readonly scoreOf?: 'cosine' | 'l2' | 'l1' | 'inner' | 'other'
   /** Fields that the value depends on; exactly one for `column`. Set operations may name several. */
-  readonly sources: readonly { readonly collection: string; readonly field: string; readonly vector: boolean }[]
+  readonly sources: readonly {
+    readonly collection: string
+    readonly field: string
+    readonly vector: boolean
+  }[]
 }
 
 /** What comes back, as far as the request proves it. */

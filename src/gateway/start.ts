@@ -1,19 +1,19 @@
 // Owns the start and the stop of a gateway: it wires the rooms together, in the order in which each may be relied on,
 // and takes them apart in the opposite one. It contains no rule.
 
+import { hkdfSync } from 'node:crypto'
 import { createServer as createHttp, type Server } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { hkdfSync } from 'node:crypto'
 import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
-import { openAuditLog, type AuditLog } from '../audit/audit-log.js'
+import { type AuditLog, openAuditLog } from '../audit/audit-log.js'
 import { loadOrCreateKey, type SigningKeyPair } from '../audit/keys.js'
 import { recoverRecordings } from '../audit/recover.js'
 import { CHECKPOINT_MS } from '../audit/writer.js'
-import { createControl, type Control } from '../control/app.js'
-import { createAuthority, processSchedule, type ControlAuthority } from '../control/authority.js'
+import { type Control, createControl } from '../control/app.js'
+import { type ControlAuthority, createAuthority, processSchedule } from '../control/authority.js'
 import type { LoadedPolicy } from '../control/settings.js'
 import { DEFAULT_LIMITS } from '../core/adapter.js'
 import type { SigningKey } from '../core/api.js'
@@ -67,7 +67,9 @@ export async function startGateway(options: StartOptions): Promise<Gateway> {
     const gateway = await assemble(config, policy, logger, undo)
     return { url: gateway.url, stop }
   } catch (error) {
-    await stop().catch((cause: unknown) => logger.error({ event: 'gateway.stop_failed', failure: failureOf(cause) }))
+    await stop().catch((cause: unknown) =>
+      logger.error({ event: 'gateway.stop_failed', failure: failureOf(cause) }),
+    )
     throw error
   }
 }
@@ -79,7 +81,8 @@ async function assemble(
   undo: (() => Promise<void>)[],
 ): Promise<{ url: string }> {
   const paths = dataPaths(config.data)
-  const report = (event: string, error: unknown): void => logger.error({ event, failure: failureOf(error) })
+  const report = (event: string, error: unknown): void =>
+    logger.error({ event, failure: failureOf(error) })
   // First, because it holds the lock of the directory: two starts at once must not both make keys.
   const store = openStore({ directory: config.data, clock: systemClock })
   undo.push(() => store.close())
@@ -116,7 +119,10 @@ async function assemble(
       clock: systemClock,
     }),
     providers: new Map(
-      config.providers.map((provider) => [provider.name, createOidcVerifier({ provider, fetch, clock: systemClock })]),
+      config.providers.map((provider) => [
+        provider.name,
+        createOidcVerifier({ provider, fetch, clock: systemClock }),
+      ]),
     ),
     audit,
     signingKeys: (): readonly SigningKey[] => history,
@@ -150,7 +156,12 @@ async function openLog(
 }
 
 /** Sessions that a dead gateway left open are closed, in the store and on the disk, and the log says so. */
-async function recover(store: Store, audit: AuditLog, directory: string, pair: SigningKeyPair): Promise<void> {
+async function recover(
+  store: Store,
+  audit: AuditLog,
+  directory: string,
+  pair: SigningKeyPair,
+): Promise<void> {
   await store.markCrashed()
   for (const found of await recoverRecordings(directory, pair, { clock: systemClock })) {
     await audit.append({
@@ -184,10 +195,19 @@ async function startDataPlane(
     },
     connectionsPerSession: config.limits.connectionsPerSession,
     handshakeMs: config.limits.handshakeMs,
-    recordings: { directory: dataPaths(config.data).recordings, key: deps.pair, durability: config.durability },
-    maskKey: (target) => Buffer.from(hkdfSync('sha256', deps.master.reveal(), '', `vgate mask ${target}`, 32)),
+    recordings: {
+      directory: dataPaths(config.data).recordings,
+      key: deps.pair,
+      durability: config.durability,
+    },
+    maskKey: (target) =>
+      Buffer.from(hkdfSync('sha256', deps.master.reveal(), '', `vgate mask ${target}`, 32)),
     compilePolicy: (source) =>
-      compilePolicy(loadPolicy(source, config.policyFile), { actions: [...KNOWN_ACTIONS], peopleProviders, targets }),
+      compilePolicy(loadPolicy(source, config.policyFile), {
+        actions: [...KNOWN_ACTIONS],
+        peopleProviders,
+        targets,
+      }),
     report: deps.report,
   })
   await dataPlane.prepare([...config.targets.values()].map((target) => target.spec.database))
@@ -214,7 +234,9 @@ async function listen(
   const server = createServer(
     config,
     getRequestListener((request, env) =>
-      control.fetch(request, { address: 'incoming' in env ? (env.incoming.socket.remoteAddress ?? 'unknown') : 'unknown' }),
+      control.fetch(request, {
+        address: 'incoming' in env ? (env.incoming.socket.remoteAddress ?? 'unknown') : 'unknown',
+      }),
     ),
   )
   server.on('upgrade', (request, socket, head) => void tunnel.upgrade(request, socket, head))
@@ -233,7 +255,10 @@ async function listen(
   return `${config.tls === undefined ? 'http' : 'https'}://${shown}:${address.port}`
 }
 
-function createServer(config: GatewayConfig, listener: ReturnType<typeof getRequestListener>): Server {
+function createServer(
+  config: GatewayConfig,
+  listener: ReturnType<typeof getRequestListener>,
+): Server {
   const options = {
     maxHeaderSize: HEADER_BYTES,
     headersTimeout: HEADERS_DEADLINE_MS,
@@ -251,21 +276,33 @@ function bind(server: Server, config: GatewayConfig): Promise<AddressInfo> {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE'
       reject(
-        new VgateError(taken ? 'VGATE_PORT_IN_USE' : 'VGATE_CONFIG_INVALID', `cannot listen on ${host}:${port}: ${error.code ?? error.message}`, {
-          hint: taken ? 'stop what listens there, or change gateway.listen' : 'check gateway.listen',
-        }),
+        new VgateError(
+          taken ? 'VGATE_PORT_IN_USE' : 'VGATE_CONFIG_INVALID',
+          `cannot listen on ${host}:${port}: ${error.code ?? error.message}`,
+          {
+            hint: taken
+              ? 'stop what listens there, or change gateway.listen'
+              : 'check gateway.listen',
+          },
+        ),
       )
     })
     server.listen({ host, port }, () => {
       const address = server.address()
-      if (address === null || typeof address === 'string') reject(new Error('a server without an address'))
+      if (address === null || typeof address === 'string')
+        reject(new Error('a server without an address'))
       else resolve(address)
     })
   })
 }
 
 /** What of a failure may go into the log: never its properties, which may hold data. */
-function failureOf(error: unknown): { name: string; message: string; stack?: string; cause?: unknown } {
+function failureOf(error: unknown): {
+  name: string
+  message: string
+  stack?: string
+  cause?: unknown
+} {
   if (!(error instanceof Error)) return { name: 'unknown', message: 'not an error' }
   return {
     name: error instanceof VgateError ? error.code : error.name,

@@ -1,7 +1,7 @@
 // Owns the view of one tunnel stream as a Node stream, so that the data plane knows nothing of tunnels.
 
 import { Duplex } from 'node:stream'
-import { RESET, type MuxStream } from '../tunnel/stream.js'
+import { type MuxStream, RESET } from '../tunnel/stream.js'
 
 /** A tunnel stream as a Duplex. Credit goes back to the client when the bytes have been read out. */
 export class StreamDuplex extends Duplex {
@@ -27,7 +27,11 @@ export class StreamDuplex extends Duplex {
     this.#returnCredit()
   }
 
-  override _write(bytes: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+  override _write(
+    bytes: Buffer,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
     if (this.#stream.over) {
       done(new Error('the client is gone'))
       return

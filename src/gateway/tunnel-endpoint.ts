@@ -3,8 +3,14 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { WebSocketServer, type WebSocket } from 'ws'
-import { clientMessage, PATHS, TUNNEL_SUBPROTOCOL, type ClientMessage, type GatewayMessage } from '../core/api.js'
+import { type WebSocket, WebSocketServer } from 'ws'
+import {
+  type ClientMessage,
+  clientMessage,
+  type GatewayMessage,
+  PATHS,
+  TUNNEL_SUBPROTOCOL,
+} from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import type { Principal } from '../core/principal.js'
@@ -14,7 +20,7 @@ import type { Session } from '../proxy/session.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
 import type { Mux } from '../tunnel/mux.js'
-import { RESET, type MuxStream } from '../tunnel/stream.js'
+import { type MuxStream, RESET } from '../tunnel/stream.js'
 import { StreamDuplex } from './stream-duplex.js'
 
 /** A tunnel that names no grant within this time is closed. */
@@ -70,19 +76,23 @@ export class TunnelEndpoint {
 
   async #admit(request: IncomingMessage): Promise<Principal> {
     const path = new URL(request.url ?? '/', 'http://gateway.invalid').pathname
-    if (path !== PATHS.tunnel) throw new VgateError('VGATE_NOT_FOUND', `there is no tunnel at ${path}`)
+    if (path !== PATHS.tunnel)
+      throw new VgateError('VGATE_NOT_FOUND', `there is no tunnel at ${path}`)
     // A browser names its origin and cannot leave it out: no page opens a tunnel (DNS rebinding, cross-site WebSocket).
     if (request.headers.origin !== undefined) {
       throw new VgateError('VGATE_DENIED', 'the tunnel is not for browsers')
     }
-    const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim())
+    const offered = (request.headers['sec-websocket-protocol'] ?? '')
+      .split(',')
+      .map((name) => name.trim())
     if (!offered.includes(TUNNEL_SUBPROTOCOL)) {
       throw new VgateError('VGATE_USAGE', `this gateway speaks ${TUNNEL_SUBPROTOCOL}`, {
         hint: 'client and gateway are of different versions: update the older one',
       })
     }
     const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1]
-    if (bearer === undefined) throw new VgateError('VGATE_LOGIN_REQUIRED', 'the tunnel needs an access token')
+    if (bearer === undefined)
+      throw new VgateError('VGATE_LOGIN_REQUIRED', 'the tunnel needs an access token')
     return await this.#options.authenticate(bearer)
   }
 }
@@ -131,7 +141,13 @@ class Tunnel {
   #control(raw: unknown): void {
     const parsed = clientMessage.safeParse(raw)
     if (!parsed.success) {
-      this.#end('error', new VgateError('VGATE_PROTOCOL_VIOLATION', 'the tunnel got a message that it does not know'))
+      this.#end(
+        'error',
+        new VgateError(
+          'VGATE_PROTOCOL_VIOLATION',
+          'the tunnel got a message that it does not know',
+        ),
+      )
       return
     }
     if (parsed.data.type === 'open_session') void this.#openSession(parsed.data)
@@ -152,7 +168,8 @@ class Tunnel {
         {
           denied: (operation, refusal) =>
             this.#send({ type: 'denied', operation, rule: refusal.rule, message: refusal.message }),
-          expiring: (endsAt) => this.#send({ type: 'expiring', expires_at: new Date(endsAt).toISOString() }),
+          expiring: (endsAt) =>
+            this.#send({ type: 'expiring', expires_at: new Date(endsAt).toISOString() }),
           ended: (reason, error) => this.#end(reason, error),
         },
       )
@@ -176,7 +193,11 @@ class Tunnel {
   #opened(stream: MuxStream): void {
     const duplex = new StreamDuplex(stream)
     const session = this.#session
-    const known = session !== undefined && findDatabase(session.lease.target.database)?.endpoints.some((name) => name === stream.endpoint)
+    const known =
+      session !== undefined &&
+      findDatabase(session.lease.target.database)?.endpoints.some(
+        (name) => name === stream.endpoint,
+      )
     if (session === undefined || known !== true) {
       stream.reset(RESET.REFUSED, 'there is no such endpoint')
       return
@@ -200,7 +221,9 @@ class Tunnel {
     clearTimeout(this.#hello)
     clearInterval(this.#heartbeat)
     const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the client is gone')
-    this.#session?.end('stopped', error).catch((cause: unknown) => this.#options.report('session.end_failed', cause))
+    this.#session
+      ?.end('stopped', error)
+      .catch((cause: unknown) => this.#options.report('session.end_failed', cause))
   }
 
   #end(reason: CloseReason, error: VgateError): void {
@@ -223,7 +246,11 @@ class Tunnel {
 /** Answers a refused upgrade as the control API would, and closes. */
 function refuseUpgrade(socket: Duplex, error: VgateError): void {
   const body = JSON.stringify({
-    error: { code: error.code, message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) },
+    error: {
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    },
   })
   const { http } = error.faces
   socket.end(
@@ -235,5 +262,7 @@ function refuseUpgrade(socket: Duplex, error: VgateError): void {
 function asVgateError(error: unknown): VgateError {
   return error instanceof VgateError
     ? error
-    : new VgateError('VGATE_UNEXPECTED', 'the gateway failed here; its log says more', { cause: error })
+    : new VgateError('VGATE_UNEXPECTED', 'the gateway failed here; its log says more', {
+        cause: error,
+      })
 }

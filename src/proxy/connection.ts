@@ -116,7 +116,9 @@ export class Connection implements AdapterHost {
     this.#session.answer(question).then(
       (value) => this.#guarded(() => this.#adapter.answered(id, { ok: true, value })),
       (error: unknown) =>
-        this.#guarded(() => this.#adapter.answered(id, { ok: false, error: asUpstreamError(error) })),
+        this.#guarded(() =>
+          this.#adapter.answered(id, { ok: false, error: asUpstreamError(error) }),
+        ),
     )
   }
 
@@ -181,7 +183,8 @@ export class Connection implements AdapterHost {
   }
 
   #resumeClient(): void {
-    if (!this.#adapter.congested && this.#upstream?.socket.writableNeedDrain !== true) this.#client.resume()
+    if (!this.#adapter.congested && this.#upstream?.socket.writableNeedDrain !== true)
+      this.#client.resume()
   }
 
   /** Any throw is the end of this connection alone: the client gets the protocol's own fatal error if that still works. */
@@ -204,9 +207,13 @@ export class Connection implements AdapterHost {
 }
 
 function tooSlow(ms: number): VgateError {
-  return new VgateError('VGATE_LIMIT_EXCEEDED', `the connection did not authenticate within ${ms / 1000} s`, {
-    hint: 'connect again; limits.handshake in vgate.yaml sets how long it may take',
-  })
+  return new VgateError(
+    'VGATE_LIMIT_EXCEEDED',
+    `the connection did not authenticate within ${ms / 1000} s`,
+    {
+      hint: 'connect again; limits.handshake in vgate.yaml sets how long it may take',
+    },
+  )
 }
 
 function lost(): VgateError {
@@ -217,10 +224,14 @@ function lost(): VgateError {
 
 function asUpstreamError(error: unknown): VgateError {
   if (error instanceof VgateError) return error
-  return new VgateError('VGATE_UPSTREAM_FAILED', 'the gateway failed to reach the database', { cause: error })
+  return new VgateError('VGATE_UPSTREAM_FAILED', 'the gateway failed to reach the database', {
+    cause: error,
+  })
 }
 
 function asUnexpected(error: unknown): VgateError {
   if (error instanceof VgateError) return error
-  return new VgateError('VGATE_UNEXPECTED', 'the gateway failed on this connection and closed it', { cause: error })
+  return new VgateError('VGATE_UNEXPECTED', 'the gateway failed on this connection and closed it', {
+    cause: error,
+  })
 }

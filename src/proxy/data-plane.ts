@@ -1,14 +1,14 @@
 // Owns the sessions of one process: what they share (families, side queries, compiled policies, maskers) and how they
 // are opened and stopped. A gateway runs one, and so will an agent.
 
+import type { SigningKeyPair } from '../audit/keys.js'
+import { openRecording } from '../audit/writer.js'
 import type { AdapterLimits, ProtocolFamily, ScramVerifier } from '../core/adapter.js'
 import type { Authority, OpenSessionRequest, SessionLease } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { MaskerFactory } from '../core/masker.js'
 import type { Secret } from '../core/secret.js'
-import type { SigningKeyPair } from '../audit/keys.js'
-import { openRecording } from '../audit/writer.js'
 import { findDatabase } from '../databases/list.js'
 import type { Database } from '../databases/types.js'
 import { createMasker } from '../masking/masker.js'
@@ -26,7 +26,11 @@ export interface DataPlaneOptions {
   readonly limits: AdapterLimits
   readonly connectionsPerSession: number
   readonly handshakeMs: number
-  readonly recordings: { readonly directory: string; readonly key: SigningKeyPair; readonly durability: 'standard' | 'strict' }
+  readonly recordings: {
+    readonly directory: string
+    readonly key: SigningKeyPair
+    readonly durability: 'standard' | 'strict'
+  }
   /** The key that `with: hash` masks use for a target. */
   readonly maskKey: (target: string) => Buffer
   readonly compilePolicy: (source: string) => CompiledPolicy
@@ -56,7 +60,11 @@ export class DataPlane {
   }
 
   /** Opens a session under a grant. Rejects with a VgateError; then nothing stays open. */
-  async open(request: OpenSessionRequest, secret: ScramVerifier, events: SessionEvents): Promise<Session> {
+  async open(
+    request: OpenSessionRequest,
+    secret: ScramVerifier,
+    events: SessionEvents,
+  ): Promise<Session> {
     const { authority } = this.#options
     const lease = await authority.openSession(request)
     try {
@@ -91,16 +99,25 @@ export class DataPlane {
 
   /** Ends every session because the gateway stops, and closes the side connections. */
   async stop(): Promise<void> {
-    const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the gateway is stopping', { hint: 'connect again when it is back' })
+    const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the gateway is stopping', {
+      hint: 'connect again when it is back',
+    })
     await Promise.all([...this.#sessions.values()].map((session) => session.end('stopped', error)))
     const side = await Promise.allSettled(this.#side.values())
-    await Promise.all(side.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)))
+    await Promise.all(
+      side.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)),
+    )
   }
 
   #dependencies(lease: SessionLease): ConstructorParameters<typeof Session>[3] {
-    const { authority, clock, limits, connectionsPerSession, handshakeMs, recordings, report } = this.#options
+    const { authority, clock, limits, connectionsPerSession, handshakeMs, recordings, report } =
+      this.#options
     const family = this.#families.get(lease.target.database)
-    if (family === undefined) throw new VgateError('VGATE_UNEXPECTED', `the database ${lease.target.database} is not prepared`)
+    if (family === undefined)
+      throw new VgateError(
+        'VGATE_UNEXPECTED',
+        `the database ${lease.target.database} is not prepared`,
+      )
     return {
       authority,
       clock,
@@ -112,7 +129,13 @@ export class DataPlane {
       masker: this.#maskerOf(lease.target.name),
       compilePolicy: (policy) => this.#compiled(policy),
       openRecording: (id) =>
-        openRecording({ directory: recordings.directory, id, kind: 'session', key: recordings.key, clock }),
+        openRecording({
+          directory: recordings.directory,
+          id,
+          kind: 'session',
+          key: recordings.key,
+          clock,
+        }),
       sideQueries: (of, credential) => this.#sideQueriesOf(of, credential),
       report,
     }
@@ -144,7 +167,9 @@ export class DataPlane {
     const { target } = lease
     let side = this.#side.get(target.name)
     if (side === undefined) {
-      side = credential().then(({ username }) => new SideQueries(target, credential, username, this.#options.clock.now))
+      side = credential().then(
+        ({ username }) => new SideQueries(target, credential, username, this.#options.clock.now),
+      )
       side.catch(() => this.#side.delete(target.name))
       this.#side.set(target.name, side)
     }
@@ -154,7 +179,8 @@ export class DataPlane {
 
 function databaseOf(name: string): Database {
   const database = findDatabase(name)
-  if (database === undefined) throw new VgateError('VGATE_CONFIG_INVALID', `the database ${name} is not supported`)
+  if (database === undefined)
+    throw new VgateError('VGATE_CONFIG_INVALID', `the database ${name} is not supported`)
   return database
 }
 

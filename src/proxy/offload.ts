@@ -26,7 +26,9 @@ function runOnce(entry: URL, input: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(entry)
     const fail = (cause: unknown): void =>
-      reject(new VgateError('VGATE_OPERATION_UNKNOWN', 'the statement could not be parsed', { cause }))
+      reject(
+        new VgateError('VGATE_OPERATION_UNKNOWN', 'the statement could not be parsed', { cause }),
+      )
     const deadline = setTimeout(() => {
       fail(new Error('deadline'))
       void worker.terminate()

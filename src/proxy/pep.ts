@@ -34,7 +34,12 @@ export interface Judgement {
 /** Where outcomes are recorded. */
 export interface IntentLog {
   /** Appends the outcome and hands it to the operating system; with `durable` the answer waits for the disk. Throws or rejects when it cannot. */
-  intent(id: number, request: JudgeRequest, judgement: Judgement, durable: boolean): void | Promise<void>
+  intent(
+    id: number,
+    request: JudgeRequest,
+    judgement: Judgement,
+    durable: boolean,
+  ): void | Promise<void>
 }
 
 export interface PepOptions {
@@ -64,9 +69,15 @@ export function enforce(
   }
   const { judgement } = outcome
   // A prepared statement that is permitted runs nothing: its intent is recorded when it is bound.
-  if (request.phase === 'prepare' && judgement.verdict === 'permit') return finish(options, request, outcome)
+  if (request.phase === 'prepare' && judgement.verdict === 'permit')
+    return finish(options, request, outcome)
   try {
-    const recorded = options.log.intent(id, request, judgement, mustBeDurable(options, request, judgement))
+    const recorded = options.log.intent(
+      id,
+      request,
+      judgement,
+      mustBeDurable(options, request, judgement),
+    )
     if (recorded === undefined) return finish(options, request, outcome)
     return recorded.then(
       () => afterWait(options, request, outcome),
@@ -99,26 +110,41 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
       phase: request.phase,
     })
     if (decision.verdict === 'deny') {
-      return denial(new VgateError(decision.code, decision.reason, { hint: decision.hint }), decision.rule)
+      return denial(
+        new VgateError(decision.code, decision.reason, { hint: decision.hint }),
+        decision.rule,
+      )
     }
     // What will be held may be parsed and described: that runs nothing.
     if (decision.verdict === 'hold' && request.phase === 'execute') return held(decision)
     rules.push(decision.rule)
     obligations.push(decision.obligations)
   }
-  return { judgement: { verdict: 'permit', rule: [...new Set(rules)].join(', ') || 'no operation', obligations } }
+  return {
+    judgement: {
+      verdict: 'permit',
+      rule: [...new Set(rules)].join(', ') || 'no operation',
+      obligations,
+    },
+  }
 }
 
 /** The grant has an absolute end, and without a fresh lease nobody knows whether it still stands. */
 function whyOver(standing: Standing, now: number): VgateError | undefined {
   if (standing.ended !== undefined) return standing.ended
   if (now >= standing.grant.endsAt) {
-    return new VgateError('VGATE_GRANT_ENDED', 'the grant has ended', { hint: 'run `vgate connect` again' })
+    return new VgateError('VGATE_GRANT_ENDED', 'the grant has ended', {
+      hint: 'run `vgate connect` again',
+    })
   }
   if (now >= standing.leaseUntil) {
-    return new VgateError('VGATE_DENIED', 'the gateway cannot confirm that the grant still stands', {
-      hint: 'try again in a moment; tell the gateway’s administrator if it stays so',
-    })
+    return new VgateError(
+      'VGATE_DENIED',
+      'the gateway cannot confirm that the grant still stands',
+      {
+        hint: 'try again in a moment; tell the gateway’s administrator if it stays so',
+      },
+    )
   }
   return undefined
 }
@@ -128,7 +154,9 @@ function held(decision: Hold): Outcome {
     new VgateError(
       'VGATE_DENIED',
       `${decision.reason}: it would wait for a second person, and approvals are not supported yet`,
-      { hint: 'narrow it (name the keys, add a LIMIT), or ask for a role that is excepted from the hold' },
+      {
+        hint: 'narrow it (name the keys, add a LIMIT), or ask for a role that is excepted from the hold',
+      },
     ),
     decision.rule,
   )
@@ -159,7 +187,10 @@ function denial(error: VgateError, rule: string): Outcome {
 function mustBeDurable(options: PepOptions, request: JudgeRequest, judgement: Judgement): boolean {
   if (judgement.verdict === 'deny') return false
   if (options.durability === 'strict') return true
-  return request.operations.some((operation) => !isUnclassified(operation) && operation.access !== 'read' && operation.access !== 'none')
+  return request.operations.some(
+    (operation) =>
+      !isUnclassified(operation) && operation.access !== 'read' && operation.access !== 'none',
+  )
 }
 
 /** While the disk was waited for, the grant may have ended. */
@@ -179,7 +210,9 @@ function finish(options: PepOptions, request: JudgeRequest, outcome: Outcome): R
 }
 
 function describe(request: JudgeRequest): string {
-  const names = request.operations.map((operation) => (isUnclassified(operation) ? 'unknown' : operation.name))
+  const names = request.operations.map((operation) =>
+    isUnclassified(operation) ? 'unknown' : operation.name,
+  )
   return [...new Set(names)].join(', ') || request.form
 }
 
@@ -189,5 +222,9 @@ function isUnclassified(operation: Operation | Unclassified): operation is Uncla
 
 function asVgateError(error: unknown): VgateError {
   if (error instanceof VgateError) return error
-  return new VgateError('VGATE_UNEXPECTED', 'the gateway failed while judging this; nothing was run', { cause: error })
+  return new VgateError(
+    'VGATE_UNEXPECTED',
+    'the gateway failed while judging this; nothing was run',
+    { cause: error },
+  )
 }

@@ -1,9 +1,14 @@
 // Owns what of a session goes into its recording, and when it must be on the disk (recording.md, "Durability").
 
+import {
+  type RecordBody,
+  type RecordingHead,
+  recordedDelivery,
+  recordedOperation,
+} from '../audit/records.js'
+import { CHECKPOINT_MS, CHECKPOINT_RECORDS, type Recording } from '../audit/writer.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
-import { type RecordBody, type RecordingHead, recordedDelivery, recordedOperation } from '../audit/records.js'
-import { CHECKPOINT_MS, CHECKPOINT_RECORDS, type Recording } from '../audit/writer.js'
 import type { Judgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
@@ -54,7 +59,9 @@ export class SessionRecorder {
       op: id,
       form: request.form,
       ...(level === 'metadata' ? {} : { text: request.text }),
-      ...(request.parameters === undefined || level === 'metadata' ? {} : { parameters: request.parameters }),
+      ...(request.parameters === undefined || level === 'metadata'
+        ? {}
+        : { parameters: request.parameters }),
       operations: request.operations.map(recordedOperation),
       verdict: judgement.verdict,
       rule: judgement.rule,
@@ -126,7 +133,8 @@ export class SessionRecorder {
   }
 
   #checkpoint(): void {
-    if (this.#checkpointing || this.#sinceCheckpoint === 0 || this.#recording.failed !== undefined) return
+    if (this.#checkpointing || this.#sinceCheckpoint === 0 || this.#recording.failed !== undefined)
+      return
     this.#checkpointing = true
     this.#sinceCheckpoint = 0
     this.#recording
@@ -147,6 +155,8 @@ function levelOf(judgement: Judgement): RecordLevel {
 
 function recordedObligations(judgement: Judgement): { masks: number; rowLimit?: number } {
   const masks = judgement.obligations.reduce((sum, one) => sum + one.masks.length, 0)
-  const limits = judgement.obligations.flatMap((one) => (one.rowLimit === undefined ? [] : [one.rowLimit.rows]))
+  const limits = judgement.obligations.flatMap((one) =>
+    one.rowLimit === undefined ? [] : [one.rowLimit.rows],
+  )
   return { masks, ...(limits.length === 0 ? {} : { rowLimit: Math.min(...limits) }) }
 }

@@ -1,16 +1,28 @@
 // Owns one session of the data plane: its lease, its recording, its connections, and its end. One grant, one target.
 
 import type { Duplex } from 'node:stream'
-import type { AdapterLimits, ProtocolFamily, Question, Refusal, Ruling, ScramVerifier } from '../core/adapter.js'
-import type { Authority, OpenSessionRequest, SessionLease, SessionNotice } from '../core/authority.js'
+import type { RecordingHead, SessionOpened } from '../audit/records.js'
+import type { Recording } from '../audit/writer.js'
+import type {
+  AdapterLimits,
+  ProtocolFamily,
+  Question,
+  Refusal,
+  Ruling,
+  ScramVerifier,
+} from '../core/adapter.js'
+import type {
+  Authority,
+  OpenSessionRequest,
+  SessionLease,
+  SessionNotice,
+} from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { newId } from '../core/ids.js'
 import type { MaskerFactory } from '../core/masker.js'
 import { Secret } from '../core/secret.js'
-import type { RecordingHead, SessionOpened } from '../audit/records.js'
-import type { Recording } from '../audit/writer.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
 import { offload } from './offload.js'
@@ -40,7 +52,10 @@ export interface SessionDependencies {
   readonly handshakeMs: number
   readonly durability: 'standard' | 'strict'
   readonly masker: MaskerFactory
-  readonly compilePolicy: (policy: { readonly source: string; readonly hash: string }) => CompiledPolicy
+  readonly compilePolicy: (policy: {
+    readonly source: string
+    readonly hash: string
+  }) => CompiledPolicy
   readonly openRecording: (session: string) => Recording
   readonly sideQueries: (
     lease: SessionLease,
@@ -97,9 +112,13 @@ export class Session {
   connect(client: Duplex): void {
     if (this.#ended !== undefined) throw this.#ended
     if (this.#connections.size >= this.#deps.connectionsPerSession) {
-      throw new VgateError('VGATE_LIMIT_EXCEEDED', `this session has ${this.#connections.size} connections open, its limit`, {
-        hint: 'close some, or raise limits.connectionsPerSession',
-      })
+      throw new VgateError(
+        'VGATE_LIMIT_EXCEEDED',
+        `this session has ${this.#connections.size} connections open, its limit`,
+        {
+          hint: 'close some, or raise limits.connectionsPerSession',
+        },
+      )
     }
     const id = newId('con')
     this.#recorder.append({ type: 'connection.opened', connection: id })
@@ -117,26 +136,41 @@ export class Session {
     return {
       family,
       handshakeMs,
-      context: { databaseName: this.lease.target.databaseName, secret: this.#secret, masker, limits },
+      context: {
+        databaseName: this.lease.target.databaseName,
+        secret: this.#secret,
+        masker,
+        limits,
+      },
       judge: (connection, id, request) => this.#judge(connection, id, request),
       delivered: (connection, delivery) => this.#recorder.delivered(connection, delivery),
       flush: () => this.#recorder.flush(),
       answer: (question) => this.#answer(question),
       dial: async (parameters) =>
-        dial({ family, target: this.lease.target, credential: await this.#credential(), parameters }),
+        dial({
+          family,
+          target: this.lease.target,
+          credential: await this.#credential(),
+          parameters,
+        }),
       cancel: (packet) => void sendCancel(this.lease.target, packet),
       cancelOther: (key) => this.#cancelOther(key),
       closed: (connection, error) => this.#connectionClosed(connection, error),
     }
   }
 
-  #judge(connection: string, id: number, request: Parameters<ConnectionSession['judge']>[2]): Ruling | Promise<Ruling> {
+  #judge(
+    connection: string,
+    id: number,
+    request: Parameters<ConnectionSession['judge']>[2],
+  ): Ruling | Promise<Ruling> {
     return enforce(
       {
         clock: this.#deps.clock,
         standing: () => this.#standing(),
         log: {
-          intent: (op, asked, judgement, durable) => this.#recorder.intent(connection, op, asked, judgement, durable),
+          intent: (op, asked, judgement, durable) =>
+            this.#recorder.intent(connection, op, asked, judgement, durable),
         },
         durability: this.#deps.durability,
         onDenied: (operation, refusal) => this.#events.denied(operation, refusal),
@@ -178,7 +212,8 @@ export class Session {
   #connectionClosed(connection: string, error: VgateError | undefined): void {
     if (!this.#connections.delete(connection)) return
     this.#recorder.forget(connection)
-    if (error?.code === 'VGATE_UNEXPECTED') this.#deps.report('connection.failed', error.cause ?? error)
+    if (error?.code === 'VGATE_UNEXPECTED')
+      this.#deps.report('connection.failed', error.cause ?? error)
     if (this.#ended !== undefined) return
     try {
       this.#recorder.append({
@@ -229,7 +264,10 @@ export class Session {
     this.#expiry = setTimeout(() => this.#armExpiry(), left)
     clearTimeout(this.#warning)
     if (left > EXPIRY_WARNING_MS) {
-      this.#warning = setTimeout(() => this.#events.expiring(this.lease.grant.endsAt), left - EXPIRY_WARNING_MS)
+      this.#warning = setTimeout(
+        () => this.#events.expiring(this.lease.grant.endsAt),
+        left - EXPIRY_WARNING_MS,
+      )
     }
   }
 
@@ -237,7 +275,9 @@ export class Session {
     const error =
       cause instanceof VgateError
         ? cause
-        : new VgateError('VGATE_RECORDING_UNAVAILABLE', 'the session cannot be recorded and ends', { cause })
+        : new VgateError('VGATE_RECORDING_UNAVAILABLE', 'the session cannot be recorded and ends', {
+            cause,
+          })
     void this.end('error', error)
   }
 

@@ -55,7 +55,8 @@ export class SideQueries {
   /** Answers from memory while `maxAgeMs` allows; concurrent questions share one load. Rejects with VGATE_UPSTREAM_FAILED. */
   load(question: LoadQuestion): Promise<unknown> {
     const known = this.#loaded.get(question.key)
-    if (known !== undefined && question.maxAgeMs > 0 && this.#now() - known.at < question.maxAgeMs) return known.value
+    if (known !== undefined && question.maxAgeMs > 0 && this.#now() - known.at < question.maxAgeMs)
+      return known.value
     const value = this.#run(question)
     this.#loaded.set(question.key, { at: this.#now(), value })
     value.catch(() => {
@@ -78,10 +79,14 @@ export class SideQueries {
     } catch (error) {
       // A connection whose query failed or timed out may still be busy: it is not used again.
       client?.release(true)
-      throw new VgateError('VGATE_UPSTREAM_FAILED', `cannot read the catalogue of ${this.#target.name}`, {
-        cause: error,
-        hint: 'check that the database is up and not blocked, and what the credential of the target may read',
-      })
+      throw new VgateError(
+        'VGATE_UPSTREAM_FAILED',
+        `cannot read the catalogue of ${this.#target.name}`,
+        {
+          cause: error,
+          hint: 'check that the database is up and not blocked, and what the credential of the target may read',
+        },
+      )
     }
   }
 }
@@ -93,7 +98,8 @@ function queryOn(client: pg.PoolClient): SideQuery {
       rowMode: 'array',
       types: { getTypeParser: () => (value: string) => value },
     })
-    if (result.rows.length > SIDE_ROWS_MAX) throw new Error('the catalogue is larger than the gateway reads')
+    if (result.rows.length > SIDE_ROWS_MAX)
+      throw new Error('the catalogue is larger than the gateway reads')
     return result.rows
   }
 }

@@ -1,9 +1,9 @@
 // Owns dialling the database and logging in: sockets, TLS, deadlines. One upstream connection belongs to one client
 // connection of one session and is never handed to another.
 
+import { randomBytes } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { randomBytes } from 'node:crypto'
 import type { ProtocolFamily, UpstreamGreeting } from '../core/adapter.js'
 import type { TargetSpec } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
@@ -34,7 +34,10 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
     const { target, family } = options
     let socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true })
     let settled = false
-    const deadline = setTimeout(() => fail(unreachable(target, 'no answer in time')), DIAL_DEADLINE_MS)
+    const deadline = setTimeout(
+      () => fail(unreachable(target, 'no answer in time')),
+      DIAL_DEADLINE_MS,
+    )
     const fail = (error: VgateError): void => {
       if (settled) return
       settled = true
@@ -44,7 +47,10 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
     }
     const login = family.createLogin(
       {
-        credential: { username: options.credential.username, password: options.credential.password.reveal() },
+        credential: {
+          username: options.credential.username,
+          password: options.credential.password.reveal(),
+        },
         databaseName: target.databaseName,
         parameters: options.parameters,
         tls: target.tls.verify === 'full',
@@ -78,12 +84,18 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
         try {
           login.fromUpstream(bytes)
         } catch (error) {
-          fail(error instanceof VgateError ? error : unreachable(target, 'it answered with what is not its protocol'))
+          fail(
+            error instanceof VgateError
+              ? error
+              : unreachable(target, 'it answered with what is not its protocol'),
+          )
         }
       })
     }
     const watch = (): void => {
-      socket.on('error', (error: NodeJS.ErrnoException) => fail(unreachable(target, reasonOf(error))))
+      socket.on('error', (error: NodeJS.ErrnoException) =>
+        fail(unreachable(target, reasonOf(error))),
+      )
       socket.on('close', () => fail(unreachable(target, 'it closed the connection')))
     }
     watch()
@@ -111,7 +123,13 @@ export function sendCancel(target: TargetSpec, packet: Buffer): Promise<void> {
 }
 
 /** TLS options for a target: verified against the given CA or the system's, for the name that the target has. */
-export function tlsOptions(target: TargetSpec): { host: string; servername?: string; ca?: string; rejectUnauthorized: true; minVersion: 'TLSv1.2' } {
+export function tlsOptions(target: TargetSpec): {
+  host: string
+  servername?: string
+  ca?: string
+  rejectUnauthorized: true
+  minVersion: 'TLSv1.2'
+} {
   const tls = target.tls
   const ca = tls.verify === 'full' ? tls.ca : undefined
   const name = (tls.verify === 'full' ? tls.serverName : undefined) ?? target.host
@@ -132,9 +150,13 @@ function upgrade(socket: Socket, target: TargetSpec, secured: () => void): Socke
 }
 
 function unreachable(target: TargetSpec, why: string): VgateError {
-  return new VgateError('VGATE_UPSTREAM_FAILED', `cannot reach the database of ${target.name}: ${why}`, {
-    hint: `check targets.${target.name} in vgate.yaml and that the database is up`,
-  })
+  return new VgateError(
+    'VGATE_UPSTREAM_FAILED',
+    `cannot reach the database of ${target.name}: ${why}`,
+    {
+      hint: `check targets.${target.name} in vgate.yaml and that the database is up`,
+    },
+  )
 }
 
 function reasonOf(error: NodeJS.ErrnoException): string {

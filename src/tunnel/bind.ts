@@ -13,7 +13,10 @@ export interface MessageSocket {
   send(data: Buffer, options: { readonly binary: true }, done: (error?: Error) => void): void
   close(code: number, reason: string): void
   terminate(): void
-  on(event: 'message', listener: (data: Buffer | ArrayBuffer | Buffer[], isBinary: boolean) => void): unknown
+  on(
+    event: 'message',
+    listener: (data: Buffer | ArrayBuffer | Buffer[], isBinary: boolean) => void,
+  ): unknown
   on(event: 'close', listener: (code: number, reason: Buffer) => void): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
 }

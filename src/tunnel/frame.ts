@@ -79,7 +79,12 @@ export function violation(message: string): TunnelViolation {
 }
 
 /** One frame as the message that carries it: stream (u32), type (u8), argument (u24), payload; big endian. */
-export function encodeFrame(stream: number, type: FrameType, argument: number, payload?: Uint8Array): Buffer {
+export function encodeFrame(
+  stream: number,
+  type: FrameType,
+  argument: number,
+  payload?: Uint8Array,
+): Buffer {
   const length = payload?.length ?? 0
   const message = Buffer.allocUnsafe(HEADER_BYTES + length)
   writeHeader(message, stream, type, argument)
@@ -88,7 +93,12 @@ export function encodeFrame(stream: number, type: FrameType, argument: number, p
 }
 
 /** Writes the header into the first eight bytes. */
-export function writeHeader(message: Buffer, stream: number, type: FrameType, argument: number): void {
+export function writeHeader(
+  message: Buffer,
+  stream: number,
+  type: FrameType,
+  argument: number,
+): void {
   message.writeUInt32BE(stream, 0)
   message.writeUInt32BE(type * 0x100_0000 + argument, 4)
 }
@@ -98,8 +108,10 @@ export function writeHeader(message: Buffer, stream: number, type: FrameType, ar
  * short or too long, an unknown type, or a stream, argument or payload length that the type does not allow.
  */
 export function decodeFrame(message: Buffer): Frame {
-  if (message.length < HEADER_BYTES) throw violation(`a message of ${message.length} bytes is shorter than a header`)
-  if (message.length > MAX_MESSAGE_BYTES) throw violation(`a message of ${message.length} bytes is longer than ${MAX_MESSAGE_BYTES}`)
+  if (message.length < HEADER_BYTES)
+    throw violation(`a message of ${message.length} bytes is shorter than a header`)
+  if (message.length > MAX_MESSAGE_BYTES)
+    throw violation(`a message of ${message.length} bytes is longer than ${MAX_MESSAGE_BYTES}`)
   const stream = message.readUInt32BE(0)
   const word = message.readUInt32BE(4)
   const shape = SHAPES.get(word >>> 24)
@@ -108,7 +120,9 @@ export function decodeFrame(message: Buffer): Frame {
   const length = message.length - HEADER_BYTES
   if (stream > MAX_STREAM_ID) throw violation(`stream id ${stream} is out of range`)
   if (shape.connection !== (stream === 0)) throw violation(`${shape.name} on stream ${stream}`)
-  if (argument < shape.argument[0] || argument > shape.argument[1]) throw violation(`${shape.name} with argument ${argument}`)
-  if (length < shape.payload[0] || length > shape.payload[1]) throw violation(`${shape.name} with ${length} bytes of payload`)
+  if (argument < shape.argument[0] || argument > shape.argument[1])
+    throw violation(`${shape.name} with argument ${argument}`)
+  if (length < shape.payload[0] || length > shape.payload[1])
+    throw violation(`${shape.name} with ${length} bytes of payload`)
   return { stream, type: shape.type, argument, payload: message.subarray(HEADER_BYTES) }
 }

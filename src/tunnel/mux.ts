@@ -7,12 +7,12 @@ import {
   decodeFrame,
   encodeFrame,
   type Frame,
-  TunnelViolation,
   MAX_ARGUMENT,
   MAX_ENDPOINT_BYTES,
   MAX_PAYLOAD_BYTES,
   MAX_REASON_BYTES,
   MAX_STREAM_ID,
+  TunnelViolation,
   TYPE,
   violation,
 } from './frame.js'
@@ -80,8 +80,13 @@ export class Mux {
   /** Opens a stream to a named endpoint; it may be written to at once. Throws when the tunnel is over or out of ids. */
   open(endpoint: string, events: StreamEvents): MuxStream {
     if (this.#over) throw new VgateError('VGATE_GATEWAY_UNREACHABLE', 'tunnel: closed')
-    if (!isEndpoint(endpoint)) throw new VgateError('VGATE_USAGE', `tunnel: not an endpoint name: ${JSON.stringify(endpoint)}`)
-    if (this.#nextId > MAX_STREAM_ID) throw new VgateError('VGATE_LIMIT_EXCEEDED', 'tunnel: out of stream ids')
+    if (!isEndpoint(endpoint))
+      throw new VgateError(
+        'VGATE_USAGE',
+        `tunnel: not an endpoint name: ${JSON.stringify(endpoint)}`,
+      )
+    if (this.#nextId > MAX_STREAM_ID)
+      throw new VgateError('VGATE_LIMIT_EXCEEDED', 'tunnel: out of stream ids')
     const stream = this.#add(this.#nextId, endpoint)
     this.#nextId += 2
     stream.attach(events)
@@ -93,10 +98,16 @@ export class Mux {
   sendControl(message: object): void {
     if (this.#over) return
     const text = Buffer.from(JSON.stringify(message))
-    if (text.length > CONTROL_BYTES) throw new VgateError('VGATE_LIMIT_EXCEEDED', `tunnel: control message of ${text.length} bytes`)
+    if (text.length > CONTROL_BYTES)
+      throw new VgateError(
+        'VGATE_LIMIT_EXCEEDED',
+        `tunnel: control message of ${text.length} bytes`,
+      )
     for (let at = 0; at < text.length; at += MAX_PAYLOAD_BYTES) {
       const more = at + MAX_PAYLOAD_BYTES < text.length ? CONTROL_MORE : 0
-      this.#urgent.push(encodeFrame(0, TYPE.CONTROL, more, text.subarray(at, at + MAX_PAYLOAD_BYTES)))
+      this.#urgent.push(
+        encodeFrame(0, TYPE.CONTROL, more, text.subarray(at, at + MAX_PAYLOAD_BYTES)),
+      )
     }
     this.#pump()
   }
@@ -157,7 +168,9 @@ export class Mux {
     if (stream === undefined) {
       // A stream that is over may still have frames under way: both ends close at their own time.
       if (this.#wasOpened(frame.stream)) return
-      throw violation(`frame of type ${frame.type} for stream ${frame.stream}, which was never opened`)
+      throw violation(
+        `frame of type ${frame.type} for stream ${frame.stream}, which was never opened`,
+      )
     }
     switch (frame.type) {
       case TYPE.DATA:
@@ -174,14 +187,18 @@ export class Mux {
   #receiveOpen(frame: Frame): void {
     const id = frame.stream
     const odd = id % 2 === 1
-    if (odd === (this.#options.side === 'client')) throw violation(`OPEN of stream ${id}, whose ids are not the peer's`)
+    if (odd === (this.#options.side === 'client'))
+      throw violation(`OPEN of stream ${id}, whose ids are not the peer's`)
     if (id <= this.#lastPeerId) throw violation(`OPEN of stream ${id}, which was opened before`)
-    if (this.#options.maxStreams === 0) throw violation('OPEN from a side that may not open streams')
+    if (this.#options.maxStreams === 0)
+      throw violation('OPEN from a side that may not open streams')
     const endpoint = frame.payload.toString('latin1')
     if (!isEndpoint(endpoint)) throw violation(`OPEN of stream ${id} with a bad endpoint name`)
     this.#lastPeerId = id
     if (this.#peerStreams >= this.#options.maxStreams) {
-      return this.#sendUrgent(resetFrame(id, RESET.LIMIT, `more than ${this.#options.maxStreams} connections`))
+      return this.#sendUrgent(
+        resetFrame(id, RESET.LIMIT, `more than ${this.#options.maxStreams} connections`),
+      )
     }
     const stream = this.#add(id, endpoint)
     this.#peerStreams += 1
@@ -191,14 +208,19 @@ export class Mux {
 
   #receiveControl(frame: Frame): void {
     this.#fragmentBytes += frame.payload.length
-    if (this.#fragmentBytes > CONTROL_BYTES) throw violation(`control message longer than ${CONTROL_BYTES} bytes`)
+    if (this.#fragmentBytes > CONTROL_BYTES)
+      throw violation(`control message longer than ${CONTROL_BYTES} bytes`)
     // A continued fragment is full, so that tiny ones cannot cost more memory than they carry.
     if (frame.argument === CONTROL_MORE) {
-      if (frame.payload.length !== MAX_PAYLOAD_BYTES) throw violation('a continued CONTROL frame that is not full')
+      if (frame.payload.length !== MAX_PAYLOAD_BYTES)
+        throw violation('a continued CONTROL frame that is not full')
       this.#fragments.push(frame.payload)
       return
     }
-    const bytes = this.#fragments.length === 0 ? frame.payload : Buffer.concat([...this.#fragments, frame.payload])
+    const bytes =
+      this.#fragments.length === 0
+        ? frame.payload
+        : Buffer.concat([...this.#fragments, frame.payload])
     this.#fragments = []
     this.#fragmentBytes = 0
     this.#host.control(parseControl(bytes))
@@ -231,7 +253,8 @@ export class Mux {
   #sendUrgent(message: Buffer): void {
     if (this.#over) return
     // Answers that the peer provokes and does not read (pings, opens above the cap) must not pile up.
-    if (this.#urgent.length >= URGENT_FRAMES) return this.#violated(violation('too many frames wait to be read'))
+    if (this.#urgent.length >= URGENT_FRAMES)
+      return this.#violated(violation('too many frames wait to be read'))
     this.#urgent.push(message)
     this.#pump()
   }

@@ -16,7 +16,15 @@ export const STREAM_QUEUE_BYTES = 96 * 1024 * 1024
 export const SMALL_BYTES = 1024
 
 /** Why a stream was reset. On the wire as the argument of RESET. */
-export const RESET = { REFUSED: 1, LIMIT: 2, UPSTREAM: 3, ENDED: 4, CANCELLED: 5, INTERNAL: 6, LOST: 7 } as const
+export const RESET = {
+  REFUSED: 1,
+  LIMIT: 2,
+  UPSTREAM: 3,
+  ENDED: 4,
+  CANCELLED: 5,
+  INTERNAL: 6,
+  LOST: 7,
+} as const
 
 /** What the owner of a stream is told. `reset` and the second of both `end`s are the last. */
 export interface StreamEvents {
@@ -112,7 +120,10 @@ export class MuxStream {
     if (this.#over || bytes.length === 0) return true
     if (this.#endAsked) throw new VgateError('VGATE_UNEXPECTED', 'tunnel: write after end')
     if (this.#pending + bytes.length > STREAM_QUEUE_BYTES) {
-      throw new VgateError('VGATE_LIMIT_EXCEEDED', `tunnel: more than ${STREAM_QUEUE_BYTES} bytes wait in one stream`)
+      throw new VgateError(
+        'VGATE_LIMIT_EXCEEDED',
+        `tunnel: more than ${STREAM_QUEUE_BYTES} bytes wait in one stream`,
+      )
     }
     this.#queue.push(bytes)
     this.#pending += bytes.length
@@ -139,7 +150,8 @@ export class MuxStream {
   consumed(bytes: number): void {
     if (this.#over) return
     this.#consumed += bytes
-    if (this.#consumed > this.#owed) throw new VgateError('VGATE_UNEXPECTED', 'tunnel: consumed more than was received')
+    if (this.#consumed > this.#owed)
+      throw new VgateError('VGATE_UNEXPECTED', 'tunnel: consumed more than was received')
     if (this.#consumed < CREDIT_PORTION_BYTES || this.#endReceived) return
     const portion = this.#consumed
     this.#owed -= portion
@@ -180,14 +192,16 @@ export class MuxStream {
   /** For the mux: DATA came. Throws a violation when it exceeds the credit or follows END. */
   receiveData(bytes: Buffer): void {
     if (this.#endReceived) throw violation(`DATA after END on stream ${this.id}`)
-    if (this.#owed + bytes.length > WINDOW_BYTES) throw violation(`stream ${this.id} exceeds its window of ${WINDOW_BYTES} bytes`)
+    if (this.#owed + bytes.length > WINDOW_BYTES)
+      throw violation(`stream ${this.id} exceeds its window of ${WINDOW_BYTES} bytes`)
     this.#owed += bytes.length
     this.#tell((events) => events.data(bytes))
   }
 
   /** For the mux: CREDIT came. Throws a violation when it gives back more than was sent. */
   receiveCredit(bytes: number): void {
-    if (this.#credit + bytes > WINDOW_BYTES) throw violation(`CREDIT of ${bytes} bytes on stream ${this.id} exceeds what was sent`)
+    if (this.#credit + bytes > WINDOW_BYTES)
+      throw violation(`CREDIT of ${bytes} bytes on stream ${this.id} exceeds what was sent`)
     this.#credit += bytes
     this.#port.ready(this)
   }

@@ -1,13 +1,13 @@
 // What goes wrong, as a person meets it: each with its exit code, one clear message with the next step, no stack trace,
 // nothing lost. Through the real binary.
 
-import { createServer, type Server } from 'node:net'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
-import { startProduct, type Product, type Result } from '../support/product.js'
+import { type Product, type Result, startProduct } from '../support/product.js'
 
 const POLICY = `
 roles:
@@ -16,7 +16,8 @@ access:
   - { who: { group: data-science }, role: reader, targets: [prod-vectors] }
   - { who: { group: contractors }, role: reader, targets: [prod-vectors], grant: { reason: required } }
 `
-const SETUP = 'CREATE TABLE docs(id int PRIMARY KEY, title text); INSERT INTO docs SELECT g, g::text FROM generate_series(1,10) g'
+const SETUP =
+  'CREATE TABLE docs(id int PRIMARY KEY, title text); INSERT INTO docs SELECT g, g::text FROM generate_series(1,10) g'
 
 const noTrace = (result: Result): void => {
   expect(`${result.stdout}${result.stderr}`).not.toMatch(/\n\s+at .+:\d+:\d+/)
@@ -39,7 +40,12 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     await postgres?.stop()
   })
 
-  const refused = async (run: Promise<Result>, exitCode: number, message: RegExp, next: RegExp): Promise<void> => {
+  const refused = async (
+    run: Promise<Result>,
+    exitCode: number,
+    message: RegExp,
+    next: RegExp,
+  ): Promise<void> => {
     const result = await run
     noTrace(result)
     expect({ exitCode: result.exitCode, stderr: result.stderr }).toMatchObject({
@@ -49,7 +55,8 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     expect(result.stderr).toMatch(next)
   }
 
-  it('without a login', () => refused(product.run('nobody', ['connect', 'prod-vectors']), 4, /log/i, /vgate login/))
+  it('without a login', () =>
+    refused(product.run('nobody', ['connect', 'prod-vectors']), 4, /log/i, /vgate login/))
 
   it('an unreachable gateway', () =>
     refused(
@@ -60,7 +67,12 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     ))
 
   it('a gateway in plain http beyond loopback', async () => {
-    const result = await product.run('alice', ['login', '--no-browser', '--gateway', 'http://192.0.2.1:8443'])
+    const result = await product.run('alice', [
+      'login',
+      '--no-browser',
+      '--gateway',
+      'http://192.0.2.1:8443',
+    ])
     expect(result.exitCode).not.toBe(0)
     expect(result.stderr).toMatch(/https/)
     noTrace(result)
@@ -72,7 +84,9 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     const withoutAccess = await product.run('bob', ['connect', 'prod-vectors'])
     expect(unknown.exitCode).toBe(2)
     expect(withoutAccess.exitCode).toBe(2)
-    expect(unknown.stderr.replaceAll('no-such-target', 'X')).toBe(withoutAccess.stderr.replaceAll('prod-vectors', 'X'))
+    expect(unknown.stderr.replaceAll('no-such-target', 'X')).toBe(
+      withoutAccess.stderr.replaceAll('prod-vectors', 'X'),
+    )
     noTrace(unknown)
   })
 
@@ -89,7 +103,12 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
         resolve(typeof address === 'object' && address !== null ? address.port : 0)
       })
     })
-    await refused(product.run('alice', ['connect', 'prod-vectors', '--port', String(port)]), 1, new RegExp(`${port}`), /--port/)
+    await refused(
+      product.run('alice', ['connect', 'prod-vectors', '--port', String(port)]),
+      1,
+      new RegExp(`${port}`),
+      /--port/,
+    )
     taken.close()
   })
 
@@ -99,7 +118,9 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
   })
 
   it('a foreign token', async () => {
-    const result = await fetch(`${product.url}/v1/whoami`, { headers: { authorization: 'Bearer eyJhbGciOiJub25lIn0.e30.' } })
+    const result = await fetch(`${product.url}/v1/whoami`, {
+      headers: { authorization: 'Bearer eyJhbGciOiJub25lIn0.e30.' },
+    })
     expect(result.status).toBe(401)
     expect(await result.json()).toMatchObject({ error: { code: 'VGATE_TOKEN_INVALID' } })
   })
@@ -108,7 +129,10 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     const directory = join(product.directory, 'bad')
     mkdirSync(directory)
     const file = join(directory, 'vgate.yaml')
-    writeFileSync(file, 'gateway:\n  listn: 127.0.0.1:0\n  data: ./data\nrecordings:\n  encryptTo: [age1x]\npolicy: file:p.yaml\n')
+    writeFileSync(
+      file,
+      'gateway:\n  listn: 127.0.0.1:0\n  data: ./data\nrecordings:\n  encryptTo: [age1x]\npolicy: file:p.yaml\n',
+    )
     for (const command of ['check', 'start']) {
       const result = await product.run('alice', ['gateway', command, '--config', file])
       noTrace(result)
@@ -122,7 +146,10 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
   it('a policy: unknown role, unknown key', async () => {
     const directory = join(product.directory, 'bad-policy')
     mkdirSync(directory)
-    writeFileSync(join(directory, 'p.yaml'), 'roles: {}\naccess:\n  - { who: { group: data-science }, role: reder, targets: [x] }\nfoo: 1\n')
+    writeFileSync(
+      join(directory, 'p.yaml'),
+      'roles: {}\naccess:\n  - { who: { group: data-science }, role: reder, targets: [x] }\nfoo: 1\n',
+    )
     writeFileSync(
       join(directory, 'vgate.yaml'),
       `gateway: { listen: "127.0.0.1:0" }
@@ -131,7 +158,12 @@ targets: { x: { database: pgvector, address: "postgres://127.0.0.1/x", tls: off,
 policy: file:p.yaml
 `,
     )
-    const result = await product.run('alice', ['gateway', 'check', '--config', join(directory, 'vgate.yaml')])
+    const result = await product.run('alice', [
+      'gateway',
+      'check',
+      '--config',
+      join(directory, 'vgate.yaml'),
+    ])
     expect(result.exitCode).toBe(11)
     expect(result.stderr).toMatch(/p\.yaml:4:1: .*foo/)
     noTrace(result)
@@ -143,7 +175,9 @@ policy: file:p.yaml
     const result = await product.run('alice', ['verify', file, '--json'])
     expect(result.exitCode).toBe(10)
     expect(JSON.parse(result.stdout)).toMatchObject({ verdict: 'tampered' })
-    expect((await product.run('alice', ['verify', join(product.directory, 'missing.vgr')])).exitCode).toBe(2)
+    expect(
+      (await product.run('alice', ['verify', join(product.directory, 'missing.vgr')])).exitCode,
+    ).toBe(2)
   })
 
   it('a wrong password at the database: the client is told whose fault it is, and the secret is nowhere', async () => {
@@ -157,7 +191,9 @@ policy: file:p.yaml
       const connection = other.start('alice', ['connect', 'prod-vectors', '--json'])
       const ready = await connection.event('ready')
       const client = new pg.Client(String((ready['env'] as Record<string, string>)['DATABASE_URL']))
-      await expect(client.connect()).rejects.toMatchObject({ message: expect.stringMatching(/database refused/) })
+      await expect(client.connect()).rejects.toMatchObject({
+        message: expect.stringMatching(/database refused/),
+      })
       const ended = await connection.stop()
       expect(ended.stdout + ended.stderr).not.toContain('definitely-wrong')
     } finally {
@@ -175,7 +211,11 @@ policy: file:p.yaml
     const direct = await postgres.connect(database)
     const query = client.query('SELECT pg_sleep(60)')
     const backend = async (): Promise<number> =>
-      (await direct.query("SELECT count(pg_terminate_backend(pid))::int AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()")).rows[0].n
+      (
+        await direct.query(
+          "SELECT count(pg_terminate_backend(pid))::int AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
+        )
+      ).rows[0].n
     const settled = query.then(
       () => undefined,
       (error: unknown) => error,
@@ -205,6 +245,8 @@ policy: file:p.yaml
     expect((await connection.ended).exitCode).toBe(8)
     await product.startGateway()
     const list = await product.run('alice', ['sessions', '--json'])
-    expect(JSON.parse(list.stdout).sessions.map((session: { state: string }) => session.state)).toContain('crashed')
+    expect(
+      JSON.parse(list.stdout).sessions.map((session: { state: string }) => session.state),
+    ).toContain('crashed')
   })
 })

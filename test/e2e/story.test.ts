@@ -1,12 +1,19 @@
 // The main job, end to end: log in, connect, query with an ordinary client, be masked and refused, list, replay,
 // verify. Real binary, real PostgreSQL with pgvector, real provider, real gateway.
 
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
-import { startProduct, type Product, type Running } from '../support/product.js'
+import { type Product, type Running, startProduct } from '../support/product.js'
 
 const POLICY = `
 thresholds: { ids: 100, rows: 1000, per: 60s }
@@ -52,7 +59,13 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     const database = await postgres.createDatabase({ sql: SETUP })
     product = await startProduct({ postgres, database, policy: POLICY })
     await product.login('alice')
-    connection = product.start('alice', ['connect', 'prod-vectors', '--json', '--reason', 'the story'])
+    connection = product.start('alice', [
+      'connect',
+      'prod-vectors',
+      '--json',
+      '--reason',
+      'the story',
+    ])
     ready = await connection.event('ready')
     client = await connectClient()
   })
@@ -79,7 +92,10 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     expect(who.exitCode).toBe(0)
     expect(JSON.parse(who.stdout)).toMatchObject({ v: 1, principal: { name: 'alice@example.org' } })
     const targets = await product.run('alice', ['targets', '--json'])
-    expect(JSON.parse(targets.stdout)).toMatchObject({ v: 1, targets: [{ name: 'prod-vectors', database: 'pgvector' }] })
+    expect(JSON.parse(targets.stdout)).toMatchObject({
+      v: 1,
+      targets: [{ name: 'prod-vectors', database: 'pgvector' }],
+    })
   })
 
   it('gives the environment and the connection string', async () => {
@@ -114,7 +130,10 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
       hint: expect.stringContaining('#vector-help'),
     })
     expect((await client.query('SELECT count(*)::int AS n FROM notes')).rows).toEqual([{ n: 500 }])
-    expect(await connection.event('denied')).toMatchObject({ operation: expect.any(String), rule: 'default deny' })
+    expect(await connection.event('denied')).toMatchObject({
+      operation: expect.any(String),
+      rule: 'default deny',
+    })
   })
 
   it('fails the transaction as the server would', async () => {
@@ -151,14 +170,28 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
   it('runs a command with the environment of the session and gives its exit code', async () => {
     await product.login('bob')
     const child = "process.stdout.write(process.env.PGPORT ? 'set' : 'unset'); process.exit(7)"
-    const result = await product.run('bob', ['exec', 'prod-vectors', '--', process.execPath, '-e', child])
+    const result = await product.run('bob', [
+      'exec',
+      'prod-vectors',
+      '--',
+      process.execPath,
+      '-e',
+      child,
+    ])
     expect(result).toMatchObject({ exitCode: 7, stdout: 'set' })
-    expect((await product.run('bob', ['exec', 'prod-vectors', '--', 'no-such-command'])).exitCode).toBe(127)
+    expect(
+      (await product.run('bob', ['exec', 'prod-vectors', '--', 'no-such-command'])).exitCode,
+    ).toBe(127)
   })
 
   it('holds what a second person would have to approve', async () => {
     const result = await product.run('bob', [
-      'exec', 'prod-vectors', '--', process.execPath, '--input-type=module', '-e',
+      'exec',
+      'prod-vectors',
+      '--',
+      process.execPath,
+      '--input-type=module',
+      '-e',
       `import pg from ${JSON.stringify(import.meta.resolve('pg'))}
        const client = new pg.Client(process.env.DATABASE_URL); await client.connect()
        try { await client.query('DELETE FROM notes') } catch (error) { console.log(error.code, error.message) }
@@ -173,7 +206,11 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     expect((await connection.stop('SIGINT')).exitCode).toBe(130)
     const session = String(ready['session'])
     const list = await product.run('alice', ['sessions', '--json'])
-    expect(JSON.parse(list.stdout).sessions[0]).toMatchObject({ id: session, state: 'stopped', target: 'prod-vectors' })
+    expect(JSON.parse(list.stdout).sessions[0]).toMatchObject({
+      id: session,
+      state: 'stopped',
+      target: 'prod-vectors',
+    })
     const replay = await product.run('alice', ['replay', session])
     expect(replay.exitCode).toBe(0)
     expect(replay.stdout).toContain('[masked]')
@@ -191,7 +228,11 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     writeFileSync(copy, bytes)
     const changed = await product.run('alice', ['verify', copy, '--json'])
     expect(changed.exitCode).toBe(10)
-    expect(JSON.parse(changed.stdout)).toMatchObject({ verdict: 'tampered', reason: expect.any(String), at: expect.anything() })
+    expect(JSON.parse(changed.stdout)).toMatchObject({
+      verdict: 'tampered',
+      reason: expect.any(String),
+      at: expect.anything(),
+    })
   })
 
   it('shows others’ sessions to auditors only', async () => {
@@ -208,8 +249,13 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     const files = folders.flatMap((folder) =>
       readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))),
     )
-    const all = Buffer.concat(files.filter((file) => existsSync(file) && statSync(file).isFile()).map((file) => readFileSync(file)))
-    for (const secret of [postgres.password, env()['PGPASSWORD'] ?? '']) expect(all.includes(secret)).toBe(false)
+    const all = Buffer.concat(
+      files
+        .filter((file) => existsSync(file) && statSync(file).isFile())
+        .map((file) => readFileSync(file)),
+    )
+    for (const secret of [postgres.password, env()['PGPASSWORD'] ?? ''])
+      expect(all.includes(secret)).toBe(false)
   })
 
   it('ends cleanly, and its audit log is closed', async () => {
@@ -219,7 +265,11 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
       .filter((name) => name.includes('log-') && name.endsWith('.vgr'))
     expect(logs.length).toBeGreaterThan(0)
     for (const log of logs) {
-      const verified = await product.run('alice', ['verify', join(product.directory, 'data', log), '--json'])
+      const verified = await product.run('alice', [
+        'verify',
+        join(product.directory, 'data', log),
+        '--json',
+      ])
       expect(JSON.parse(verified.stdout)).toMatchObject({ verdict: 'closed' })
     }
   })

@@ -3,7 +3,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { WebSocketServer, type WebSocket } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { type ClientMessage, type GatewayMessage, TUNNEL_SUBPROTOCOL } from '../../src/core/api.js'
 import { bindMux } from '../../src/tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../../src/tunnel/frame.js'
@@ -19,7 +19,12 @@ export const PRINCIPAL = {
   name: 'ana@example.com',
   groups: ['corp:data-science'],
 }
-export const KEY = { id: 'key_one', algorithm: 'Ed25519', public: Buffer.alloc(32, 7).toString('base64'), since: '2026-01-01T00:00:00.000Z' }
+export const KEY = {
+  id: 'key_one',
+  algorithm: 'Ed25519',
+  public: Buffer.alloc(32, 7).toString('base64'),
+  since: '2026-01-01T00:00:00.000Z',
+}
 
 type Answer = readonly [status: number, body: object | Buffer]
 type Route = (body: string, request: IncomingMessage) => Answer
@@ -65,7 +70,9 @@ export function echo(stream: MuxStream): void {
   })
 }
 
-export async function startFakeGateway(options: { readonly issuer?: string } = {}): Promise<FakeGateway> {
+export async function startFakeGateway(
+  options: { readonly issuer?: string } = {},
+): Promise<FakeGateway> {
   let closedSessions = 0
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -83,7 +90,15 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
           version: '0.1.0',
           api: { versions: [1] },
           tunnel: { path: '/v1/tunnel', versions: [1] },
-          providers: [{ name: 'corp', type: 'oidc', issuer: options.issuer ?? 'http://127.0.0.1:1', client_id: 'vgate-cli', scopes: ['openid', 'groups'] }],
+          providers: [
+            {
+              name: 'corp',
+              type: 'oidc',
+              issuer: options.issuer ?? 'http://127.0.0.1:1',
+              client_id: 'vgate-cli',
+              scopes: ['openid', 'groups'],
+            },
+          ],
           keys: [KEY],
           time: soon(0),
         },
@@ -93,27 +108,83 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
       'POST /v1/token',
       () => {
         exchanges += 1
-        return [200, { access_token: `token-${exchanges}`, token_type: 'Bearer', expires_at: soon(900_000), principal: PRINCIPAL }]
+        return [
+          200,
+          {
+            access_token: `token-${exchanges}`,
+            token_type: 'Bearer',
+            expires_at: soon(900_000),
+            principal: PRINCIPAL,
+          },
+        ]
       },
     ],
     ['POST /v1/logout', () => [200, {}]],
-    ['GET /v1/whoami', () => [200, { principal: PRINCIPAL, expires_at: soon(900_000), administrator: false, auditor: true }]],
-    ['GET /v1/targets', () => [200, { targets: [{ name: 'prod-vectors', database: 'pgvector', roles: [{ name: 'reader', approval: false }, { name: 'owner', approval: true }] }] }]],
+    [
+      'GET /v1/whoami',
+      () => [
+        200,
+        { principal: PRINCIPAL, expires_at: soon(900_000), administrator: false, auditor: true },
+      ],
+    ],
+    [
+      'GET /v1/targets',
+      () => [
+        200,
+        {
+          targets: [
+            {
+              name: 'prod-vectors',
+              database: 'pgvector',
+              roles: [
+                { name: 'reader', approval: false },
+                { name: 'owner', approval: true },
+              ],
+            },
+          ],
+        },
+      ],
+    ],
     [
       'POST /v1/grants',
       (body) => {
         const { target } = JSON.parse(body) as { target: string }
         if (target !== 'prod-vectors') {
-          return [404, { error: { code: 'VGATE_TARGET_UNKNOWN', message: `no target ${target} is open to you`, hint: 'see `vgate targets`' } }]
+          return [
+            404,
+            {
+              error: {
+                code: 'VGATE_TARGET_UNKNOWN',
+                message: `no target ${target} is open to you`,
+                hint: 'see `vgate targets`',
+              },
+            },
+          ]
         }
         return [
           200,
-          { grant: { id: 'grt_1', target, database: 'pgvector', database_name: 'vectors', roles: ['reader'], starts_at: soon(0), ends_at: soon(3_600_000), notes: ['owner needs approval'] } },
+          {
+            grant: {
+              id: 'grt_1',
+              target,
+              database: 'pgvector',
+              database_name: 'vectors',
+              roles: ['reader'],
+              starts_at: soon(0),
+              ends_at: soon(3_600_000),
+              notes: ['owner needs approval'],
+            },
+          },
         ]
       },
     ],
   ])
-  const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES, handleProtocols: () => TUNNEL_SUBPROTOCOL })
+  const wss = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+    handleProtocols: () => TUNNEL_SUBPROTOCOL,
+  })
   const gateway: FakeGateway = {
     url,
     routes,
@@ -122,7 +193,15 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
     closedSessions: () => closedSessions,
     onStream: echo,
     onOpen: (tunnel) => {
-      tunnel.tell({ type: 'session', session: 'ses_1', target: 'prod-vectors', database: 'pgvector', database_name: 'vectors', endpoints: ['postgres'], expires_at: soon(3_600_000) })
+      tunnel.tell({
+        type: 'session',
+        session: 'ses_1',
+        target: 'prod-vectors',
+        database: 'pgvector',
+        database_name: 'vectors',
+        endpoints: ['postgres'],
+        expires_at: soon(3_600_000),
+      })
     },
     refuseTunnel: undefined,
     close: async () => {
@@ -137,9 +216,16 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
       for await (const chunk of request) body += String(chunk)
       const bearer = /^Bearer (.*)$/.exec(request.headers.authorization ?? '')?.[1]
       if (bearer !== undefined) gateway.bearers.push(bearer)
-      const route = routes.get(`${request.method} ${request.url}`) ?? routes.get(`${request.method} ${request.url?.split('?')[0]}`)
-      const [status, answer] = route?.(body, request) ?? [404, { error: { code: 'VGATE_NOT_FOUND', message: `nothing at ${request.url}` } }]
-      response.writeHead(status, { 'content-type': Buffer.isBuffer(answer) ? 'application/octet-stream' : 'application/json' })
+      const route =
+        routes.get(`${request.method} ${request.url}`) ??
+        routes.get(`${request.method} ${request.url?.split('?')[0]}`)
+      const [status, answer] = route?.(body, request) ?? [
+        404,
+        { error: { code: 'VGATE_NOT_FOUND', message: `nothing at ${request.url}` } },
+      ]
+      response.writeHead(status, {
+        'content-type': Buffer.isBuffer(answer) ? 'application/octet-stream' : 'application/json',
+      })
       response.end(Buffer.isBuffer(answer) ? answer : JSON.stringify(answer))
     })()
   })
@@ -147,7 +233,9 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
     gateway.bearers.push(/^Bearer (.*)$/.exec(request.headers.authorization ?? '')?.[1] ?? '')
     if (gateway.refuseTunnel !== undefined) {
       const text = JSON.stringify(gateway.refuseTunnel[1])
-      socket.end(`HTTP/1.1 ${gateway.refuseTunnel[0]} No\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close\r\n\r\n${text}`)
+      socket.end(
+        `HTTP/1.1 ${gateway.refuseTunnel[0]} No\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\nconnection: close\r\n\r\n${text}`,
+      )
       return
     }
     wss.handleUpgrade(request, socket, head, (websocket) => {
@@ -161,7 +249,12 @@ export async function startFakeGateway(options: { readonly issuer?: string } = {
               closedSessions += 1
               return
             }
-            const tunnel = { socket: websocket, mux, opened: message, tell: (said: GatewayMessage) => mux.sendControl(said) }
+            const tunnel = {
+              socket: websocket,
+              mux,
+              opened: message,
+              tell: (said: GatewayMessage) => mux.sendControl(said),
+            }
             gateway.tunnels.push(tunnel)
             gateway.onOpen(tunnel)
           },

@@ -59,7 +59,10 @@ export async function startFakeProvider(): Promise<FakeProvider> {
     }
     polls += 1
     if (provider.answer === 'approved') return [200, tokens()]
-    return [400, { error: provider.answer === 'pending' ? 'authorization_pending' : provider.answer }]
+    return [
+      400,
+      { error: provider.answer === 'pending' ? 'authorization_pending' : provider.answer },
+    ]
   }
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     void (async () => {

@@ -2,27 +2,38 @@
 // that answers from memory and plain TCP in place of the tunnel. The tunnel, the control API and the command line are
 // the matter of the end-to-end tests.
 
-import { createHash, pbkdf2Sync, randomBytes, createHmac } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generatePair } from '../../src/audit/keys.js'
-import { DEFAULT_LIMITS, type AdapterLimits, type ScramVerifier } from '../../src/core/adapter.js'
-import type { Authority, SessionLease, SessionNotice, SessionSummary, TargetSpec } from '../../src/core/authority.js'
+import { type AdapterLimits, DEFAULT_LIMITS, type ScramVerifier } from '../../src/core/adapter.js'
+import type {
+  Authority,
+  SessionLease,
+  SessionNotice,
+  SessionSummary,
+  TargetSpec,
+} from '../../src/core/authority.js'
 import { systemClock } from '../../src/core/clock.js'
 import { VgateError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
-import { principalId, type Principal } from '../../src/core/principal.js'
+import { type Principal, principalId } from '../../src/core/principal.js'
 import { KNOWN_ACTIONS } from '../../src/databases/list.js'
+import { rolesFor } from '../../src/policy/access.js'
 import { compilePolicy } from '../../src/policy/compile.js'
 import { loadPolicy } from '../../src/policy/schema.js'
-import { rolesFor } from '../../src/policy/access.js'
 import { DataPlane } from '../../src/proxy/data-plane.js'
 import type { Session } from '../../src/proxy/session.js'
 
 export interface TestGatewayOptions {
-  readonly postgres: { readonly host: string; readonly port: number; readonly superuser: string; readonly password: string }
+  readonly postgres: {
+    readonly host: string
+    readonly port: number
+    readonly superuser: string
+    readonly password: string
+  }
   readonly database: string
   /** Source of a policy.yaml. */
   readonly policy: string
@@ -123,7 +134,11 @@ async function connectAs(given: {
     over = resolve
   })
   const session = await dataPlane.open(
-    { grant, principal: principal.id, client: { version: 'test', platform: 'test', command: 'connect' } },
+    {
+      grant,
+      principal: principal.id,
+      client: { version: 'test', platform: 'test', command: 'connect' },
+    },
     scramVerifierOf(password),
     {
       denied: (operation, { rule, message }) => denied.push({ operation, rule, message }),
@@ -172,7 +187,8 @@ function memoryAuthority(state: {
   return {
     openSession: async ({ grant, principal: id }): Promise<SessionLease> => {
       const principal = grants.get(grant)
-      if (principal === undefined || principal.id !== id) throw new VgateError('VGATE_REVOKED', 'no such grant')
+      if (principal === undefined || principal.id !== id)
+        throw new VgateError('VGATE_REVOKED', 'no such grant')
       const now = systemClock.now()
       return {
         session: newId('ses'),
@@ -194,11 +210,17 @@ function memoryAuthority(state: {
           tls: options.tls ?? { verify: 'off' },
           ...(options.contact === undefined ? {} : { contact: options.contact }),
         },
-        policy: { source: options.policy, hash: createHash('sha256').update(options.policy).digest('hex') },
+        policy: {
+          source: options.policy,
+          hash: createHash('sha256').update(options.policy).digest('hex'),
+        },
         leaseUntil: now + 5_000,
       }
     },
-    leaseCredential: async () => ({ username: options.postgres.superuser, password: options.postgres.password }),
+    leaseCredential: async () => ({
+      username: options.postgres.superuser,
+      password: options.postgres.password,
+    }),
     renewLease: async () => ({ leaseUntil: systemClock.now() + 5_000, policyHash: '' }),
     watch: (session, listener) => {
       listeners.set(session, listener)

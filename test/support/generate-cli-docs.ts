@@ -16,7 +16,12 @@ export interface ManifestCommand {
   readonly usage?: string
   readonly strict?: boolean
   readonly examples?: readonly string[]
-  readonly args: Readonly<Record<string, { readonly name: string; readonly description?: string; readonly required?: boolean }>>
+  readonly args: Readonly<
+    Record<
+      string,
+      { readonly name: string; readonly description?: string; readonly required?: boolean }
+    >
+  >
   readonly flags: Readonly<Record<string, ManifestFlag>>
 }
 
@@ -77,18 +82,41 @@ export function cliDocs(manifest: Manifest): string {
 function commandDocs(command: ManifestCommand): string {
   const words = command.id.replaceAll(':', ' ')
   const args = Object.values(command.args)
-  const usage = command.usage ?? [words, ...args.map((arg) => arg.name.toUpperCase()), '[FLAGS]'].join(' ')
-  const lines = [`## vgate ${words}`, command.description ?? '', '', '```', `vgate ${usage}`, '```', '']
-  if (args.length > 0) lines.push('| argument | |', '|---|---|', ...args.map((arg) => `| \`${arg.name.toUpperCase()}\` | ${cell(arg.description)} |`), '')
+  const usage =
+    command.usage ?? [words, ...args.map((arg) => arg.name.toUpperCase()), '[FLAGS]'].join(' ')
+  const lines = [
+    `## vgate ${words}`,
+    command.description ?? '',
+    '',
+    '```',
+    `vgate ${usage}`,
+    '```',
+    '',
+  ]
+  if (args.length > 0)
+    lines.push(
+      '| argument | |',
+      '|---|---|',
+      ...args.map((arg) => `| \`${arg.name.toUpperCase()}\` | ${cell(arg.description)} |`),
+      '',
+    )
   const flags = Object.values(command.flags).filter((flag) => flag.hidden !== true)
-  lines.push('| flag | |', '|---|---|', ...flags.map((flag) => `| \`${flagName(flag)}\` | ${cell(flag.description)}${choices(flag)} |`), '')
-  const examples = (command.examples ?? []).map((example) => example.replaceAll('<%= config.bin %>', 'vgate'))
+  lines.push(
+    '| flag | |',
+    '|---|---|',
+    ...flags.map((flag) => `| \`${flagName(flag)}\` | ${cell(flag.description)}${choices(flag)} |`),
+    '',
+  )
+  const examples = (command.examples ?? []).map((example) =>
+    example.replaceAll('<%= config.bin %>', 'vgate'),
+  )
   if (examples.length > 0) lines.push('```sh', ...examples, '```', '')
   return lines.join('\n')
 }
 
 function flagName(flag: ManifestFlag): string {
-  if (flag.type === 'boolean') return flag.allowNo === true ? `--[no-]${flag.name}` : `--${flag.name}`
+  if (flag.type === 'boolean')
+    return flag.allowNo === true ? `--[no-]${flag.name}` : `--${flag.name}`
   return `--${flag.name} ${flag.helpValue ?? 'VALUE'}`
 }
 

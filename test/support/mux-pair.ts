@@ -33,7 +33,12 @@ export interface Side {
   readonly pongs: number[]
 }
 
-export function makeSide(side: 'client' | 'gateway', maxStreams: number, opened: (stream: MuxStream) => void, keep = false): Side {
+export function makeSide(
+  side: 'client' | 'gateway',
+  maxStreams: number,
+  opened: (stream: MuxStream) => void,
+  keep = false,
+): Side {
   const wire = new Wire()
   const sent: Frame[] = []
   const controls: unknown[] = []

@@ -36,9 +36,17 @@ export interface Product {
   readonly issuer: string
   readonly configFile: string
   /** Runs a command as this person and waits for its end. */
-  run(person: string, args: readonly string[], options?: { env?: Record<string, string>; input?: string }): Promise<Result>
+  run(
+    person: string,
+    args: readonly string[],
+    options?: { env?: Record<string, string>; input?: string },
+  ): Promise<Result>
   /** Starts a command that runs on. */
-  start(person: string, args: readonly string[], options?: { env?: Record<string, string> }): Running
+  start(
+    person: string,
+    args: readonly string[],
+    options?: { env?: Record<string, string> },
+  ): Running
   login(person: string): Promise<void>
   stopGateway(signal?: NodeJS.Signals): Promise<Result>
   startGateway(): Promise<void>
@@ -46,7 +54,12 @@ export interface Product {
 }
 
 export interface ProductOptions {
-  readonly postgres: { readonly host: string; readonly port: number; readonly superuser: string; readonly password: string }
+  readonly postgres: {
+    readonly host: string
+    readonly port: number
+    readonly superuser: string
+    readonly password: string
+  }
   readonly database: string
   /** Source of policy.yaml. */
   readonly policy: string
@@ -78,7 +91,11 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   let gateway: Running | undefined
   let url = ''
   const start: Product['start'] = (person, args, more) =>
-    running(args, { ...environment(person), ...(url === '' ? {} : { VGATE_GATEWAY: url }), ...more?.env })
+    running(args, {
+      ...environment(person),
+      ...(url === '' ? {} : { VGATE_GATEWAY: url }),
+      ...more?.env,
+    })
   const product: Product = {
     directory,
     get url() {
@@ -105,7 +122,10 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       await login.ended
     },
     startGateway: async () => {
-      gateway = running(['gateway', 'start', '--config', configFile, '--json'], environment('gateway'))
+      gateway = running(
+        ['gateway', 'start', '--config', configFile, '--json'],
+        environment('gateway'),
+      )
       url = String((await gateway.event('listening'))['url'])
     },
     stopGateway: async (signal) => {
@@ -152,14 +172,20 @@ ${options.more ?? ''}`
 }
 
 function running(args: readonly string[], env: Record<string, string>): Running {
-  const child = execa(process.execPath, [BIN, ...args], { env, extendEnv: false, reject: false, stdin: 'ignore' })
+  const child = execa(process.execPath, [BIN, ...args], {
+    env,
+    extendEnv: false,
+    reject: false,
+    stdin: 'ignore',
+  })
   const seen: Record<string, unknown>[] = []
   const waiting = new Set<() => void>()
   let rest = ''
   child.stdout?.on('data', (bytes: Buffer) => {
     const lines = (rest + bytes.toString()).split('\n')
     rest = lines.pop() ?? ''
-    for (const line of lines) if (line.startsWith('{')) seen.push(JSON.parse(line) as Record<string, unknown>)
+    for (const line of lines)
+      if (line.startsWith('{')) seen.push(JSON.parse(line) as Record<string, unknown>)
     for (const wake of waiting) wake()
   })
   let over: string | undefined

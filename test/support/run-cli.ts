@@ -12,19 +12,39 @@ export interface CliResult {
   readonly stderr: string
 }
 
-function environment(folder: string, env: Readonly<Record<string, string>>): Record<string, string> {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(VGATE_|PG|CI$|FORCE_COLOR|NODE_OPTIONS|NODE_ENV|VITEST)/.test(name))
+function environment(
+  folder: string,
+  env: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(VGATE_|PG|CI$|FORCE_COLOR|NODE_OPTIONS|NODE_ENV|VITEST)/.test(name),
+  )
   const own = { VGATE_CONFIG_DIR: folder, VGATE_TOKEN_STORE: 'file', NO_COLOR: '1', ...env }
-  return Object.fromEntries([...inherited, ...Object.entries(own)].map(([name, value]) => [name, value ?? '']))
+  return Object.fromEntries(
+    [...inherited, ...Object.entries(own)].map(([name, value]) => [name, value ?? '']),
+  )
 }
 
 /** Starts the binary; for commands that run on. */
-export function spawnCli(args: readonly string[], folder: string, env: Readonly<Record<string, string>> = {}): ResultPromise<{ reject: false; stdin: 'ignore' }> {
-  return execa(process.execPath, [BIN, ...args], { env: environment(folder, env), extendEnv: false, reject: false, stdin: 'ignore' })
+export function spawnCli(
+  args: readonly string[],
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): ResultPromise<{ reject: false; stdin: 'ignore' }> {
+  return execa(process.execPath, [BIN, ...args], {
+    env: environment(folder, env),
+    extendEnv: false,
+    reject: false,
+    stdin: 'ignore',
+  })
 }
 
 /** Runs the binary to its end. */
-export async function runCli(args: readonly string[], folder: string, env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
+export async function runCli(
+  args: readonly string[],
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
   const { exitCode, stdout, stderr } = await spawnCli(args, folder, env)
   return { exit: exitCode, stdout: String(stdout), stderr: String(stderr) }
 }
@@ -38,7 +58,10 @@ export function events(stdout: string): Record<string, unknown>[] {
 }
 
 /** Waits for a line of a running process. It only listens: what execa collects stays whole. */
-export function untilLine(child: ReturnType<typeof spawnCli>, wanted: (line: string) => boolean): Promise<string> {
+export function untilLine(
+  child: ReturnType<typeof spawnCli>,
+  wanted: (line: string) => boolean,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
     child.stdout.on('data', (chunk: Buffer) => {

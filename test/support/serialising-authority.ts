@@ -4,9 +4,15 @@ import type { Authority, SessionNotice } from '../../src/core/authority.js'
 import { isErrorCode, VgateError } from '../../src/core/errors.js'
 
 /** Wraps an authority so that every argument, answer, notice and error crosses as JSON text. `crossings` counts them by method. */
-export function serialising(inner: Authority): Authority & { readonly crossings: Map<string, number> } {
+export function serialising(
+  inner: Authority,
+): Authority & { readonly crossings: Map<string, number> } {
   const crossings = new Map<string, number>()
-  const call = async <A, R>(method: string, argument: A, run: (argument: A) => Promise<R>): Promise<R> => {
+  const call = async <A, R>(
+    method: string,
+    argument: A,
+    run: (argument: A) => Promise<R>,
+  ): Promise<R> => {
     crossings.set(method, (crossings.get(method) ?? 0) + 1)
     const sent = cross(argument)
     let answer: string
@@ -17,15 +23,22 @@ export function serialising(inner: Authority): Authority & { readonly crossings:
       const { code, message, hint } = error
       answer = JSON.stringify({ error: { code, message, hint } })
     }
-    const received = JSON.parse(answer) as { ok: R } | { error: { code: string; message: string; hint?: string } }
+    const received = JSON.parse(answer) as
+      | { ok: R }
+      | { error: { code: string; message: string; hint?: string } }
     if ('ok' in received) return received.ok
     const { code, message, hint } = received.error
-    throw new VgateError(isErrorCode(code) ? code : 'VGATE_UNEXPECTED', message, hint === undefined ? {} : { hint })
+    throw new VgateError(
+      isErrorCode(code) ? code : 'VGATE_UNEXPECTED',
+      message,
+      hint === undefined ? {} : { hint },
+    )
   }
   return {
     crossings,
     openSession: (request) => call('openSession', request, (sent) => inner.openSession(sent)),
-    leaseCredential: (session) => call('leaseCredential', session, (sent) => inner.leaseCredential(sent)),
+    leaseCredential: (session) =>
+      call('leaseCredential', session, (sent) => inner.leaseCredential(sent)),
     renewLease: (session) => call('renewLease', session, (sent) => inner.renewLease(sent)),
     closeSession: (summary) => call('closeSession', summary, (sent) => inner.closeSession(sent)),
     watch: (session, listener) =>

@@ -7,7 +7,9 @@ import { cliDocs, type Manifest } from '../../support/generate-cli-docs.js'
 const root = new URL('../../../', import.meta.url)
 
 it('docs/cli.md is current', () => {
-  const manifest = JSON.parse(readFileSync(new URL('oclif.manifest.json', root), 'utf8')) as Manifest
+  const manifest = JSON.parse(
+    readFileSync(new URL('oclif.manifest.json', root), 'utf8'),
+  ) as Manifest
   const page = new URL('docs/cli.md', root)
   const wanted = cliDocs(manifest)
   if (process.env['UPDATE_DOCS'] === '1') writeFileSync(page, wanted)

@@ -32,7 +32,15 @@ describe('login, whoami, targets, logout', () => {
     const { exit, stdout, stderr } = await login()
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' })
     expect(events(stdout)).toEqual([
-      { v: 1, event: 'device_code', at: expect.any(String), verification_uri: `${provider.issuer}/activate`, user_code: 'ABCD-EFGH', verification_uri_complete: `${provider.issuer}/activate?code=ABCD-EFGH`, expires_at: expect.any(String) },
+      {
+        v: 1,
+        event: 'device_code',
+        at: expect.any(String),
+        verification_uri: `${provider.issuer}/activate`,
+        user_code: 'ABCD-EFGH',
+        verification_uri_complete: `${provider.issuer}/activate?code=ABCD-EFGH`,
+        expires_at: expect.any(String),
+      },
       { v: 1, event: 'logged_in', at: expect.any(String), principal: PRINCIPAL },
     ])
     expect(statSync(folder).mode & 0o777).toBe(0o700)
@@ -40,10 +48,14 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('shows people the address and the code on stderr, and says where the login is kept', async () => {
-    const { exit, stdout, stderr } = await runCli(['login', '--gateway', gateway.url], folder, { VGATE_TOKEN_STORE: '' })
+    const { exit, stdout, stderr } = await runCli(['login', '--gateway', gateway.url], folder, {
+      VGATE_TOKEN_STORE: '',
+    })
     expect({ exit, stdout }).toEqual({ exit: 0, stdout: '' })
     expect(stderr).toContain('ABCD-EFGH')
-    expect(stderr).toContain(`warning: no keychain here: the login is kept in ${folder}/tokens.json, readable by you alone`)
+    expect(stderr).toContain(
+      `warning: no keychain here: the login is kept in ${folder}/tokens.json, readable by you alone`,
+    )
     expect(stderr).toContain('logged in to')
   })
 
@@ -53,7 +65,10 @@ describe('login, whoami, targets, logout', () => {
     expect(readFileSync(join(folder, 'tokens.json'), 'utf8')).not.toContain('token-1')
     expect((await runCli(['whoami'], folder, key)).exit).toBe(0)
     const { exit, stderr } = await runCli(['whoami'], folder, { VGATE_STORE_KEY: 'another' })
-    expect({ exit, first: stderr.split('\n')[0] }).toEqual({ exit: 4, first: 'error: cannot read the stored login: VGATE_STORE_KEY does not open it' })
+    expect({ exit, first: stderr.split('\n')[0] }).toEqual({
+      exit: 4,
+      first: 'error: cannot read the stored login: VGATE_STORE_KEY does not open it',
+    })
   })
 
   it.each([
@@ -63,11 +78,16 @@ describe('login, whoami, targets, logout', () => {
     provider.answer = answer
     const { exit, stdout } = await login()
     expect(exit).toBe(4)
-    expect(events(stdout).at(-1)).toMatchObject({ error: { code: 'VGATE_LOGIN_REQUIRED', message } })
+    expect(events(stdout).at(-1)).toMatchObject({
+      error: { code: 'VGATE_LOGIN_REQUIRED', message },
+    })
   })
 
   it('names an unreachable gateway, exit 8', async () => {
-    const { exit, stdout, stderr } = await runCli(['login', '--gateway', 'http://127.0.0.1:1'], folder)
+    const { exit, stdout, stderr } = await runCli(
+      ['login', '--gateway', 'http://127.0.0.1:1'],
+      folder,
+    )
     expect({ exit, stdout }).toEqual({ exit: 8, stdout: '' })
     expect(stderr).toContain('error: cannot reach http://127.0.0.1:1: nothing listens there\n')
     expect(stderr).toContain('VGATE_GATEWAY_UNREACHABLE')
@@ -77,7 +97,9 @@ describe('login, whoami, targets, logout', () => {
     await provider.close()
     const { exit, stdout } = await login()
     expect(exit).toBe(8)
-    expect(events(stdout).at(-1)).toMatchObject({ error: { message: `cannot reach ${provider.issuer}: nothing listens there` } })
+    expect(events(stdout).at(-1)).toMatchObject({
+      error: { message: `cannot reach ${provider.issuer}: nothing listens there` },
+    })
     provider = await startFakeProvider()
   })
 
@@ -88,7 +110,10 @@ describe('login, whoami, targets, logout', () => {
     ['nonsense', 'not a URL: "nonsense"'],
   ])('refuses %s', async (url, message) => {
     const { exit, stdout } = await runCli(['login', '--gateway', url, '--json'], folder)
-    expect([exit, events(stdout)[0]]).toMatchObject([2, { error: { code: 'VGATE_USAGE', message } }])
+    expect([exit, events(stdout)[0]]).toMatchObject([
+      2,
+      { error: { code: 'VGATE_USAGE', message } },
+    ])
   })
 
   it('refuses a gateway whose keys have all changed, until told to trust it', async () => {
@@ -96,31 +121,58 @@ describe('login, whoami, targets, logout', () => {
     const old = gateway.routes.get('GET /.well-known/vgate')
     gateway.routes.set('GET /.well-known/vgate', (body, request) => {
       const [status, answer] = old?.(body, request) ?? [500, {}]
-      return [status, { ...answer, keys: [{ id: 'key_two', algorithm: 'Ed25519', public: Buffer.alloc(32, 9).toString('base64'), since: '2026-02-01T00:00:00.000Z' }] }]
+      return [
+        status,
+        {
+          ...answer,
+          keys: [
+            {
+              id: 'key_two',
+              algorithm: 'Ed25519',
+              public: Buffer.alloc(32, 9).toString('base64'),
+              since: '2026-02-01T00:00:00.000Z',
+            },
+          ],
+        },
+      ]
     })
     const refused = await login()
-    expect([refused.exit, events(refused.stdout).at(-1)]).toMatchObject([10, { error: { code: 'VGATE_RECORDING_BROKEN' } }])
-    expect((await runCli(['login', '--gateway', gateway.url, '--trust-new-key'], folder)).exit).toBe(0)
+    expect([refused.exit, events(refused.stdout).at(-1)]).toMatchObject([
+      10,
+      { error: { code: 'VGATE_RECORDING_BROKEN' } },
+    ])
+    expect(
+      (await runCli(['login', '--gateway', gateway.url, '--trust-new-key'], folder)).exit,
+    ).toBe(0)
   })
 
   it('answers whoami and targets as one object, and as text', async () => {
     await login()
-    expect(events((await runCli(['whoami', '--json'], folder)).stdout)).toMatchObject([{ v: 1, gateway: gateway.url, principal: PRINCIPAL, auditor: true }])
+    expect(events((await runCli(['whoami', '--json'], folder)).stdout)).toMatchObject([
+      { v: 1, gateway: gateway.url, principal: PRINCIPAL, auditor: true },
+    ])
     expect((await runCli(['whoami'], folder)).stdout).toContain('ana@example.com (corp: ana)')
     const targets = await runCli(['targets'], folder)
-    expect(targets.stdout.split('\n')).toEqual(['TARGET        DATABASE  ROLES                    CONTACT', 'prod-vectors  pgvector  reader, owner (approval)'])
+    expect(targets.stdout.split('\n')).toEqual([
+      'TARGET        DATABASE  ROLES                    CONTACT',
+      'prod-vectors  pgvector  reader, owner (approval)',
+    ])
     expect(gateway.bearers).toEqual(['token-1', 'token-1', 'token-1'])
   })
 
   it('forgets everything at logout', async () => {
     await login()
-    expect(events((await runCli(['logout', '--json'], folder)).stdout)).toEqual([{ v: 1, gateway: gateway.url, logged_out: true }])
+    expect(events((await runCli(['logout', '--json'], folder)).stdout)).toEqual([
+      { v: 1, gateway: gateway.url, logged_out: true },
+    ])
     expect(readFileSync(join(folder, 'tokens.json'), 'utf8')).not.toContain('token-1')
     expect((await runCli(['whoami'], folder)).exit).toBe(4)
   })
 
   it('refuses a workload token rather than ignore it', async () => {
-    const { exit, stderr } = await runCli(['whoami', '--gateway', gateway.url], folder, { VGATE_TOKEN: 'x' })
+    const { exit, stderr } = await runCli(['whoami', '--gateway', gateway.url], folder, {
+      VGATE_TOKEN: 'x',
+    })
     expect(exit).toBe(11)
     expect(stderr).toContain('VGATE_TOKEN: workload identity is not supported yet')
   })
@@ -132,22 +184,61 @@ describe('connect', () => {
   it('is ready, serves, answers env, tells denials, and ends with the grant', async () => {
     await login()
     const child = spawnCli(['connect', 'prod-vectors', '--json'], folder)
-    const event = JSON.parse(await untilLine(child, ready)) as { port: number; url: string; env: Record<string, string> }
-    expect(event).toMatchObject({ v: 1, event: 'ready', session: 'ses_1', target: 'prod-vectors', host: '127.0.0.1', endpoints: { postgres: `127.0.0.1:${event.port}` }, expires_at: expect.any(String) })
-    expect(Object.keys(event).sort()).toEqual(['at', 'endpoints', 'env', 'event', 'expires_at', 'host', 'port', 'session', 'target', 'url', 'v'])
+    const event = JSON.parse(await untilLine(child, ready)) as {
+      port: number
+      url: string
+      env: Record<string, string>
+    }
+    expect(event).toMatchObject({
+      v: 1,
+      event: 'ready',
+      session: 'ses_1',
+      target: 'prod-vectors',
+      host: '127.0.0.1',
+      endpoints: { postgres: `127.0.0.1:${event.port}` },
+      expires_at: expect.any(String),
+    })
+    expect(Object.keys(event).sort()).toEqual([
+      'at',
+      'endpoints',
+      'env',
+      'event',
+      'expires_at',
+      'host',
+      'port',
+      'session',
+      'target',
+      'url',
+      'v',
+    ])
     const socket = dial(event.port, '127.0.0.1')
     socket.write('hello')
     expect(String((await once(socket, 'data'))[0])).toBe('hello')
     const env = await runCli(['env', 'prod-vectors'], folder)
     expect(env.stdout.split('\n')).toContain(`export PGPASSWORD=${event.env['PGPASSWORD']}`)
     const again = await runCli(['connect', 'prod-vectors', '--json'], folder)
-    expect([again.exit, events(again.stdout)]).toMatchObject([1, [{ error: { code: 'VGATE_ALREADY_CONNECTED' } }]])
-    gateway.tunnels[0]?.tell({ type: 'denied', operation: 'drop', rule: 'default deny', message: 'no' })
+    expect([again.exit, events(again.stdout)]).toMatchObject([
+      1,
+      [{ error: { code: 'VGATE_ALREADY_CONNECTED' } }],
+    ])
+    gateway.tunnels[0]?.tell({
+      type: 'denied',
+      operation: 'drop',
+      rule: 'default deny',
+      message: 'no',
+    })
     gateway.tunnels[0]?.tell({ type: 'end', reason: 'expired', message: 'the grant has ended' })
     const { exitCode, stdout, stderr } = await child
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(events(String(stdout)).slice(1)).toEqual([
-      { v: 1, event: 'denied', at: expect.any(String), operation: 'drop', rule: 'default deny', message: 'no' },
+      {
+        v: 1,
+        event: 'denied',
+        at: expect.any(String),
+        operation: 'drop',
+        rule: 'default deny',
+        message: 'no',
+      },
       { v: 1, event: 'closed', at: expect.any(String), reason: 'expired' },
     ])
     expect(readdirSync(join(folder, 'run'))).toEqual([])
@@ -164,7 +255,10 @@ describe('connect', () => {
     await untilLine(child, ready)
     child.kill(signal)
     const { exitCode, stdout } = await child
-    expect([exitCode, events(String(stdout)).at(-1)]).toMatchObject([code, { event: 'closed', reason: 'stopped' }])
+    expect([exitCode, events(String(stdout)).at(-1)]).toMatchObject([
+      code,
+      { event: 'closed', reason: 'stopped' },
+    ])
     expect(readdirSync(join(folder, 'run'))).toEqual([])
     expect(gateway.closedSessions()).toBe(1)
   })
@@ -173,7 +267,12 @@ describe('connect', () => {
     await login()
     const child = spawnCli(['connect', 'prod-vectors'], folder)
     const url = await untilLine(child, (line) => line.startsWith('postgresql://'))
-    gateway.tunnels[0]?.tell({ type: 'denied', operation: 'x\u001b[2J', rule: 'r', message: 'm\u202e' })
+    gateway.tunnels[0]?.tell({
+      type: 'denied',
+      operation: 'x\u001b[2J',
+      rule: 'r',
+      message: 'm\u202e',
+    })
     gateway.tunnels[0]?.tell({ type: 'end', reason: 'revoked', message: 'revoked by ops' })
     const { exitCode, stdout, stderr } = await child
     expect([exitCode, stdout]).toEqual([5, url])
@@ -189,22 +288,32 @@ describe('connect', () => {
     await untilLine(child, ready)
     gateway.tunnels[0]?.socket.terminate()
     const { exitCode, stdout } = await child
-    expect([exitCode, events(String(stdout)).at(-1)]).toMatchObject([8, { event: 'closed', reason: 'gateway_lost' }])
+    expect([exitCode, events(String(stdout)).at(-1)]).toMatchObject([
+      8,
+      { event: 'closed', reason: 'gateway_lost' },
+    ])
   })
 
   it('exits 2 for an unknown target, and 2 for a bad duration', async () => {
     await login()
     expect((await runCli(['connect', 'nope'], folder)).exit).toBe(2)
     const bad = await runCli(['connect', 'prod-vectors', '--ttl', 'soon', '--json'], folder)
-    expect([bad.exit, events(bad.stdout)[0]]).toMatchObject([2, { error: { message: '--ttl soon is not a duration' } }])
+    expect([bad.exit, events(bad.stdout)[0]]).toMatchObject([
+      2,
+      { error: { message: '--ttl soon is not a duration' } },
+    ])
   })
 })
 
 describe('exec', () => {
   it('gives the child the environment, and ends with its code', async () => {
     await login()
-    const script = 'process.stdout.write(JSON.stringify([process.env.PGHOST, process.env.VGATE_TARGET, process.argv[1]])); process.exit(7)'
-    const { exit, stdout, stderr } = await runCli(['exec', 'prod-vectors', '--', process.execPath, '-e', script, '--', '--json'], folder)
+    const script =
+      'process.stdout.write(JSON.stringify([process.env.PGHOST, process.env.VGATE_TARGET, process.argv[1]])); process.exit(7)'
+    const { exit, stdout, stderr } = await runCli(
+      ['exec', 'prod-vectors', '--', process.execPath, '-e', script, '--', '--json'],
+      folder,
+    )
     expect({ exit, stderr }).toEqual({ exit: 7, stderr: '' })
     expect(JSON.parse(stdout)).toEqual(['127.0.0.1', 'prod-vectors', '--json'])
     expect(gateway.closedSessions()).toBe(1)
@@ -225,7 +334,8 @@ describe('exec', () => {
 
   it('forwards signals', async () => {
     await login()
-    const script = "process.on('SIGTERM', () => process.exit(42)); console.log('up'); setInterval(() => {}, 1000)"
+    const script =
+      "process.on('SIGTERM', () => process.exit(42)); console.log('up'); setInterval(() => {}, 1000)"
     const child = spawnCli(['exec', 'prod-vectors', '--', process.execPath, '-e', script], folder)
     await untilLine(child, (line) => line === 'up')
     child.kill('SIGTERM')
@@ -234,7 +344,8 @@ describe('exec', () => {
 
   it('exits 125 when the session is lost, after SIGTERM to the child', async () => {
     await login()
-    const script = "process.on('SIGTERM', () => { console.log('asked'); process.exit(0) }); console.log('up'); setInterval(() => {}, 1000)"
+    const script =
+      "process.on('SIGTERM', () => { console.log('asked'); process.exit(0) }); console.log('up'); setInterval(() => {}, 1000)"
     const child = spawnCli(['exec', 'prod-vectors', '--', process.execPath, '-e', script], folder)
     await untilLine(child, (line) => line === 'up')
     gateway.tunnels[0]?.tell({ type: 'end', reason: 'revoked', message: 'revoked by ops' })

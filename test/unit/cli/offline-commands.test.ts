@@ -35,15 +35,37 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe('usage', () => {
   it('answers --version at once', async () => {
-    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
-    expect(await runCli(['--version'], folder)).toEqual({ exit: 0, stdout: `vgate/${version} ${process.platform}-${process.arch} node-${process.version}`, stderr: '' })
+    const { version } = JSON.parse(
+      readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+    ) as { version: string }
+    expect(await runCli(['--version'], folder)).toEqual({
+      exit: 0,
+      stdout: `vgate/${version} ${process.platform}-${process.arch} node-${process.version}`,
+      stderr: '',
+    })
   })
 
   it('has a description and an example for every command', async () => {
-    const manifest = JSON.parse(readFileSync(new URL('../../../oclif.manifest.json', import.meta.url), 'utf8')) as { commands: Record<string, { description?: string; examples?: string[]; flags: Record<string, { description?: string }> }> }
+    const manifest = JSON.parse(
+      readFileSync(new URL('../../../oclif.manifest.json', import.meta.url), 'utf8'),
+    ) as {
+      commands: Record<
+        string,
+        {
+          description?: string
+          examples?: string[]
+          flags: Record<string, { description?: string }>
+        }
+      >
+    }
     for (const [id, command] of Object.entries(manifest.commands)) {
-      expect([id, command.description, command.examples?.[0]]).toEqual([id, expect.any(String), expect.any(String)])
-      for (const [name, flag] of Object.entries(command.flags)) expect([id, name, flag.description]).toEqual([id, name, expect.any(String)])
+      expect([id, command.description, command.examples?.[0]]).toEqual([
+        id,
+        expect.any(String),
+        expect.any(String),
+      ])
+      for (const [name, flag] of Object.entries(command.flags))
+        expect([id, name, flag.description]).toEqual([id, name, expect.any(String)])
     }
   })
 
@@ -52,28 +74,50 @@ describe('usage', () => {
     [['connect'], expect.stringContaining('missing 1 required arg')],
     [['whoami', '--bogus'], 'nonexistent flag: --bogus'],
     [['connect', 'x', '--port', '70000'], expect.stringContaining('--port')],
-    [['connect', 'x', '--socket', '/tmp/s', '--port', '1'], expect.stringContaining('cannot also be provided')],
+    [
+      ['connect', 'x', '--socket', '/tmp/s', '--port', '1'],
+      expect.stringContaining('cannot also be provided'),
+    ],
   ])('%j is a usage error', async (args, message) => {
     const { exit, stdout } = await runCli([...args, '--json'], folder)
-    expect([exit, events(stdout)]).toEqual([2, [{ error: { code: 'VGATE_USAGE', message, hint: expect.any(String) } }]])
+    expect([exit, events(stdout)]).toEqual([
+      2,
+      [{ error: { code: 'VGATE_USAGE', message, hint: expect.any(String) } }],
+    ])
   })
 
   it('says what to do without a gateway, on stderr alone', async () => {
     expect(await runCli(['whoami'], join(folder, 'none'))).toEqual({
       exit: 4,
       stdout: '',
-      stderr: 'error: no gateway is known\n  run `vgate login --gateway URL`, or set VGATE_GATEWAY\n  VGATE_LOGIN_REQUIRED',
+      stderr:
+        'error: no gateway is known\n  run `vgate login --gateway URL`, or set VGATE_GATEWAY\n  VGATE_LOGIN_REQUIRED',
     })
   })
 
   it('says what to do for env without connect', async () => {
     const { exit, stdout } = await runCli(['env', 'prod', '--json'], folder)
-    expect([exit, events(stdout)]).toEqual([1, [{ error: { code: 'VGATE_NOT_CONNECTED', message: 'not connected to prod', hint: 'run `vgate connect prod` in another terminal' } }]])
+    expect([exit, events(stdout)]).toEqual([
+      1,
+      [
+        {
+          error: {
+            code: 'VGATE_NOT_CONNECTED',
+            message: 'not connected to prod',
+            hint: 'run `vgate connect prod` in another terminal',
+          },
+        },
+      ],
+    ])
   })
 
   it('ends quietly when nobody reads', async () => {
     const bin = new URL('../../../bin/run.js', import.meta.url).pathname
-    const { stderr, exitCode } = await execa('sh', ['-c', `"$0" "$1" help --nested-commands | true`, process.execPath, bin], { reject: false })
+    const { stderr, exitCode } = await execa(
+      'sh',
+      ['-c', `"$0" "$1" help --nested-commands | true`, process.execPath, bin],
+      { reject: false },
+    )
     expect([exitCode, stderr]).toEqual([0, ''])
   })
 
@@ -81,7 +125,10 @@ describe('usage', () => {
     const file = join(folder, 'vgate.yaml')
     writeFileSync(file, 'gateway: { listen: 127.0.0.1:0, nonsense: 1 }\n')
     const { exit, stdout } = await runCli(['gateway', 'check', '--config', file, '--json'], folder)
-    expect([exit, events(stdout)[0]]).toMatchObject([11, { error: { code: 'VGATE_CONFIG_INVALID' } }])
+    expect([exit, events(stdout)[0]]).toMatchObject([
+      11,
+      { error: { code: 'VGATE_CONFIG_INVALID' } },
+    ])
   })
 })
 
@@ -89,7 +136,12 @@ describe('verify', () => {
   it.each([
     ['closed', () => [closed, '--key', keys], 0, 'closed'],
     ['incomplete', () => [open, '--key', keys], 0, 'incomplete'],
-    ['incomplete where a closed one is required', () => [open, '--key', keys, '--require-closed'], 10, 'incomplete'],
+    [
+      'incomplete where a closed one is required',
+      () => [open, '--key', keys, '--require-closed'],
+      10,
+      'incomplete',
+    ],
     ['tampered', () => [broken, '--key', keys], 10, 'tampered'],
     ['of an unknown key', () => [closed], 10, 'unknown_key'],
     ['a folder, by its worst', () => [folder, '--key', keys], 10, 'tampered'],
@@ -104,7 +156,10 @@ describe('verify', () => {
     const { exit, stderr } = await runCli(['verify', './nothing.vgr'], folder)
     expect([exit, stderr.split('\n')[0]]).toEqual([2, 'error: there is no file ./nothing.vgr'])
     const key = await runCli(['verify', closed, '--key', 'nothing'], folder)
-    expect([key.exit, key.stderr.split('\n')[0]]).toEqual([2, 'error: --key nothing is neither a file nor the id of a pinned key'])
+    expect([key.exit, key.stderr.split('\n')[0]]).toEqual([
+      2,
+      'error: --key nothing is neither a file nor the id of a pinned key',
+    ])
   })
 })
 
@@ -112,7 +167,12 @@ describe('replay', () => {
   it('verifies first, then plays every record', async () => {
     const { exit, stdout } = await runCli(['replay', closed, '--key', keys, '--json'], folder)
     expect(exit).toBe(0)
-    expect(events(stdout)[0]).toMatchObject({ v: 1, event: 'verified', verdict: 'closed', records: 2 })
+    expect(events(stdout)[0]).toMatchObject({
+      v: 1,
+      event: 'verified',
+      verdict: 'closed',
+      records: 2,
+    })
     expect(events(stdout).length).toBe(3)
   })
 
@@ -135,7 +195,10 @@ describe('replay', () => {
   })
 
   it('writes an asciicast', async () => {
-    const { stdout } = await runCli(['replay', closed, '--key', keys, '--format', 'asciicast'], folder)
+    const { stdout } = await runCli(
+      ['replay', closed, '--key', keys, '--format', 'asciicast'],
+      folder,
+    )
     const [head, ...rest] = stdout.split('\n').map((line) => JSON.parse(line) as unknown)
     expect(head).toMatchObject({ version: 2 })
     expect(rest.length).toBe(2)

@@ -2,11 +2,18 @@
 
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
-import { connect as dial, createServer, type Socket } from 'node:net'
+import { createServer, connect as dial, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Closed, type ConnectEvent, type Connection, connect, type ConnectOptions, exitCodeOf } from '../../../src/client/connect.js'
+import {
+  type Closed,
+  type ConnectEvent,
+  type Connection,
+  type ConnectOptions,
+  connect,
+  exitCodeOf,
+} from '../../../src/client/connect.js'
 import { GatewayApi } from '../../../src/client/gateway-api.js'
 import { memoryStore } from '../../../src/client/keychain.js'
 import { stablePort } from '../../../src/client/local-port.js'
@@ -39,9 +46,18 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function start(change: Partial<ConnectOptions> = {}, events: ConnectEvent[] = []): Promise<Connection> {
+async function start(
+  change: Partial<ConnectOptions> = {},
+  events: ConnectEvent[] = [],
+): Promise<Connection> {
   const api = new GatewayApi(context.gateway, () => accessToken(context))
-  const options: ConnectOptions = { request: { target: 'prod-vectors' }, command: 'connect', version: '0.1.0', newSecret: false, ...change }
+  const options: ConnectOptions = {
+    request: { target: 'prod-vectors' },
+    command: 'connect',
+    version: '0.1.0',
+    newSecret: false,
+    ...change,
+  }
   const connection = await connect(context, api, options, (event) => events.push(event))
   open.push(connection)
   return connection
@@ -54,10 +70,16 @@ async function dialLocal(port: number, host = '127.0.0.1'): Promise<Socket> {
 }
 
 /** Resolves with the code of a refusal; fails when there is none. */
-async function refusal(work: Promise<unknown>): Promise<{ code: unknown; message: string; exit: unknown }> {
+async function refusal(
+  work: Promise<unknown>,
+): Promise<{ code: unknown; message: string; exit: unknown }> {
   return work.then(
     () => expect.fail('was not refused'),
-    (error: Error & { code?: unknown; faces?: { exit: unknown } }) => ({ code: error.code, message: error.message, exit: error.faces?.exit }),
+    (error: Error & { code?: unknown; faces?: { exit: unknown } }) => ({
+      code: error.code,
+      message: error.message,
+      exit: error.faces?.exit,
+    }),
   )
 }
 
@@ -65,19 +87,39 @@ describe('connect', () => {
   it('is ready on the stable port, with the environment of the database', async () => {
     const { ready } = await start()
     const port = stablePort(gateway.url, 'prod-vectors', PRINCIPAL.id)
-    expect(ready).toMatchObject({ session: 'ses_1', target: 'prod-vectors', host: '127.0.0.1', port, endpoints: { postgres: `127.0.0.1:${port}` } })
-    expect(ready.env).toMatchObject({ PGHOST: '127.0.0.1', PGPORT: String(port), PGDATABASE: 'vectors', PGSSLMODE: 'disable' })
+    expect(ready).toMatchObject({
+      session: 'ses_1',
+      target: 'prod-vectors',
+      host: '127.0.0.1',
+      port,
+      endpoints: { postgres: `127.0.0.1:${port}` },
+    })
+    expect(ready.env).toMatchObject({
+      PGHOST: '127.0.0.1',
+      PGPORT: String(port),
+      PGDATABASE: 'vectors',
+      PGSSLMODE: 'disable',
+    })
     expect(ready.notes).toEqual(['owner needs approval'])
-    expect(gateway.tunnels[0]?.opened).toMatchObject({ grant: 'grt_1', client: { command: 'connect', version: '0.1.0' }, secret: { iterations: 4096 } })
+    expect(gateway.tunnels[0]?.opened).toMatchObject({
+      grant: 'grt_1',
+      client: { command: 'connect', version: '0.1.0' },
+      secret: { iterations: 4096 },
+    })
     // The secret stays here: the gateway has a verifier.
     expect(JSON.stringify(gateway.tunnels[0]?.opened)).not.toContain(ready.env['PGPASSWORD'])
   })
 
   it('listens on every loopback family', async () => {
     const { ready } = await start()
-    const sockets = [await dialLocal(ready.port), await dialLocal(ready.port, '::1').catch(() => undefined)]
+    const sockets = [
+      await dialLocal(ready.port),
+      await dialLocal(ready.port, '::1').catch(() => undefined),
+    ]
     const { networkInterfaces } = await import('node:os')
-    const six = Object.values(networkInterfaces()).flat().some((address) => address?.address === '::1')
+    const six = Object.values(networkInterfaces())
+      .flat()
+      .some((address) => address?.address === '::1')
     expect(sockets[1] !== undefined).toBe(six)
     for (const socket of sockets) socket?.destroy()
   })
@@ -157,20 +199,49 @@ describe('connect', () => {
   })
 
   it('refuses a second connect, naming the process', async () => {
-    await context.state.write({ v: 1, pid: process.ppid, gateway: gateway.url, target: 'prod-vectors', session: 's', host: 'h', port: 20001, url: 'u', env: {}, expires_at: 'x' }, 'run', new RuntimeFile(context.state, gateway.url, 'prod-vectors').path.split('/').at(-1) ?? '')
-    expect(await refusal(start())).toEqual({ code: 'VGATE_ALREADY_CONNECTED', message: `already connected to prod-vectors on port 20001 by process ${process.ppid}`, exit: 1 })
+    await context.state.write(
+      {
+        v: 1,
+        pid: process.ppid,
+        gateway: gateway.url,
+        target: 'prod-vectors',
+        session: 's',
+        host: 'h',
+        port: 20001,
+        url: 'u',
+        env: {},
+        expires_at: 'x',
+      },
+      'run',
+      new RuntimeFile(context.state, gateway.url, 'prod-vectors').path.split('/').at(-1) ?? '',
+    )
+    expect(await refusal(start())).toEqual({
+      code: 'VGATE_ALREADY_CONNECTED',
+      message: `already connected to prod-vectors on port 20001 by process ${process.ppid}`,
+      exit: 1,
+    })
   })
 
   it('refuses a port that another program has, and leaves nothing open', async () => {
     const port = stablePort(gateway.url, 'prod-vectors', PRINCIPAL.id)
     const other = createServer().listen(port, '127.0.0.1')
     await once(other, 'listening')
-    expect(await refusal(start())).toEqual({ code: 'VGATE_PORT_IN_USE', message: `port ${port} is in use by another program`, exit: 1 })
+    expect(await refusal(start())).toEqual({
+      code: 'VGATE_PORT_IN_USE',
+      message: `port ${port} is in use by another program`,
+      exit: 1,
+    })
     expect(gateway.closedSessions()).toBe(1)
     other.close()
   })
 
-  it.each(['0.0.0.0', '192.168.1.4', '::', 'example.com', '127.0.0.1.example.com'])('refuses to listen on %s', async (bind) => {
+  it.each([
+    '0.0.0.0',
+    '192.168.1.4',
+    '::',
+    'example.com',
+    '127.0.0.1.example.com',
+  ])('refuses to listen on %s', async (bind) => {
     expect(await refusal(start({ bind }))).toMatchObject({ code: 'VGATE_USAGE', exit: 2 })
   })
 
@@ -221,7 +292,10 @@ describe('the end of a connection', () => {
     socket.resume()
     const ended = once(socket, 'close')
     gateway.tunnels[0]?.socket.terminate()
-    expect(await connection.closed).toMatchObject({ reason: 'gateway_lost', error: { code: 'VGATE_GATEWAY_UNREACHABLE' } })
+    expect(await connection.closed).toMatchObject({
+      reason: 'gateway_lost',
+      error: { code: 'VGATE_GATEWAY_UNREACHABLE' },
+    })
     socket.end()
     await ended
   })
@@ -262,7 +336,12 @@ describe('the end of a connection', () => {
   it('tells what happens while it runs', async () => {
     const events: ConnectEvent[] = []
     const connection = await start({}, events)
-    gateway.tunnels[0]?.tell({ type: 'denied', operation: 'drop', rule: 'default deny', message: 'no' })
+    gateway.tunnels[0]?.tell({
+      type: 'denied',
+      operation: 'drop',
+      rule: 'default deny',
+      message: 'no',
+    })
     gateway.tunnels[0]?.tell({ type: 'expiring', expires_at: '2026-01-01T00:00:00.000Z' })
     gateway.tunnels[0]?.tell({ type: 'end', reason: 'expired', message: 'over' })
     await connection.closed
@@ -275,22 +354,47 @@ describe('the end of a connection', () => {
 
 describe('a refusal', () => {
   it('of the grant keeps code, message and exit', async () => {
-    expect(await refusal(start({ request: { target: 'nope' } }))).toEqual({ code: 'VGATE_TARGET_UNKNOWN', message: 'no target nope is open to you', exit: 2 })
+    expect(await refusal(start({ request: { target: 'nope' } }))).toEqual({
+      code: 'VGATE_TARGET_UNKNOWN',
+      message: 'no target nope is open to you',
+      exit: 2,
+    })
   })
 
   it('of the upgrade keeps code and message', async () => {
-    gateway.refuseTunnel = [401, { error: { code: 'VGATE_TOKEN_EXPIRED', message: 'the token has ended' } }]
-    expect(await refusal(start())).toEqual({ code: 'VGATE_TOKEN_EXPIRED', message: 'the token has ended', exit: 4 })
+    gateway.refuseTunnel = [
+      401,
+      { error: { code: 'VGATE_TOKEN_EXPIRED', message: 'the token has ended' } },
+    ]
+    expect(await refusal(start())).toEqual({
+      code: 'VGATE_TOKEN_EXPIRED',
+      message: 'the token has ended',
+      exit: 4,
+    })
   })
 
   it('of the session keeps code and message', async () => {
-    gateway.onOpen = (tunnel) => tunnel.tell({ type: 'end', reason: 'error', code: 'VGATE_REVOKED', message: 'revoked meanwhile' })
-    expect(await refusal(start())).toEqual({ code: 'VGATE_REVOKED', message: 'revoked meanwhile', exit: 5 })
+    gateway.onOpen = (tunnel) =>
+      tunnel.tell({
+        type: 'end',
+        reason: 'error',
+        code: 'VGATE_REVOKED',
+        message: 'revoked meanwhile',
+      })
+    expect(await refusal(start())).toEqual({
+      code: 'VGATE_REVOKED',
+      message: 'revoked meanwhile',
+      exit: 5,
+    })
   })
 
   it('of the connection names the address', async () => {
     await gateway.close()
-    expect(await refusal(start())).toEqual({ code: 'VGATE_GATEWAY_UNREACHABLE', message: `cannot reach ${gateway.url}: nothing listens there`, exit: 8 })
+    expect(await refusal(start())).toEqual({
+      code: 'VGATE_GATEWAY_UNREACHABLE',
+      message: `cannot reach ${gateway.url}: nothing listens there`,
+      exit: 8,
+    })
     gateway = await startFakeGateway()
   })
 })

@@ -4,12 +4,26 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type MuxStream, WINDOW_BYTES } from '../../../src/tunnel/stream.js'
-import { makeSide, move, settle, Sink } from '../../support/mux-pair.js'
+import { makeSide, move, Sink, settle } from '../../support/mux-pair.js'
 
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('write' as const), stream: fc.nat(3), size: fc.integer({ min: 1, max: 150_000 }), up: fc.boolean() }),
-  fc.record({ kind: fc.constant('move' as const), count: fc.integer({ min: 1, max: 30 }), up: fc.boolean() }),
-  fc.record({ kind: fc.constant('consume' as const), stream: fc.nat(3), share: fc.double({ min: 0, max: 1, noNaN: true }), up: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('write' as const),
+    stream: fc.nat(3),
+    size: fc.integer({ min: 1, max: 150_000 }),
+    up: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('move' as const),
+    count: fc.integer({ min: 1, max: 30 }),
+    up: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('consume' as const),
+    stream: fc.nat(3),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    up: fc.boolean(),
+  }),
 )
 
 function fill(size: number, from: number): Buffer {
@@ -82,7 +96,8 @@ describe('any interleaving', () => {
           if (one.kind === 'write') laneOf(one.stream, one.up).write(one.size)
           if (one.kind === 'consume') laneOf(one.stream, one.up).consume(one.share)
           if (one.kind === 'move') {
-            for (let count = 0; count < one.count; count += 1) one.up ? move(client, gateway) : move(gateway, client)
+            for (let count = 0; count < one.count; count += 1)
+              one.up ? move(client, gateway) : move(gateway, client)
           }
           for (const { up, down } of lanes) {
             expect(Math.max(up.unreturned, down.unreturned)).toBeLessThanOrEqual(WINDOW_BYTES)
@@ -117,7 +132,8 @@ describe('any interleaving', () => {
           remote.push(sink)
         })
         const streams = Array.from({ length: 8 }, () => client.mux.open('postgres', new Sink()))
-        for (const stream of streams) stream.write(fill(stream.id === lucky * 2 + 1 ? size : 1_000_000, 0))
+        for (const stream of streams)
+          stream.write(fill(stream.id === lucky * 2 + 1 ? size : 1_000_000, 0))
         settle(client, gateway)
         expect(remote[lucky]?.bytes.length).toBe(size)
         for (const [index, sink] of remote.entries()) {

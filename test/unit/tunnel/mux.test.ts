@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { encodeFrame, type FrameType, TYPE } from '../../../src/tunnel/frame.js'
 import { RESET, WINDOW_BYTES } from '../../../src/tunnel/stream.js'
-import { makeSide, move, type Side, settle, Sink } from '../../support/mux-pair.js'
+import { makeSide, move, type Side, Sink, settle } from '../../support/mux-pair.js'
 
 let client: Side
 let gateway: Side
@@ -14,13 +14,18 @@ beforeEach(() => {
   sinks = []
   endpoints = []
   client = makeSide('client', 0, () => {}, true)
-  gateway = makeSide('gateway', 3, (stream) => {
-    const sink = new Sink()
-    sink.stream = stream
-    sinks.push(sink)
-    endpoints.push(stream.endpoint)
-    stream.attach(sink)
-  }, true)
+  gateway = makeSide(
+    'gateway',
+    3,
+    (stream) => {
+      const sink = new Sink()
+      sink.stream = stream
+      sinks.push(sink)
+      endpoints.push(stream.endpoint)
+      stream.attach(sink)
+    },
+    true,
+  )
 })
 
 function open(sink = new Sink()): { sink: Sink; stream: ReturnType<Side['mux']['open']> } {
@@ -29,7 +34,8 @@ function open(sink = new Sink()): { sink: Sink; stream: ReturnType<Side['mux']['
   return { sink, stream }
 }
 
-const inject = (stream: number, type: FrameType, argument = 0, payload?: Buffer): void => gateway.mux.receive(encodeFrame(stream, type, argument, payload))
+const inject = (stream: number, type: FrameType, argument = 0, payload?: Buffer): void =>
+  gateway.mux.receive(encodeFrame(stream, type, argument, payload))
 
 describe('streams', () => {
   it('open with odd ids, carry bytes and half-close in both directions', () => {
@@ -71,7 +77,12 @@ describe('streams', () => {
   it('above the limit are reset with LIMIT, and the tunnel goes on', () => {
     const all = [open(), open(), open(), open()]
     settle(client, gateway)
-    expect(all.map(({ sink }) => sink.resets)).toEqual([[], [], [], [[RESET.LIMIT, 'more than 3 connections']]])
+    expect(all.map(({ sink }) => sink.resets)).toEqual([
+      [],
+      [],
+      [],
+      [[RESET.LIMIT, 'more than 3 connections']],
+    ])
     all[0]?.stream.reset(RESET.CANCELLED, '')
     settle(client, gateway)
     const another = open()
@@ -99,7 +110,11 @@ describe('streams', () => {
     sink.stream?.write(Buffer.from('x'))
     other.stream.write(Buffer.from('y'))
     settle(client, gateway)
-    expect([sink.resets, sinks[1]?.bytes.toString(), gateway.violations]).toEqual([[[RESET.INTERNAL, 'internal error']], 'y', []])
+    expect([sink.resets, sinks[1]?.bytes.toString(), gateway.violations]).toEqual([
+      [[RESET.INTERNAL, 'internal error']],
+      'y',
+      [],
+    ])
   })
 
   it('are all told when the channel is lost, and nothing is sent after', () => {
@@ -113,7 +128,14 @@ describe('streams', () => {
     expect(() => client.mux.open('postgres', new Sink())).toThrow('tunnel: closed')
   })
 
-  it.each(['', 'Postgres', '1a', 'a b', `a${'b'.repeat(64)}`, 'a\n'])('refuse the endpoint name %j', (name) => {
+  it.each([
+    '',
+    'Postgres',
+    '1a',
+    'a b',
+    `a${'b'.repeat(64)}`,
+    'a\n',
+  ])('refuse the endpoint name %j', (name) => {
     expect(() => client.mux.open(name, new Sink())).toThrow('tunnel: not an endpoint name')
   })
 })
@@ -145,7 +167,9 @@ describe('credit', () => {
     far.stream?.consumed(65_535)
     expect(gateway.sent.filter((frame) => frame.type === TYPE.CREDIT)).toEqual([])
     far.stream?.consumed(1)
-    expect(gateway.sent.filter((frame) => frame.type === TYPE.CREDIT).map((frame) => frame.argument)).toEqual([65_536])
+    expect(
+      gateway.sent.filter((frame) => frame.type === TYPE.CREDIT).map((frame) => frame.argument),
+    ).toEqual([65_536])
   })
 
   it('cannot be returned for what never came', () => {
@@ -166,7 +190,9 @@ describe('order', () => {
     // The socket is full: both wait, and go first as soon as it has room.
     expect(client.sent.length).toBe(waiting)
     move(client, gateway)
-    const next = client.sent.slice(waiting).map((frame) => frame.type === TYPE.CONTROL || frame.stream === small.stream.id)
+    const next = client.sent
+      .slice(waiting)
+      .map((frame) => frame.type === TYPE.CONTROL || frame.stream === small.stream.id)
     expect(next.slice(0, 2)).toEqual([true, true])
   })
 
@@ -208,7 +234,9 @@ describe('control messages', () => {
     client.mux.sendControl(message)
     settle(client, gateway)
     expect(gateway.controls).toEqual([message])
-    expect(() => client.mux.sendControl({ text: 'a'.repeat(256 * 1024) })).toThrow('tunnel: control message of')
+    expect(() => client.mux.sendControl({ text: 'a'.repeat(256 * 1024) })).toThrow(
+      'tunnel: control message of',
+    )
   })
 
   it('answer pings with the same argument', () => {
@@ -220,40 +248,113 @@ describe('control messages', () => {
 
 describe('violations close the tunnel and reset every stream', () => {
   const attacks: [string, () => void, string][] = [
-    ['data above the window', () => {
-      const first = sinks[0]
-      if (first !== undefined) first.hold = true
-      for (let count = 0; count < 17; count += 1) inject(1, TYPE.DATA, 0, Buffer.alloc(16_384))
-    }, 'tunnel: stream 1 exceeds its window of 262144 bytes'],
-    ['credit for what was not sent', () => inject(1, TYPE.CREDIT, 1), 'tunnel: CREDIT of 1 bytes on stream 1 exceeds what was sent'],
-    ['a frame for a stream never opened', () => inject(99, TYPE.DATA, 0, Buffer.from('x')), 'tunnel: frame of type 3 for stream 99, which was never opened'],
-    ['a frame for a stream of ours never opened', () => inject(2, TYPE.END), 'tunnel: frame of type 5 for stream 2, which was never opened'],
-    ['the same id again', () => inject(1, TYPE.OPEN, 0, Buffer.from('postgres')), 'tunnel: OPEN of stream 1, which was opened before'],
-    ['an even id from the client', () => inject(4, TYPE.OPEN, 0, Buffer.from('postgres')), "tunnel: OPEN of stream 4, whose ids are not the peer's"],
-    ['an endpoint with a line break', () => inject(5, TYPE.OPEN, 0, Buffer.from('a\n')), 'tunnel: OPEN of stream 5 with a bad endpoint name'],
-    ['data after end', () => {
-      inject(1, TYPE.END)
-      inject(1, TYPE.DATA, 0, Buffer.from('x'))
-    }, 'tunnel: DATA after END on stream 1'],
-    ['a second end', () => {
-      inject(1, TYPE.END)
-      inject(1, TYPE.END)
-    }, 'tunnel: second END on stream 1'],
-    ['an unknown type', () => gateway.mux.receive(Buffer.from('0000000109000000', 'hex')), 'tunnel: unknown frame type 9'],
-    ['control that is not JSON', () => inject(0, TYPE.CONTROL, 0, Buffer.from('{')), 'tunnel: a control message that is not JSON in UTF-8'],
-    ['control that is not UTF-8', () => inject(0, TYPE.CONTROL, 0, Buffer.from([0x22, 0xff, 0x22])), 'tunnel: a control message that is not JSON in UTF-8'],
-    ['control with a BOM', () => inject(0, TYPE.CONTROL, 0, Buffer.from('\ufeff{}')), 'tunnel: a control message that is not JSON in UTF-8'],
-    ['control in tiny fragments', () => inject(0, TYPE.CONTROL, 1, Buffer.from('{')), 'tunnel: a continued CONTROL frame that is not full'],
-    ['control without an end', () => {
-      for (let count = 0; count < 17; count += 1) inject(0, TYPE.CONTROL, 1, Buffer.alloc(16_384, 32))
-    }, 'tunnel: control message longer than 262144 bytes'],
-    ['a reset whose reason is not UTF-8', () => inject(1, TYPE.RESET, 1, Buffer.from([0xff])), 'tunnel: RESET with a reason that is not UTF-8'],
-    ['pings whose answers are not read', () => {
-      for (let count = 0; count < 50_000; count += 1) inject(0, TYPE.PING, 1)
-    }, 'tunnel: too many frames wait to be read'],
-    ['opens above the limit whose answers are not read', () => {
-      for (let id = 3; id < 40_003; id += 2) inject(id, TYPE.OPEN, 0, Buffer.from('postgres'))
-    }, 'tunnel: too many frames wait to be read'],
+    [
+      'data above the window',
+      () => {
+        const first = sinks[0]
+        if (first !== undefined) first.hold = true
+        for (let count = 0; count < 17; count += 1) inject(1, TYPE.DATA, 0, Buffer.alloc(16_384))
+      },
+      'tunnel: stream 1 exceeds its window of 262144 bytes',
+    ],
+    [
+      'credit for what was not sent',
+      () => inject(1, TYPE.CREDIT, 1),
+      'tunnel: CREDIT of 1 bytes on stream 1 exceeds what was sent',
+    ],
+    [
+      'a frame for a stream never opened',
+      () => inject(99, TYPE.DATA, 0, Buffer.from('x')),
+      'tunnel: frame of type 3 for stream 99, which was never opened',
+    ],
+    [
+      'a frame for a stream of ours never opened',
+      () => inject(2, TYPE.END),
+      'tunnel: frame of type 5 for stream 2, which was never opened',
+    ],
+    [
+      'the same id again',
+      () => inject(1, TYPE.OPEN, 0, Buffer.from('postgres')),
+      'tunnel: OPEN of stream 1, which was opened before',
+    ],
+    [
+      'an even id from the client',
+      () => inject(4, TYPE.OPEN, 0, Buffer.from('postgres')),
+      "tunnel: OPEN of stream 4, whose ids are not the peer's",
+    ],
+    [
+      'an endpoint with a line break',
+      () => inject(5, TYPE.OPEN, 0, Buffer.from('a\n')),
+      'tunnel: OPEN of stream 5 with a bad endpoint name',
+    ],
+    [
+      'data after end',
+      () => {
+        inject(1, TYPE.END)
+        inject(1, TYPE.DATA, 0, Buffer.from('x'))
+      },
+      'tunnel: DATA after END on stream 1',
+    ],
+    [
+      'a second end',
+      () => {
+        inject(1, TYPE.END)
+        inject(1, TYPE.END)
+      },
+      'tunnel: second END on stream 1',
+    ],
+    [
+      'an unknown type',
+      () => gateway.mux.receive(Buffer.from('0000000109000000', 'hex')),
+      'tunnel: unknown frame type 9',
+    ],
+    [
+      'control that is not JSON',
+      () => inject(0, TYPE.CONTROL, 0, Buffer.from('{')),
+      'tunnel: a control message that is not JSON in UTF-8',
+    ],
+    [
+      'control that is not UTF-8',
+      () => inject(0, TYPE.CONTROL, 0, Buffer.from([0x22, 0xff, 0x22])),
+      'tunnel: a control message that is not JSON in UTF-8',
+    ],
+    [
+      'control with a BOM',
+      () => inject(0, TYPE.CONTROL, 0, Buffer.from('\ufeff{}')),
+      'tunnel: a control message that is not JSON in UTF-8',
+    ],
+    [
+      'control in tiny fragments',
+      () => inject(0, TYPE.CONTROL, 1, Buffer.from('{')),
+      'tunnel: a continued CONTROL frame that is not full',
+    ],
+    [
+      'control without an end',
+      () => {
+        for (let count = 0; count < 17; count += 1)
+          inject(0, TYPE.CONTROL, 1, Buffer.alloc(16_384, 32))
+      },
+      'tunnel: control message longer than 262144 bytes',
+    ],
+    [
+      'a reset whose reason is not UTF-8',
+      () => inject(1, TYPE.RESET, 1, Buffer.from([0xff])),
+      'tunnel: RESET with a reason that is not UTF-8',
+    ],
+    [
+      'pings whose answers are not read',
+      () => {
+        for (let count = 0; count < 50_000; count += 1) inject(0, TYPE.PING, 1)
+      },
+      'tunnel: too many frames wait to be read',
+    ],
+    [
+      'opens above the limit whose answers are not read',
+      () => {
+        for (let id = 3; id < 40_003; id += 2) inject(id, TYPE.OPEN, 0, Buffer.from('postgres'))
+      },
+      'tunnel: too many frames wait to be read',
+    ],
   ]
 
   it.each(attacks)('%s', (_name, attack, message) => {
