@@ -8,6 +8,7 @@ export class StreamDuplex extends Duplex {
   readonly #stream: MuxStream
   #unread = 0
   #resume: (() => void) | undefined
+  #ended: (() => void) | undefined
 
   constructor(stream: MuxStream) {
     super({ allowHalfOpen: true, highWaterMark: 64 * 1024 })
@@ -20,6 +21,7 @@ export class StreamDuplex extends Duplex {
       end: () => this.push(null),
       reset: () => this.destroy(),
       drain: () => this.#drained(),
+      flushed: () => this.#finished(),
     })
   }
 
@@ -41,8 +43,10 @@ export class StreamDuplex extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
-    if (!this.#stream.over) this.#stream.end()
-    done()
+    // Done too early, Node would destroy the stream while data still waits for the client's credit.
+    this.#ended = () => done()
+    if (this.#stream.over) this.#finished()
+    else this.#stream.end()
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
@@ -55,6 +59,12 @@ export class StreamDuplex extends Duplex {
     const bytes = this.#unread
     this.#unread = 0
     if (bytes > 0 && !this.#stream.over) this.#stream.consumed(bytes)
+  }
+
+  #finished(): void {
+    const ended = this.#ended
+    this.#ended = undefined
+    ended?.()
   }
 
   #drained(): void {
