@@ -25,7 +25,7 @@ describe('StreamDuplex', () => {
     stream.end()
     settle(client, gateway)
     await turn()
-    const sent = randomBytes(600_000)
+    const sent = randomBytes(300_000)
     duplex.end(sent)
     let owed = 0
     for (let round = 0; round < 40 && !sink.ended; round += 1) {
