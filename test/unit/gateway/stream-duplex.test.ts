@@ -27,6 +27,7 @@ describe('StreamDuplex', () => {
     await turn()
     const sent = randomBytes(300_000)
     duplex.end(sent)
+    await turn()
     let owed = 0
     for (let round = 0; round < 40 && !sink.ended; round += 1) {
       settle(client, gateway)
