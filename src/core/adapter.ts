@@ -188,6 +188,13 @@ export interface UpstreamLoginHost {
   failed(error: VgateError): void
 }
 
+export interface UpstreamCancelHost {
+  toUpstream(bytes: Buffer): void
+  startTls(): void
+  /** Everything has been said: the socket is closed when it is written. */
+  done(): void
+}
+
 export interface UpstreamCredential {
   readonly username: string
   readonly password: string
@@ -207,6 +214,11 @@ export interface ProtocolFamily {
       readonly allowPlaintextPassword?: boolean
     },
     host: UpstreamLoginHost,
+  ): UpstreamLogin
+  /** Cancels what runs on another upstream connection; `packet` is what `ready` gave for it. */
+  createCancel(
+    options: { readonly packet: Buffer; readonly tls: boolean },
+    host: UpstreamCancelHost,
   ): UpstreamLogin
   /** Warm-up of parsers; called once before the first connection. */
   prepare(): Promise<void>

@@ -153,7 +153,7 @@ export class Session {
           credential: await this.#credential(),
           parameters,
         }),
-      cancel: (packet) => void sendCancel(this.lease.target, packet),
+      cancel: (packet) => void sendCancel(family, this.lease.target, packet),
       cancelOther: (key) => this.#cancelOther(key),
       closed: (connection, error) => this.#connectionClosed(connection, error),
     }

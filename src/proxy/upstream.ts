@@ -106,19 +106,38 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
   })
 }
 
-/** Sends a cancel packet on a connection of its own. Best effort by nature: it never rejects. */
-export function sendCancel(target: TargetSpec, packet: Buffer): Promise<void> {
+/** Sends a cancel packet on a connection of its own, secured as the target's are. Best effort by nature: it never rejects. */
+export function sendCancel(
+  family: ProtocolFamily,
+  target: TargetSpec,
+  packet: Buffer,
+): Promise<void> {
   return new Promise((resolve) => {
-    const socket = connectTcp({ host: target.host, port: target.port, noDelay: true })
+    let socket: Socket = connectTcp({ host: target.host, port: target.port, noDelay: true })
     const deadline = setTimeout(() => socket.destroy(), CANCEL_DEADLINE_MS)
-    socket.once('connect', () => socket.end(packet))
-    // The database answers a cancel with nothing and closes; an error here means that there is nothing left to cancel.
-    socket.on('error', () => socket.destroy())
-    socket.once('close', () => {
-      clearTimeout(deadline)
-      resolve()
-    })
-    socket.resume()
+    const cancel = family.createCancel(
+      { packet, tls: target.tls.verify === 'full' },
+      {
+        toUpstream: (bytes) => socket.write(bytes),
+        startTls: () => {
+          socket.removeAllListeners('data')
+          socket = upgrade(socket, target, () => cancel.secured())
+          watch()
+        },
+        done: () => socket.end(),
+      },
+    )
+    const watch = (): void => {
+      socket.on('data', (bytes: Buffer) => cancel.fromUpstream(bytes))
+      // The database answers a cancel with nothing and closes; after an error there is nothing left to cancel.
+      socket.on('error', () => socket.destroy())
+      socket.on('close', () => {
+        clearTimeout(deadline)
+        resolve()
+      })
+    }
+    watch()
+    socket.once('connect', () => cancel.start())
   })
 }
 

@@ -46,6 +46,7 @@ export interface TestGatewayOptions {
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
   readonly grantMs?: number
+  readonly connectionsPerSession?: number
   /** Wraps the authority, for instance with the serialising one. */
   readonly wrapAuthority?: (authority: Authority) => Authority
 }
@@ -88,7 +89,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     authority: options.wrapAuthority?.(inner) ?? inner,
     clock: systemClock,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
-    connectionsPerSession: 100,
+    connectionsPerSession: options.connectionsPerSession ?? 100,
     handshakeMs: 10_000,
     recordings: {
       directory: recordings,

@@ -48,6 +48,10 @@ export interface Product {
     options?: { env?: Record<string, string> },
   ): Running
   login(person: string): Promise<void>
+  /** Process id of the gateway that runs. */
+  gatewayPid(): number
+  /** A person's folder for the command line's state. */
+  stateOf(person: string): string
   stopGateway(signal?: NodeJS.Signals): Promise<Result>
   startGateway(): Promise<void>
   stop(): Promise<void>
@@ -128,6 +132,11 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       )
       url = String((await gateway.event('listening'))['url'])
     },
+    gatewayPid: () => {
+      if (gateway?.pid === undefined) throw new Error('no gateway runs')
+      return gateway.pid
+    },
+    stateOf: (person) => join(directory, 'homes', person, 'vgate'),
     stopGateway: async (signal) => {
       if (gateway === undefined) throw new Error('no gateway runs')
       return await gateway.stop(signal)

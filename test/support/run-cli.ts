@@ -25,12 +25,19 @@ function environment(
   )
 }
 
+export type CliProcess = ResultPromise<{
+  env: Record<string, string>
+  extendEnv: boolean
+  reject: false
+  stdin: 'ignore'
+}>
+
 /** Starts the binary; for commands that run on. */
 export function spawnCli(
   args: readonly string[],
   folder: string,
   env: Readonly<Record<string, string>> = {},
-): ResultPromise<{ reject: false; stdin: 'ignore' }> {
+): CliProcess {
   return execa(process.execPath, [BIN, ...args], {
     env: environment(folder, env),
     extendEnv: false,

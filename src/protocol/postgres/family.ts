@@ -5,11 +5,13 @@ import type {
   AdapterContext,
   AdapterHost,
   ProtocolFamily,
+  UpstreamCancelHost,
   UpstreamLogin,
   UpstreamLoginHost,
 } from '../../core/adapter.js'
 import type { PostgresProduct } from '../table.js'
 import { PostgresAdapter } from './adapter.js'
+import { PostgresCancel } from './cancel.js'
 import { type LoginOptions, PostgresLogin } from './login.js'
 import type { SqlAnalyzer } from './statement.js'
 
@@ -20,6 +22,8 @@ export function postgresFamily(_product: PostgresProduct, analyzer: SqlAnalyzer)
       new PostgresAdapter(context, host, analyzer),
     createLogin: (options: LoginOptions, host: UpstreamLoginHost): UpstreamLogin =>
       new PostgresLogin(options, host),
+    createCancel: (options, host: UpstreamCancelHost): UpstreamLogin =>
+      new PostgresCancel(options, host),
     prepare: () => analyzer.prepare(),
   }
 }
