@@ -27,7 +27,7 @@ function environment(
 
 export type CliProcess = ResultPromise<{
   env: Record<string, string>
-  extendEnv: boolean
+  extendEnv: false
   reject: false
   stdin: 'ignore'
 }>
