@@ -2,9 +2,6 @@
 // and takes them apart in the opposite one. It contains no rule.
 
 import { hkdfSync } from 'node:crypto'
-import { createServer as createHttp, type Server } from 'node:http'
-import { createServer as createHttps } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { getRequestListener } from '@hono/node-server'
 import type { Logger } from 'pino'
@@ -30,14 +27,15 @@ import { DataPlane } from '../proxy/data-plane.js'
 import { openStore } from '../store/open.js'
 import type { Store } from '../store/store.js'
 import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from './config.js'
+import { bind, createServer, refusalOf } from './http-server.js'
 import { loadMasterKey, loadTokenKey } from './keys.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
 
 /** How long a stop waits for answers under way. */
 export const STOP_DEADLINE_MS = 5_000
-const HEADERS_DEADLINE_MS = 10_000
-const REQUEST_DEADLINE_MS = 30_000
-const HEADER_BYTES = 16 * 1024
+
+/** Tunnels of one principal above its sessions: those that are opening or closing. */
+const SPARE_TUNNELS = 10
 
 export interface Gateway {
   readonly url: string
@@ -228,7 +226,9 @@ async function listen(
   const tunnel = new TunnelEndpoint({
     authenticate: (bearer) => control.authenticate(bearer),
     dataPlane,
+    refusalOf: (request) => refusalOf(config, request),
     maxStreams: config.limits.connectionsPerSession,
+    maxTunnels: config.limits.sessionsPerPrincipal + SPARE_TUNNELS,
     report,
   })
   const server = createServer(
@@ -253,47 +253,6 @@ async function listen(
   const address = await bind(server, config)
   const shown = host.includes(':') ? `[${host}]` : host
   return `${config.tls === undefined ? 'http' : 'https'}://${shown}:${address.port}`
-}
-
-function createServer(
-  config: GatewayConfig,
-  listener: ReturnType<typeof getRequestListener>,
-): Server {
-  const options = {
-    maxHeaderSize: HEADER_BYTES,
-    headersTimeout: HEADERS_DEADLINE_MS,
-    requestTimeout: REQUEST_DEADLINE_MS,
-    noDelay: true,
-  }
-  if (config.tls === undefined) return createHttp(options, listener)
-  const { cert, key } = config.tls
-  return createHttps({ ...options, cert, key: key.reveal(), minVersion: 'TLSv1.2' }, listener)
-}
-
-function bind(server: Server, config: GatewayConfig): Promise<AddressInfo> {
-  const { host, port } = config.listen
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'EADDRINUSE'
-      reject(
-        new VgateError(
-          taken ? 'VGATE_PORT_IN_USE' : 'VGATE_CONFIG_INVALID',
-          `cannot listen on ${host}:${port}: ${error.code ?? error.message}`,
-          {
-            hint: taken
-              ? 'stop what listens there, or change gateway.listen'
-              : 'check gateway.listen',
-          },
-        ),
-      )
-    })
-    server.listen({ host, port }, () => {
-      const address = server.address()
-      if (address === null || typeof address === 'string')
-        reject(new Error('a server without an address'))
-      else resolve(address)
-    })
-  })
 }
 
 /** What of a failure may go into the log: never its properties, which may hold data. */

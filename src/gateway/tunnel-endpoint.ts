@@ -30,20 +30,31 @@ export const SILENCE_MS = 45_000
 /** How long an ended session's last messages may take to leave. */
 export const GOODBYE_MS = 1_000
 
+/** Pongs that the peer provokes and does not take may fill the socket up to here. */
+const PONG_QUEUE_BYTES = 512 * 1024
+
 export interface TunnelOptions {
   readonly authenticate: (bearer: string) => Promise<Principal>
+  /** Why a request is not meant for this gateway. */
+  readonly refusalOf: (request: IncomingMessage) => VgateError | undefined
   readonly dataPlane: DataPlane
   readonly maxStreams: number
+  /** WebSockets that one principal may have open. */
+  readonly maxTunnels: number
   readonly report: (event: string, error: unknown) => void
 }
 
 /** Answers upgrade requests on the tunnel's path; everything else is refused. */
 export class TunnelEndpoint {
   readonly #options: TunnelOptions
+  /** Open WebSockets by principal. */
+  readonly #open = new Map<string, number>()
   readonly #server = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
+    // Answered below: `ws` itself would queue answers without a limit for a peer that does not read.
+    autoPong: false,
     clientTracking: true,
     handleProtocols: (offered) => (offered.has(TUNNEL_SUBPROTOCOL) ? TUNNEL_SUBPROTOCOL : false),
   })
@@ -58,6 +69,12 @@ export class TunnelEndpoint {
     try {
       const principal = await this.#admit(request)
       this.#server.handleUpgrade(request, socket, head, (websocket) => {
+        this.#count(principal.id, 1)
+        websocket.once('close', () => this.#count(principal.id, -1))
+        websocket.on('ping', (data) => {
+          if (websocket.bufferedAmount > PONG_QUEUE_BYTES) websocket.terminate()
+          else if (websocket.readyState === websocket.OPEN) websocket.pong(data)
+        })
         new Tunnel(websocket, principal, this.#options).start()
       })
     } catch (error) {
@@ -74,10 +91,17 @@ export class TunnelEndpoint {
     this.#server.close()
   }
 
+  #count(principal: string, change: 1 | -1): void {
+    const open = (this.#open.get(principal) ?? 0) + change
+    if (open > 0) this.#open.set(principal, open)
+    else this.#open.delete(principal)
+  }
+
   async #admit(request: IncomingMessage): Promise<Principal> {
-    const path = new URL(request.url ?? '/', 'http://gateway.invalid').pathname
-    if (path !== PATHS.tunnel)
-      throw new VgateError('VGATE_NOT_FOUND', `there is no tunnel at ${path}`)
+    const foreign = this.#options.refusalOf(request)
+    if (foreign !== undefined) throw foreign
+    const path = (request.url ?? '').split('?')[0]
+    if (path !== PATHS.tunnel) throw new VgateError('VGATE_NOT_FOUND', 'there is no tunnel here')
     // A browser names its origin and cannot leave it out: no page opens a tunnel (DNS rebinding, cross-site WebSocket).
     if (request.headers.origin !== undefined) {
       throw new VgateError('VGATE_DENIED', 'the tunnel is not for browsers')
@@ -93,7 +117,13 @@ export class TunnelEndpoint {
     const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1]
     if (bearer === undefined)
       throw new VgateError('VGATE_LOGIN_REQUIRED', 'the tunnel needs an access token')
-    return await this.#options.authenticate(bearer)
+    const principal = await this.#options.authenticate(bearer)
+    if ((this.#open.get(principal.id) ?? 0) >= this.#options.maxTunnels) {
+      throw new VgateError('VGATE_LIMIT_EXCEEDED', 'you have too many tunnels open', {
+        hint: 'end some of your sessions',
+      })
+    }
+    return principal
   }
 }
 
@@ -243,7 +273,7 @@ class Tunnel {
   }
 }
 
-/** Answers a refused upgrade as the control API would, and closes. */
+/** Answers a refused upgrade as the control API would, and closes, also when the peer keeps its side open. */
 function refuseUpgrade(socket: Duplex, error: VgateError): void {
   const body = JSON.stringify({
     error: {
@@ -253,6 +283,8 @@ function refuseUpgrade(socket: Duplex, error: VgateError): void {
     },
   })
   const { http } = error.faces
+  socket.resume()
+  setTimeout(() => socket.destroy(), GOODBYE_MS).unref()
   socket.end(
     `HTTP/1.1 ${http} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Connection: close\r\n\r\n${body}`,

@@ -82,7 +82,8 @@ async function recordingResponse(context: ControlContext, deps: ControlDeps): Pr
     context.header('content-type', 'application/octet-stream')
     context.header('content-disposition', `attachment; filename="${id}${RECORDING_SUFFIX}"`)
     context.header('content-length', String(size))
-    if (size === 0) {
+    // HEAD: nobody would read the stream, and the file would stay open.
+    if (size === 0 || context.req.method === 'HEAD') {
       await file.close()
       return context.body(null)
     }
