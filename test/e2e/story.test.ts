@@ -152,6 +152,16 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
     expect((await client.query('SELECT * FROM notes LIMIT 100')).rows).toHaveLength(100)
   })
 
+  it('judges a statement too long for the event loop like any other', async () => {
+    const long = 'x'.repeat(300_000)
+    expect(
+      (await client.query(`SELECT id FROM notes WHERE id = 7 AND body <> '${long}'`)).rows,
+    ).toEqual([{ id: 7 }])
+    await expect(
+      client.query(`SELECT amount FROM salaries WHERE '${long}' <> ''`),
+    ).rejects.toMatchObject({ code: '42501' })
+  })
+
   it('rejects a wrong secret and a foreign database', async () => {
     const at = { host: String(ready['host']), port: Number(ready['port']), user: 'x' }
     const wrong = new pg.Client({ ...at, password: 'wrong', database: env()['PGDATABASE'] })

@@ -2,7 +2,7 @@
 // state folder, no keychain, no colours.
 
 import { fileURLToPath } from 'node:url'
-import { execa, type ResultPromise } from 'execa'
+import { execa } from 'execa'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
 
@@ -25,19 +25,12 @@ function environment(
   )
 }
 
-export type CliProcess = ResultPromise<{
-  env: Record<string, string>
-  extendEnv: false
-  reject: false
-  stdin: 'ignore'
-}>
-
 /** Starts the binary; for commands that run on. */
 export function spawnCli(
   args: readonly string[],
   folder: string,
   env: Readonly<Record<string, string>> = {},
-): CliProcess {
+) {
   return execa(process.execPath, [BIN, ...args], {
     env: environment(folder, env),
     extendEnv: false,
@@ -45,6 +38,8 @@ export function spawnCli(
     stdin: 'ignore',
   })
 }
+
+export type CliProcess = ReturnType<typeof spawnCli>
 
 /** Runs the binary to its end. */
 export async function runCli(

@@ -21,7 +21,7 @@ describe('the demo’s files', () => {
 
   it('has a policy that compiles: a reader, an owner, a contractor', () => {
     const policy = compilePolicy(loadPolicy(DEMO_POLICY, 'policy.yaml'), {
-      actions: KNOWN_ACTIONS,
+      actions: [...KNOWN_ACTIONS],
       peopleProviders: ['demo'],
     })
     expect([...policy.roles.keys()].sort()).toEqual(['contractor', 'owner', 'reader'])
