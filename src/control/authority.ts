@@ -17,6 +17,7 @@ import { mayTake } from '../policy/access.js'
 import { createSecretSource, type SecretDeps, type SecretSource } from '../secrets/resolve.js'
 import type { OpenResult, Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
+import { EndedSessions } from './ended-sessions.js'
 import type { TargetSettings } from './settings.js'
 
 /** A lease without renewal ends after this long. */
@@ -82,10 +83,12 @@ class LocalAuthority implements ControlAuthority {
   readonly #deps: AuthorityDeps
   readonly #live = new Map<string, Live>()
   readonly #secrets = new Map<string, SecretSource>()
+  readonly #ended: EndedSessions
   #stopped = false
 
   constructor(deps: AuthorityDeps) {
     this.#deps = deps
+    this.#ended = new EndedSessions(deps)
   }
 
   async openSession(request: OpenSessionRequest): Promise<SessionLease> {
@@ -98,6 +101,7 @@ class LocalAuthority implements ControlAuthority {
       throw unknownGrant()
     }
     const target = this.#permitted(principal, grant)
+    await this.#ended.settle()
     const session = newId('ses')
     const { database } = target.spec
     const opened = await store.openSession({
@@ -109,12 +113,13 @@ class LocalAuthority implements ControlAuthority {
       maxOpen: config.sessionsPerPrincipal,
     })
     if (opened !== 'opened') throw this.#notOpened(opened)
+    const whose = { principal: recordedPrincipal(principal), target: grant.target }
     try {
-      const who = recordedPrincipal(principal)
-      const record = { session, principal: who, target: grant.target, grant: grant.id }
-      await audit.append({ type: 'session.started', ...record }, { sync: true })
+      const record = { type: 'session.started', session, ...whose, grant: grant.id } as const
+      await audit.append(record, { sync: true })
     } catch (error) {
-      await store.closeSession(emptySummary(session, 'error'))
+      // The reason is what counts; its end is tried again until it is written.
+      await this.#ended.close(emptySummary(session, 'error'), whose).catch(() => undefined)
       throw error
     }
     const live: Live = {
@@ -182,21 +187,11 @@ class LocalAuthority implements ControlAuthority {
     const live = this.#live.get(summary.session)
     live?.cancelTimer()
     this.#live.delete(summary.session)
-    const closed = await this.#deps.store.closeSession(summary)
-    if (!closed) return
-    const { operations, denied, rows, bytesOut, recording, reason } = summary
-    await this.#deps.audit.append(
-      {
-        type: 'session.ended',
-        session: summary.session,
-        ...(live === undefined
-          ? {}
-          : { principal: recordedPrincipal(live.principal), target: live.grant.target }),
-        reason,
-        totals: { operations, denied, rows, bytesOut },
-        recording,
-      },
-      { sync: true },
+    await this.#ended.close(
+      summary,
+      live === undefined
+        ? undefined
+        : { principal: recordedPrincipal(live.principal), target: live.grant.target },
     )
   }
 

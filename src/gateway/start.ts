@@ -32,7 +32,7 @@ import { loadMasterKey, loadTokenKey } from './keys.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
 
 /** How long a stop waits for answers under way. */
-export const STOP_DEADLINE_MS = 5_000
+export const STOP_DEADLINE_MS = 3_000
 
 /** Tunnels of one principal above its sessions: those that are opening or closing. */
 const SPARE_TUNNELS = 10

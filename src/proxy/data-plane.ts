@@ -84,15 +84,17 @@ export class DataPlane {
       this.#sessions.set(lease.session, session)
       return session
     } catch (error) {
-      await authority.closeSession({
-        session: lease.session,
-        reason: 'error',
-        operations: 0,
-        denied: 0,
-        rows: 0,
-        bytesOut: 0,
-        recording: { records: 0, head: '' },
-      })
+      await authority
+        .closeSession({
+          session: lease.session,
+          reason: 'error',
+          operations: 0,
+          denied: 0,
+          rows: 0,
+          bytesOut: 0,
+          recording: { records: 0, head: '' },
+        })
+        .catch((cause: unknown) => this.#options.report('session.close_failed', cause))
       throw error
     }
   }

@@ -75,7 +75,8 @@ export class Session {
   readonly #recorder: SessionRecorder
   readonly #connections = new Map<string, Connection>()
   readonly #timers: NodeJS.Timeout[] = []
-  readonly #unwatch: () => void
+  #unwatch: () => void = () => undefined
+  #side: SideQueries | undefined
   #policy: CompiledPolicy
   #leaseUntil: number
   #ended: VgateError | undefined
@@ -145,6 +146,7 @@ export class Session {
       judge: (connection, id, request) => this.#judge(connection, id, request),
       delivered: (connection, delivery) => this.#recorder.delivered(connection, delivery),
       flush: () => this.#recorder.flush(),
+      known: (question) => (question.kind === 'load' ? this.#side?.known(question) : undefined),
       answer: (question) => this.#answer(question),
       dial: async (parameters) =>
         dial({
@@ -194,8 +196,8 @@ export class Session {
 
   async #answer(question: Question): Promise<unknown> {
     if (question.kind === 'offload') return await offload(question.entry, question.input)
-    const side = await this.#deps.sideQueries(this.lease, () => this.#credential())
-    return await side.load(question)
+    this.#side = await this.#deps.sideQueries(this.lease, () => this.#credential())
+    return await this.#side.load(question)
   }
 
   async #credential(): Promise<{ readonly username: string; readonly password: Secret }> {
@@ -228,6 +230,8 @@ export class Session {
   }
 
   #renew(): void {
+    // The wall clock was set forward: the timer does not know.
+    if (this.#deps.clock.now() >= this.lease.grant.endsAt) return this.#expire()
     this.#deps.authority.renewLease(this.id).then(
       ({ leaseUntil }) => {
         this.#leaseUntil = leaseUntil
@@ -253,15 +257,13 @@ export class Session {
 
   #armExpiry(): void {
     const left = this.lease.grant.endsAt - this.#deps.clock.now()
-    if (left <= 0) {
-      void this.end('expired', endError('expired', 'the grant has ended'))
-      return
-    }
+    if (left <= 0) return this.#expire()
     if (left > LONGEST_TIMER_MS) {
       this.#expiry = setTimeout(() => this.#armExpiry(), LONGEST_TIMER_MS)
       return
     }
-    this.#expiry = setTimeout(() => this.#armExpiry(), left)
+    // Not looked at again when it fires: a wall clock that was set back must not lengthen a grant.
+    this.#expiry = setTimeout(() => this.#expire(), left)
     clearTimeout(this.#warning)
     if (left > EXPIRY_WARNING_MS) {
       this.#warning = setTimeout(
@@ -269,6 +271,10 @@ export class Session {
         left - EXPIRY_WARNING_MS,
       )
     }
+  }
+
+  #expire(): void {
+    void this.end('expired', endError('expired', 'the grant has ended'))
   }
 
   #recordingFailed(cause: unknown): void {

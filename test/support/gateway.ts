@@ -16,7 +16,7 @@ import type {
   SessionSummary,
   TargetSpec,
 } from '../../src/core/authority.js'
-import { systemClock } from '../../src/core/clock.js'
+import { type Clock, systemClock } from '../../src/core/clock.js'
 import { VgateError } from '../../src/core/errors.js'
 import { newId } from '../../src/core/ids.js'
 import { type Principal, principalId } from '../../src/core/principal.js'
@@ -46,6 +46,7 @@ export interface TestGatewayOptions {
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
   readonly grantMs?: number
+  readonly clock?: Clock
   readonly connectionsPerSession?: number
   /** Wraps the authority, for instance with the serialising one. */
   readonly wrapAuthority?: (authority: Authority) => Authority
@@ -87,7 +88,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const inner = memoryAuthority({ options, grants, policy, listeners, summaries })
   const dataPlane = new DataPlane({
     authority: options.wrapAuthority?.(inner) ?? inner,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     connectionsPerSession: options.connectionsPerSession ?? 100,
     handshakeMs: 10_000,
@@ -190,7 +191,7 @@ function memoryAuthority(state: {
       const principal = grants.get(grant)
       if (principal === undefined || principal.id !== id)
         throw new VgateError('VGATE_REVOKED', 'no such grant')
-      const now = systemClock.now()
+      const now = (options.clock ?? systemClock).now()
       return {
         session: newId('ses'),
         principal,
@@ -222,7 +223,7 @@ function memoryAuthority(state: {
       username: options.postgres.superuser,
       password: options.postgres.password,
     }),
-    renewLease: async () => ({ leaseUntil: systemClock.now() + 5_000, policyHash: '' }),
+    renewLease: async () => ({ leaseUntil: (options.clock ?? systemClock).now() + 5_000, policyHash: '' }),
     watch: (session, listener) => {
       listeners.set(session, listener)
       return () => listeners.delete(session)
