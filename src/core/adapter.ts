@@ -89,7 +89,8 @@ export type Question =
       readonly kind: 'load'
       readonly key: string
       readonly maxAgeMs: number
-      readonly load: (query: SideQuery) => Promise<unknown>
+      /** `previous` is what it answered last for this key, if anything: it may answer that again where it is still true. */
+      readonly load: (query: SideQuery, previous: unknown) => Promise<unknown>
     }
   /** Work too long for the event loop: runs `entry` (a worker module that answers one message with one) with `input`. */
   | { readonly kind: 'offload'; readonly entry: URL; readonly input: string }

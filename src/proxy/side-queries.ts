@@ -2,29 +2,22 @@
 // shared by the sessions of that target for as long as each question allows.
 
 import pg from 'pg'
-import type { Question, SideQuery } from '../core/adapter.js'
+import type { SideQuery } from '../core/adapter.js'
 import type { TargetSpec } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
+import { Answers, type LoadQuestion } from './answers.js'
 import { tlsOptions } from './upstream.js'
 
 export const SIDE_CONNECTIONS = 2
 export const SIDE_QUERY_DEADLINE_MS = 5_000
 export const SIDE_ROWS_MAX = 500_000
 
-type LoadQuestion = Extract<Question, { kind: 'load' }>
-
-interface Loaded {
-  readonly at: number
-  readonly value: Promise<unknown>
-}
-
 /** Side queries of one target. */
 export class SideQueries {
   readonly #target: TargetSpec
   readonly #pool: pg.Pool
-  readonly #loaded = new Map<string, Loaded>()
-  readonly #now: () => number
+  readonly #answers: Answers
 
   constructor(
     target: TargetSpec,
@@ -33,7 +26,7 @@ export class SideQueries {
     now: () => number,
   ) {
     this.#target = target
-    this.#now = now
+    this.#answers = new Answers(now, (question, previous) => this.#run(question, previous))
     this.#pool = new pg.Pool({
       host: target.host,
       port: target.port,
@@ -52,28 +45,25 @@ export class SideQueries {
     this.#pool.on('error', () => undefined)
   }
 
+  /** What is in memory and young enough for the question; undefined: `load` it. */
+  known(question: LoadQuestion): { readonly value: unknown } | undefined {
+    return this.#answers.known(question)
+  }
+
   /** Answers from memory while `maxAgeMs` allows; concurrent questions share one load. Rejects with VGATE_UPSTREAM_FAILED. */
   load(question: LoadQuestion): Promise<unknown> {
-    const known = this.#loaded.get(question.key)
-    if (known !== undefined && question.maxAgeMs > 0 && this.#now() - known.at < question.maxAgeMs)
-      return known.value
-    const value = this.#run(question)
-    this.#loaded.set(question.key, { at: this.#now(), value })
-    value.catch(() => {
-      if (this.#loaded.get(question.key)?.value === value) this.#loaded.delete(question.key)
-    })
-    return value
+    return this.#answers.find(question)
   }
 
   async close(): Promise<void> {
     await this.#pool.end()
   }
 
-  async #run(question: LoadQuestion): Promise<unknown> {
+  async #run(question: LoadQuestion, previous: unknown): Promise<unknown> {
     let client: pg.PoolClient | undefined
     try {
       client = await this.#pool.connect()
-      const answer = await question.load(queryOn(client))
+      const answer = await question.load(queryOn(client), previous)
       client.release()
       return answer
     } catch (error) {

@@ -119,7 +119,9 @@ export class AdapterServer {
       },
       ask: (id, question) => {
         if (question.kind !== 'load') throw new Error('no worker in this host')
-        void this.#ask(question.load).then((value) => adapter.answered(id, { ok: true, value }))
+        void this.#ask((query) => question.load(query, undefined)).then((value) =>
+          adapter.answered(id, { ok: true, value }),
+        )
       },
       delivered: (delivery) => this.deliveries.push(delivery),
       cancelUpstream: () => this.#cancel(adapter.cancelKey),

@@ -193,7 +193,7 @@ export class PostgresAdapter implements Adapter {
       kind: 'load',
       key: CATALOGUE_KEY,
       maxAgeMs: CATALOGUE_MAX_AGE_MS,
-      load: (query) => this.#analyzer.loadCatalogue(query),
+      load: (query, previous) => this.#analyzer.loadCatalogue(query, previous),
     })
   }
 

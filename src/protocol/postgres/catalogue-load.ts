@@ -18,6 +18,7 @@ import {
   RELATION_QUERY,
   SESSION_QUERY,
   TYPE_QUERY,
+  VERSION_QUERY,
 } from './catalogue-queries.js'
 
 type Row = readonly (string | null)[]
@@ -39,6 +40,16 @@ export async function readCatalogueRows(query: SideQuery): Promise<CatalogueRows
   const types = await query(TYPE_QUERY)
   const operators = await query(OPERATOR_QUERY)
   return { session, relations, functions, types, operators }
+}
+
+/**
+ * One text that is another one as soon as anything that `readCatalogueRows` reads has changed and been committed.
+ * Throws VGATE_UPSTREAM_FAILED for an answer of an unexpected form.
+ */
+export async function readCatalogueVersion(query: SideQuery): Promise<string> {
+  const [row] = await query(VERSION_QUERY)
+  if (row === undefined) throw malformed('version')
+  return row.map((_, index) => cell(row, index)).join('\n')
 }
 
 /** Rows → parts of a snapshot. Throws VGATE_UPSTREAM_FAILED for rows of an unexpected form. */

@@ -60,3 +60,40 @@ export const OPERATOR_QUERY = `SELECT n.nspname::text, o.oprname::text, o.oprlef
  FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
  JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
  WHERE n.nspname <> 'pg_catalog'`
+
+const NOT_TEMPORARY = (relation: string): string => `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class t
+ WHERE t.oid OPERATOR(pg_catalog.=) ${relation} AND t.relpersistence OPERATOR(pg_catalog.=) 't')`
+
+/** Tables that the queries above read, and which of their rows; those of temporary tables come and go. */
+const READ: readonly (readonly [table: string, where?: string])[] = [
+  ['pg_namespace'],
+  ['pg_extension'],
+  [
+    'pg_type',
+    `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) x.typnamespace
+ AND pg_catalog.starts_with(n.nspname::text, 'pg_temp'))`,
+  ],
+  ['pg_attribute', NOT_TEMPORARY('x.attrelid')],
+  ['pg_index', NOT_TEMPORARY('x.indrelid')],
+  ['pg_inherits'],
+  ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],
+  ['pg_proc'],
+  ['pg_operator'],
+  ['pg_depend', "x.deptype OPERATOR(pg_catalog.=) 'e'"],
+]
+
+/** Count and sum of hashes over the versions of rows: xmin and ctid name one version (PostgreSQL docs, "System Columns"). */
+const versionOf = (table: string, where = 'true', more = ''): string =>
+  `(SELECT pg_catalog.concat(pg_catalog.count(*), ' ',
+ pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(x.ctid, x.xmin${more}), 0)))
+ FROM pg_catalog.${table} x WHERE ${where})`
+
+/**
+ * What changes with anything that the queries above answer: one row, a fraction of their work. VACUUM clears
+ * relhasrules without making a new version of the row, so that it is named.
+ */
+export const VERSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text,
+ ${[
+   versionOf('pg_class', "x.relpersistence OPERATOR(pg_catalog.<>) 't'", ', x.relhasrules'),
+   ...READ.map(([table, where]) => versionOf(table, where)),
+ ].join(',\n ')}`

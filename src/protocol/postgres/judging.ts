@@ -141,7 +141,7 @@ export class Judging {
       kind: 'load',
       key: CATALOGUE_KEY,
       maxAgeMs,
-      load: (query) => this.#analyzer.loadCatalogue(query),
+      load: (query, previous) => this.#analyzer.loadCatalogue(query, previous),
     }
     this.#ask(load, (answer) => {
       if (!answer.ok) return then(answer.error)

@@ -85,7 +85,8 @@ export interface SqlAnalyzer {
   readonly offloadBytes: number
   readonly offloadEntry: URL
   fromOffload(text: string, answer: unknown): ParseOutcome
-  loadCatalogue(query: SideQuery): Promise<Catalogue>
+  /** Answers `previous` itself, cheaply, where nothing that it was read from has changed since. */
+  loadCatalogue(query: SideQuery, previous?: unknown): Promise<Catalogue>
   /** A start-up parameter or setting: true if it may be set by the client at start-up with this value. `search_path` is judged by `resolveSearchPath`. */
   allowsSetting(name: string, value: string): boolean
   /** A search_path value as the client gave it → schema names, or undefined where one is unknown. */

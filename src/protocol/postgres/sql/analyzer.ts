@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { VgateError } from '../../../core/errors.js'
 import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
-import { catalogueParts, readCatalogueRows } from '../catalogue-load.js'
+import { catalogueParts, readCatalogueRows, readCatalogueVersion } from '../catalogue-load.js'
 import type {
   Catalogue,
   Classification,
@@ -41,6 +41,7 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     sizeCalculation: (_outcome, text) => 1 + text.length * TREE_FACTOR,
   })
   const lineage = lineageOf(product)
+  const versions = new WeakMap<CatalogueSnapshot, string>()
   const snapshot = (catalogue: Catalogue): CatalogueSnapshot => {
     if (catalogue instanceof CatalogueSnapshot) return catalogue
     throw new VgateError(
@@ -59,8 +60,18 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     offloadBytes: OFFLOAD_BYTES,
     offloadEntry: new URL('./parse-worker.js', import.meta.url),
     fromOffload: (text, answer) => outcome(text, offloaded(answer)),
-    loadCatalogue: async (query) =>
-      new CatalogueSnapshot(catalogueParts(await readCatalogueRows(query), product), lineage),
+    loadCatalogue: async (query, previous) => {
+      // Read first: what changes while the rows are read is found by the next comparison.
+      const version = await readCatalogueVersion(query)
+      if (previous instanceof CatalogueSnapshot && versions.get(previous) === version)
+        return previous
+      const loaded = new CatalogueSnapshot(
+        catalogueParts(await readCatalogueRows(query), product),
+        lineage,
+      )
+      versions.set(loaded, version)
+      return loaded
+    },
     allowsSetting: (name, value) => allowsSetting(name, value, product),
     resolveSearchPath: (value, catalogue, user) =>
       resolveSearchPath(value, snapshot(catalogue), user),
