@@ -13,6 +13,8 @@ import { allSources, type Value } from './value.js'
 const MAX_DEPTH = 400
 /** Expressions looked at for one statement, all trials included. */
 const MAX_WORK = 300_000
+/** Names and columns looked through for one statement, all trials included. */
+const MAX_SCANNED = 20_000_000
 
 export interface Surroundings {
   readonly catalogue: CatalogueSnapshot
@@ -37,10 +39,10 @@ export class Analysis {
   /** Some expression is a distance to a constant. */
   searches = false
   /** Shared with trials, so that nested ones cannot multiply the work. */
-  readonly #effort: { depth: number; work: number }
+  readonly #effort: { depth: number; work: number; scanned: number }
   readonly #seen = new Set<string>()
 
-  constructor(surroundings: Surroundings, effort = { depth: 0, work: 0 }) {
+  constructor(surroundings: Surroundings, effort = { depth: 0, work: 0, scanned: 0 }) {
     this.#effort = effort
     this.catalogue = surroundings.catalogue
     this.path = surroundings.path
@@ -58,6 +60,12 @@ export class Analysis {
     } finally {
       this.#effort.depth -= 1
     }
+  }
+
+  /** Counts a look through `count` names or columns; refuses a statement that asks for too many. */
+  scan(count: number): void {
+    this.#effort.scanned += count
+    if (this.#effort.scanned > MAX_SCANNED) throw new NotUnderstood('statement too complex')
   }
 
   /** Notes that a relation is reached, with all that its name covers: children, parents, never less. */

@@ -44,7 +44,8 @@ export function arrayElements(text: string): readonly (string | null)[] | undefi
   if (body === undefined) return undefined
   if (body.trim() === '') return []
   const elements: (string | null)[] = []
-  const pattern = /\s*(?:"((?:[^"\\]|\\.)*)"|([^",{}\\]+))\s*(,|$)/gsy
+  // Each character can be taken in one way only: a text of spaces must not be tried in all its divisions.
+  const pattern = /\s*(?:"((?:[^"\\]|\\.)*)"\s*|([^",{}\\\s][^",{}\\]*))(,|$)/gsy
   let at = 0
   while (at < body.length) {
     pattern.lastIndex = at

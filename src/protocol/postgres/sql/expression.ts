@@ -94,6 +94,7 @@ function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Valu
   const star = last !== undefined && tagOf(last) === 'A_Star'
   const path = names(star ? parts.slice(0, -1) : parts)
   const [first, second, third] = path
+  analysis.scan(scope.breadth)
   if (first === undefined) throw new NotUnderstood('not supported yet: * in an expression')
   if (star) {
     const whole = path.length === 1 ? scope.wholeRow(first) : scope.wholeRow(second ?? '', first)
@@ -114,7 +115,6 @@ function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Valu
   const item = path.length === 3 ? scope.item(second, first) : undefined
   if (item === undefined)
     throw new NotUnderstood(`unknown relation "${path.slice(0, -1).join('.')}"`)
-  void analysis
   return Scope.column(item, third)
 }
 

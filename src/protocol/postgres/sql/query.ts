@@ -32,6 +32,9 @@ export interface Query {
   readonly rows: number
 }
 
+/** MaxTupleAttributeNumber of PostgreSQL: columns of a query, and what it sorts and groups by. */
+const MAX_COLUMNS = 1664
+
 const INFINITE = Number.POSITIVE_INFINITY
 
 /** A query as it stands in the tree (wrapped), seen from a scope. */
@@ -110,6 +113,7 @@ function plainSelect(fields: Fields, scope: Scope, analysis: Analysis): Query {
   const ranges = list(fields['fromClause']).map((each) => {
     const range = readRange(each, scope, analysis)
     scope.add(range)
+    analysis.scan(scope.columns.length + scope.items.length)
     return range
   })
   const bindings = conjuncts(fields['whereClause']).flatMap(
@@ -150,19 +154,30 @@ function fromRows(ranges: readonly Range[], bindings: readonly Binding[]): numbe
 
 /** A select list or RETURNING: stars expanded, names as PostgreSQL gives them, computed values noted at once. */
 export function targetColumns(value: unknown, scope: Scope, analysis: Analysis): readonly Column[] {
-  return list(value).flatMap((each): readonly Column[] => {
-    const target = expectNode(each, 'ResTarget')
-    const star = starColumns(target['val'], scope, analysis)
-    if (star !== undefined) return star
-    const result = evaluate(target['val'], scope, analysis)
-    // A computed value may leave in an error's text even where nobody selects it.
-    if (leaving(result) === 'derived' && result.row === undefined) analysis.use(result, 'derived')
-    const name =
-      typeof target['name'] === 'string'
-        ? target['name']
-        : columnName(target['val'], (sub) => firstName(sub))
-    return [{ name, value: result }]
-  })
+  const found: Column[] = []
+  for (const each of list(value)) {
+    found.push(...targetColumn(each, scope, analysis))
+    if (found.length > MAX_COLUMNS)
+      throw new NotUnderstood(`a query can have at most ${MAX_COLUMNS} columns`)
+  }
+  return found
+}
+
+function targetColumn(value: unknown, scope: Scope, analysis: Analysis): readonly Column[] {
+  const target = expectNode(value, 'ResTarget')
+  const star = starColumns(target['val'], scope, analysis)
+  if (star !== undefined) {
+    analysis.scan(star.length)
+    return star
+  }
+  const result = evaluate(target['val'], scope, analysis)
+  // A computed value may leave in an error's text even where nobody selects it.
+  if (leaving(result) === 'derived' && result.row === undefined) analysis.use(result, 'derived')
+  const name =
+    typeof target['name'] === 'string'
+      ? target['name']
+      : columnName(target['val'], (sub) => firstName(sub))
+  return [{ name, value: result }]
 }
 
 /** Name of a scalar subquery's first column, as far as the text gives it. */
@@ -220,7 +235,7 @@ function groupBy(
   analysis: Analysis,
 ): 'none' | 'plain' | 'sets' {
   let found: 'none' | 'plain' | 'sets' = 'none'
-  for (const each of list(value)) {
+  for (const each of few(value)) {
     if (tagOf(each) === 'GroupingSet') {
       const set = expectNode(each, 'GroupingSet')
       groupBy(set['content'], columns, scope, analysis)
@@ -233,6 +248,13 @@ function groupBy(
   return found
 }
 
+/** What DISTINCT, GROUP BY and ORDER BY list. */
+function few(value: unknown): readonly unknown[] {
+  const all = list(value)
+  if (all.length > MAX_COLUMNS) throw new NotUnderstood('statement too complex')
+  return all
+}
+
 /** GROUP BY prefers a column of FROM, then an output's name. Where both exist, both count. */
 function groupValue(
   value: unknown,
@@ -240,7 +262,7 @@ function groupValue(
   scope: Scope,
   analysis: Analysis,
 ): Value {
-  const named = outputNamed(value, columns)
+  const named = outputNamed(value, columns, analysis)
   if (named === undefined) return evaluate(value, scope, analysis)
   const name = names(expectNode(value, 'ColumnRef')['fields'])[0] ?? ''
   const inner = scope.columns.some((column) => column.name === name) ? scope.name(name) : undefined
@@ -257,12 +279,17 @@ function positionOf(value: unknown, columns: readonly Column[]): Value | undefin
   return column.value
 }
 
-function outputNamed(value: unknown, columns: readonly Column[]): Value | undefined {
+function outputNamed(
+  value: unknown,
+  columns: readonly Column[],
+  analysis: Analysis,
+): Value | undefined {
   if (!isFields(value) || tagOf(value) !== 'ColumnRef') return undefined
   const parts = list(expectNode(value, 'ColumnRef')['fields'])
   const [only] = parts
   if (parts.length !== 1 || tagOf(only) !== 'String') return undefined
   const name = text(expectNode(only, 'String')['sval'])
+  analysis.scan(columns.length)
   const found = columns.filter((column) => column.name === name)
   return found.length === 0
     ? undefined
@@ -279,13 +306,15 @@ function ending(
   scope: Scope,
   analysis: Analysis,
 ): number {
-  for (const each of list(fields['distinctClause'])) {
+  for (const each of few(fields['distinctClause'])) {
     // Plain DISTINCT is one empty node; DISTINCT ON lists expressions.
     if (isFields(each) && Object.keys(each).length === 0) {
       for (const column of columns) analysis.use(column.value, 'group')
     } else {
       analysis.use(
-        positionOf(each, columns) ?? outputNamed(each, columns) ?? evaluate(each, scope, analysis),
+        positionOf(each, columns) ??
+          outputNamed(each, columns, analysis) ??
+          evaluate(each, scope, analysis),
         'group',
       )
     }
@@ -294,10 +323,12 @@ function ending(
     analysis.use(evaluate(fields['limitOffset'], scope, analysis), 'predicate')
   }
   const limit = readLimit(fields['limitCount'], fields['limitOption'], scope, analysis)
-  for (const each of list(fields['sortClause'])) {
+  for (const each of few(fields['sortClause'])) {
     const sort = expectNode(each, 'SortBy')['node']
     const value =
-      positionOf(sort, columns) ?? outputNamed(sort, columns) ?? evaluate(sort, scope, analysis)
+      positionOf(sort, columns) ??
+      outputNamed(sort, columns, analysis) ??
+      evaluate(sort, scope, analysis)
     analysis.use(value, value.kind === 'score' && limit.present ? 'nearest' : 'order')
   }
   return Math.min(base, limit.rows)

@@ -35,6 +35,11 @@ export interface CommonTable {
   rows: () => number
 }
 
+/** Tables of one FROM; PostgreSQL would plan more for a long time. */
+const MAX_ITEMS = 500
+/** Columns that one FROM offers. */
+const MAX_COLUMNS = 50_000
+
 const SYSTEM_COLUMNS = new Set(['ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'])
 
 export class Scope {
@@ -59,6 +64,13 @@ export class Scope {
     }
     this.items = [...this.items, ...range.items]
     this.columns = [...this.columns, ...range.columns]
+    if (this.items.length > MAX_ITEMS || this.columns.length > MAX_COLUMNS)
+      throw new NotUnderstood('statement too complex: too many tables in FROM')
+  }
+
+  /** Columns that a look-up of a name may go through. */
+  get breadth(): number {
+    return this.columns.length + this.items.length + (this.parent?.breadth ?? 0)
   }
 
   table(name: string): CommonTable | undefined {

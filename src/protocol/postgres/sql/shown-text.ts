@@ -3,8 +3,9 @@
 import { isFields, list } from './tree.js'
 
 const LITERAL = /^(?:[eE]|[uU]&)?'\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*'/
+// No two runs of white space may meet in these: a text of spaces would be tried in all their divisions.
 const SPARSE =
-  /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*)?\s*\}\s*\/\s*(\d+)\s*'/
+  /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*\s*)?\}\s*\/\s*(\d+)\s*'/
 const HALF_OPEN = /^\$(\w*)\$\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*\$\1\$/
 
 /** Numbers in a constructed array from which on it counts as a vector. */
