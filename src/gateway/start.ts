@@ -15,7 +15,6 @@ import type { LoadedPolicy } from '../control/settings.js'
 import { DEFAULT_LIMITS } from '../core/adapter.js'
 import type { SigningKey } from '../core/api.js'
 import { systemClock } from '../core/clock.js'
-import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
 import { VERSION } from '../core/version.js'
 import { KNOWN_ACTIONS } from '../databases/list.js'
@@ -27,6 +26,7 @@ import { DataPlane } from '../proxy/data-plane.js'
 import { openStore } from '../store/open.js'
 import type { Store } from '../store/store.js'
 import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from './config.js'
+import { loggedFailure } from './faults.js'
 import { bind, createServer, refusalOf } from './http-server.js'
 import { loadMasterKey, loadTokenKey } from './keys.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
@@ -66,7 +66,7 @@ export async function startGateway(options: StartOptions): Promise<Gateway> {
     return { url: gateway.url, stop }
   } catch (error) {
     await stop().catch((cause: unknown) =>
-      logger.error({ event: 'gateway.stop_failed', failure: failureOf(cause) }),
+      logger.error({ event: 'gateway.stop_failed', failure: loggedFailure(cause) }),
     )
     throw error
   }
@@ -80,7 +80,7 @@ async function assemble(
 ): Promise<{ url: string }> {
   const paths = dataPaths(config.data)
   const report = (event: string, error: unknown): void =>
-    logger.error({ event, failure: failureOf(error) })
+    logger.error({ event, failure: loggedFailure(error) })
   // First, because it holds the lock of the directory: two starts at once must not both make keys.
   const store = openStore({ directory: config.data, clock: systemClock })
   undo.push(() => store.close())
@@ -253,22 +253,6 @@ async function listen(
   const address = await bind(server, config)
   const shown = host.includes(':') ? `[${host}]` : host
   return `${config.tls === undefined ? 'http' : 'https'}://${shown}:${address.port}`
-}
-
-/** What of a failure may go into the log: never its properties, which may hold data. */
-function failureOf(error: unknown): {
-  name: string
-  message: string
-  stack?: string
-  cause?: unknown
-} {
-  if (!(error instanceof Error)) return { name: 'unknown', message: 'not an error' }
-  return {
-    name: error instanceof VgateError ? error.code : error.name,
-    message: error.message,
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
-    ...(error.cause === undefined ? {} : { cause: failureOf(error.cause) }),
-  }
 }
 
 function once(run: () => Promise<void>): () => Promise<void> {

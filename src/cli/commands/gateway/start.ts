@@ -26,19 +26,23 @@ export default class GatewayStart extends RunCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(GatewayStart)
-    const [{ startGateway }, { pino, destination }] = await Promise.all([
+    const [{ startGateway }, { watchFaults }, { pino, destination }] = await Promise.all([
       import('../../../gateway/start.js'),
+      import('../../../gateway/faults.js'),
       import('pino'),
     ])
     const logger = pino({ level: flags['log-level'] }, destination({ dest: 2, sync: true }))
+    const faults = watchFaults(process, logger)
     const { signal, ignore } = firstSignal()
     const gateway = await startGateway({ configFile: flags.config, logger })
     this.output.event('listening', { url: gateway.url })
     this.output.say(`listening on ${gateway.url}`)
     // Asked to stop and stopped cleanly is success, as service managers expect.
-    await signal
+    const fault = await Promise.race([signal.then(() => undefined), faults.first])
     await gateway.stop()
     ignore()
+    faults.ignore()
+    if (fault !== undefined) throw fault
     this.output.event('stopped', {})
   }
 }
