@@ -3,13 +3,15 @@
 
 import { readFileSync } from 'node:fs'
 
-// `vgate … | head`: the reader is gone, and so is the reason to go on.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error) => {
-    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
-    throw error
-  })
-}
+// `vgate … | head`: the reader is gone, and so is the reason to go on. Nobody reading what is said beside the data is
+// no reason: the child of `exec` must not lose its connection for it.
+process.stdout.on('error', (error) => {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0)
+  throw error
+})
+process.stderr.on('error', (error) => {
+  if (error.code !== 'EPIPE') throw error
+})
 
 const argument = process.argv[2]
 if (process.argv.length === 3 && (argument === '--version' || argument === '-V')) {

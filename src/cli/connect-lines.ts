@@ -7,7 +7,7 @@ import { indent, whenText } from './people.js'
 /** What stands above and below the connection string. */
 export function readyLines(output: Output, ready: Ready, now: number): string[] {
   const lines = [
-    `${output.colour.green('✔')} connected to ${visible(ready.target)} until ${whenText(ready.expires_at, now)}, session ${ready.session}`,
+    `${output.colour.green('✔')} connected to ${visible(ready.target)} until ${whenText(ready.expires_at, now)}, session ${visible(ready.session)}`,
     ...ready.notes.map((note) => `  ${output.colour.dim('note:')} ${visible(note)}`),
     '',
   ]

@@ -26,6 +26,16 @@ export function visible(text: string): string {
   return neutralizeLines(text).join('\n')
 }
 
+/** JSON on one line whose text holds nothing that moves a terminal's cursor: the same value, spelled in escapes. */
+export function jsonLine(value: unknown): string {
+  const spell = (found: string): string =>
+    found
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join('')
+  return JSON.stringify(value).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, spell)
+}
+
 export class Output {
   readonly json: boolean
   /** For stderr. */
@@ -63,14 +73,14 @@ export class Output {
 
   /** The one object of a one-shot command. Nothing without --json. */
   result(fields: object): void {
-    if (this.json) this.#stdout.write(`${JSON.stringify({ v: 1, ...fields })}\n`)
+    if (this.json) this.#stdout.write(`${jsonLine({ v: 1, ...fields })}\n`)
   }
 
   /** One event of a command that runs on. Nothing without --json. */
   event(event: string, fields: object): void {
     if (this.json)
       this.#stdout.write(
-        `${JSON.stringify(Object.assign({ v: 1, event, at: new Date().toISOString() }, fields, { v: 1, event }))}\n`,
+        `${jsonLine(Object.assign({ v: 1, event, at: new Date().toISOString() }, fields, { v: 1, event }))}\n`,
       )
   }
 
@@ -90,7 +100,7 @@ export class Output {
     const { code, message, hint } = failure
     if (this.json) {
       const body = { code, message, ...(hint === undefined ? {} : { hint }) }
-      this.#stdout.write(`${JSON.stringify({ error: body })}\n`)
+      this.#stdout.write(`${jsonLine({ error: body })}\n`)
     } else {
       this.#stderr.write(`${this.colour.red('error:')} ${visible(message)}\n`)
       if (hint !== undefined) this.#stderr.write(`  ${visible(hint)}\n`)

@@ -1,13 +1,15 @@
 // Owns how times, tables and shell words look to people.
 
+import { neutralize } from '../audit/neutralize.js'
 import { visible } from './output.js'
 
 /** `14:32 (in 1 h 5 min)`; with the date when it is not today. */
 export function whenText(iso: string, now: number): string {
   const time = new Date(iso)
+  if (Number.isNaN(time.getTime())) return visible(iso)
   const clock = time.toTimeString().slice(0, 5)
   const sameDay = time.toDateString() === new Date(now).toDateString()
-  return `${sameDay ? '' : `${iso.slice(0, 10)} `}${clock} (${leftText(time.getTime() - now)})`
+  return `${sameDay ? '' : `${time.toISOString().slice(0, 10)} `}${clock} (${leftText(time.getTime() - now)})`
 }
 
 function leftText(ms: number): string {
@@ -56,9 +58,12 @@ export async function tableText(
     .join('\n')
 }
 
-/** One word for a POSIX shell. */
+/** One word for a shell. Control characters, which no terminal should be sent, are spelled as bash and zsh read them. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text
+  if (neutralize(text) === text) return `'${text.replaceAll("'", `'\\''`)}'`
+  const spelled = [...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`)
+  return `$'${spelled.join('')}'`
 }
 
 /** Text indented by two spaces for each level. */

@@ -2,13 +2,15 @@
 // whose process is gone is taken over.
 
 import { randomBytes } from 'node:crypto'
-import { readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { VgateError } from '../core/errors.js'
 
 const POLL_MS = 40
 /** A lock without a readable owner is stale after this long: its writer died between creating and writing. */
 const EMPTY_STALE_MS = 5_000
+/** Nobody works this long: the owner died and its process id was given to another program. */
+const HELD_STALE_MS = 180_000
 
 /** True while a process with this id runs, whoever owns it. */
 export function isAlive(pid: number): boolean {
@@ -58,9 +60,18 @@ async function dropStale(path: string): Promise<void> {
   const before = await content(path)
   if (before === undefined) return
   const pid = Number.parseInt(before, 10)
-  const stale = Number.isNaN(pid) ? (await ageMs(path)) > EMPTY_STALE_MS : !isAlive(pid)
-  // Read again: somebody else may have taken it over meanwhile.
-  if (stale && (await content(path)) === before) await rm(path, { force: true })
+  const age = await ageMs(path)
+  const stale = Number.isNaN(pid) ? age > EMPTY_STALE_MS : !isAlive(pid) || age > HELD_STALE_MS
+  if (!stale) return
+  // Moved and looked at again: somebody else may have taken it over since it was read, and that lock must live.
+  const aside = `${path}.${randomBytes(6).toString('hex')}`
+  try {
+    await rename(path, aside)
+  } catch {
+    return // Somebody else was quicker.
+  }
+  if ((await content(aside)) !== before) await link(aside, path).catch(() => undefined)
+  await rm(aside, { force: true })
 }
 
 async function content(path: string): Promise<string | undefined> {

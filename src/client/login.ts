@@ -6,7 +6,13 @@ import { VgateError } from '../core/errors.js'
 import { GatewayApi } from './gateway-api.js'
 import { forgetPortSecrets } from './port-secret.js'
 import type { DeviceCode, ProviderAddress } from './provider.js'
-import { accessToken, type LoginContext, readLogin, saveLogin, withToken } from './session-token.js'
+import {
+  accessToken,
+  type LoginContext,
+  readLogin,
+  replaceLogin,
+  withToken,
+} from './session-token.js'
 
 export interface LoginOptions {
   readonly provider?: string
@@ -29,7 +35,7 @@ export async function login(context: LoginContext, options: LoginOptions): Promi
   const token = await api.exchange(provider.name, tokens.idToken)
   const stored = { provider: { ...provider, scopes: [...provider.scopes] } }
   const refreshToken = tokens.refreshToken
-  await saveLogin(
+  await replaceLogin(
     context,
     withToken({ ...stored, ...(refreshToken === undefined ? {} : { refreshToken }) }, token),
   )
@@ -60,7 +66,7 @@ export async function logout(
       if (!(error instanceof VgateError)) throw error
     }
   }
-  await saveLogin(context, undefined)
+  await replaceLogin(context, undefined)
   await forgetPortSecrets(context.store, context.gateway.url)
   return { was, told }
 }

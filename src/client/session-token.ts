@@ -41,7 +41,19 @@ export async function readLogin(context: LoginContext): Promise<StoredLogin | un
   return text === undefined ? undefined : storedLogin.parse(JSON.parse(text))
 }
 
-/** Replaces the stored login; undefined deletes it. */
+/** Replaces the stored login from outside; a renewal under way in another process must not bring the old one back. */
+export async function replaceLogin(
+  context: LoginContext,
+  login: StoredLogin | undefined,
+): Promise<void> {
+  await withLock(await refreshLock(context), () => saveLogin(context, login))
+}
+
+function refreshLock(context: LoginContext): Promise<string> {
+  return context.state.place(`refresh-${fileName(context.gateway.url)}.lock`)
+}
+
+/** Writes the stored login as it is given; the caller holds the lock of renewals, or nobody else is there. */
 export async function saveLogin(
   context: LoginContext,
   login: StoredLogin | undefined,
@@ -74,8 +86,7 @@ export async function whoIsLoggedIn(context: LoginContext): Promise<PrincipalBod
 export async function accessToken(context: LoginContext): Promise<string> {
   const login = await demandLogin(context)
   if (isFresh(login)) return login.accessToken
-  const lock = await context.state.place(`refresh-${fileName(context.gateway.url)}.lock`)
-  return withLock(lock, async () => {
+  return withLock(await refreshLock(context), async () => {
     // Another process may have renewed it while this one waited.
     const current = await demandLogin(context)
     return isFresh(current) ? current.accessToken : renew(context, current)

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { Mux } from '../tunnel/mux.js'
-import { RESET } from '../tunnel/stream.js'
+import { type MuxStream, RESET, type StreamEvents } from '../tunnel/stream.js'
 
 /** After a cut, what the client has not taken by then is dropped. */
 const CUT_MS = 500
@@ -11,11 +11,11 @@ const CUT_MS = 500
 /** Opens a stream to `endpoint` for an accepted socket. */
 export function tieSocket(mux: Mux, endpoint: string, socket: Socket): void {
   socket.setNoDelay(true)
-  const stream = mux.open(endpoint, {
+  const stream = openStream(mux, endpoint, {
     data: (bytes) => {
       // The credit goes back when the kernel has taken the bytes, so that a client that stops reading stops the sender.
       socket.write(bytes, (error) => {
-        if (error === undefined || error === null) stream.consumed(bytes.length)
+        if (error === undefined || error === null) stream?.consumed(bytes.length)
       })
     },
     end: () => {
@@ -26,12 +26,26 @@ export function tieSocket(mux: Mux, endpoint: string, socket: Socket): void {
       socket.resume()
     },
   })
+  if (stream === undefined) {
+    socket.on('error', () => undefined)
+    socket.destroy()
+    return
+  }
   socket.on('data', (chunk: Buffer) => {
     if (!stream.write(chunk)) socket.pause()
   })
   socket.on('end', () => stream.end())
   socket.on('error', () => stream.reset(RESET.CANCELLED, 'the client vanished'))
   socket.on('close', () => stream.reset(RESET.CANCELLED, 'the client closed'))
+}
+
+/** A tunnel that is over takes no stream; whoever owns it tells why. */
+function openStream(mux: Mux, endpoint: string, events: StreamEvents): MuxStream | undefined {
+  try {
+    return mux.open(endpoint, events)
+  } catch {
+    return undefined
+  }
 }
 
 function cut(socket: Socket): void {

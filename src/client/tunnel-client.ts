@@ -22,6 +22,8 @@ const PING_MS = 15_000
 /** Silence after which the gateway counts as lost. */
 const SILENCE_MS = 45_000
 const ERROR_BYTES = 64 * 1024
+/** How long the gateway may take to close after it was told that it broke a rule. */
+const GOODBYE_MS = 1_000
 
 export type SessionMessage = Extract<GatewayMessage, { type: 'session' }>
 export type EndMessage = Extract<GatewayMessage, { type: 'end' }>
@@ -111,6 +113,7 @@ export function openSession(
           phase = 'open'
           resolve({ mux, session: message.data, close })
         },
+        violated: () => void setTimeout(() => socket.terminate(), GOODBYE_MS).unref(),
         closed: ({ code, reason, error }) => {
           const why = error?.message ?? (reason === '' ? `closed with code ${code}` : reason)
           end(

@@ -152,6 +152,8 @@ class Tunnel {
         heard: () => {
           this.#lastHeard = Date.now()
         },
+        // `ws` alone would go on reading for half a minute.
+        violated: () => void setTimeout(() => socket.terminate(), GOODBYE_MS).unref(),
         closed: () => this.#lost(),
       },
       { side: 'gateway', maxStreams: options.maxStreams },

@@ -25,6 +25,8 @@ export interface BoundHost extends Pick<MuxHost, 'opened' | 'control' | 'failed'
   pong?(argument: number): void
   /** A message of any kind came: the peer is alive. */
   heard?(): void
+  /** The peer broke a rule and was told; whoever has timers must not wait long for it to close. */
+  violated?(): void
   /** The socket is closed, once; with the violation if one was the cause. */
   closed(end: { readonly code: number; readonly reason: string; readonly error?: Error }): void
 }
@@ -38,6 +40,7 @@ export function bindMux(socket: MessageSocket, host: BoundHost, options: MuxOpti
     failure = error
     // A close reason is at most 123 bytes (RFC 6455 §5.5).
     socket.close(error.faces.close, error.message.slice(0, 120))
+    host.violated?.()
   }
   const drained = (): void => mux.drained()
   const mux = new Mux(
