@@ -111,7 +111,14 @@ export class Connection implements AdapterHost {
       this.#adapter.ruled(id, ruling)
       return
     }
-    void ruling.then((late) => this.#guarded(() => this.#adapter.ruled(id, late)))
+    ruling.then(
+      (late) => this.#guarded(() => this.#adapter.ruled(id, late)),
+      // Without a ruling nothing goes on: the connection ends, not the gateway.
+      (error: unknown) =>
+        this.#guarded(() => {
+          throw error
+        }),
+    )
   }
 
   ask(id: number, question: Question): void {

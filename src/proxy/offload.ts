@@ -7,19 +7,36 @@ import { VgateError } from '../core/errors.js'
 export const OFFLOAD_DEADLINE_MS = 10_000
 export const OFFLOAD_CONCURRENCY = 2
 
+/** Pieces that wait for a worker; more are refused. Each may hold one long statement. */
+export const OFFLOAD_WAITING_MAX = 32
+
 let running = 0
 const waiting: (() => void)[] = []
 
-/** Sends `input` to a fresh worker of `entry` and answers with its first message. Rejects on a crash or after 10 s. */
+/**
+ * Sends `input` to a fresh worker of `entry` and answers with its first message. Rejects on a crash, after 10 s, and
+ * with VGATE_LIMIT_EXCEEDED while too many wait.
+ */
 export async function offload(entry: URL, input: string): Promise<unknown> {
-  if (running >= OFFLOAD_CONCURRENCY) await new Promise<void>((resolve) => waiting.push(resolve))
-  running += 1
+  if (running < OFFLOAD_CONCURRENCY) running += 1
+  else await turn()
   try {
     return await runOnce(entry, input)
   } finally {
-    running -= 1
-    waiting.shift()?.()
+    // Handed on without letting go of it, or a newcomer could take it as well.
+    const next = waiting.shift()
+    if (next === undefined) running -= 1
+    else next()
   }
+}
+
+function turn(): Promise<void> {
+  if (waiting.length >= OFFLOAD_WAITING_MAX) {
+    throw new VgateError('VGATE_LIMIT_EXCEEDED', 'too many long statements wait to be parsed', {
+      hint: 'try again, or send values as parameters',
+    })
+  }
+  return new Promise((resolve) => waiting.push(resolve))
 }
 
 function runOnce(entry: URL, input: string): Promise<unknown> {

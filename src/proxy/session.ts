@@ -128,7 +128,9 @@ export class Session {
 
   /** Ends the session once: streams cut (upstream cancelled first), recording closed, authority told. */
   end(reason: CloseReason, error: VgateError): Promise<void> {
-    this.#ending ??= this.#end(reason, error)
+    this.#ending ??= this.#end(reason, error).catch((cause: unknown) =>
+      this.#deps.report('session.end_failed', cause),
+    )
     return this.#ending
   }
 
