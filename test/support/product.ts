@@ -73,6 +73,8 @@ export interface ProductOptions {
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
   readonly env?: Record<string, string>
+  /** The gateway's data directory; one in the product's own by default. */
+  readonly data?: string
 }
 
 /** Starts provider and gateway on free ports. */
@@ -164,7 +166,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
   const { host, port, superuser } = options.postgres
   return `gateway:
   listen: 127.0.0.1:${listen}
-  data: ./data
+  data: ${options.data ?? './data'}
   auditors: [{ group: data-owners }]
 identity:
   providers:
