@@ -9,7 +9,7 @@ import type { Grant } from '../core/grant.js'
 import type { Operation, Unclassified } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import type { CompiledPolicy } from '../policy/compile.js'
-import { decide } from '../policy/decide.js'
+import type { Decisions } from './decisions.js'
 
 /** What the judgement of a session stands on, as of now. */
 export interface Standing {
@@ -46,6 +46,7 @@ export interface PepOptions {
   readonly clock: Clock
   readonly standing: () => Standing
   readonly log: IntentLog
+  readonly decisions: Decisions
   /** `strict` makes every intent durable before it is forwarded. */
   readonly durability: 'standard' | 'strict'
   /** Tells the session's owner of a refusal. */
@@ -101,7 +102,7 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
   const obligations: Obligations[] = []
   for (const operation of request.operations) {
     if (isUnclassified(operation)) return unclassified(operation)
-    const decision = decide(standing.policy, {
+    const decision = options.decisions.decide(standing.policy, {
       principal: standing.principal,
       roles: standing.grant.roles,
       target: standing.target.name,

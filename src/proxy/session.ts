@@ -25,6 +25,7 @@ import type { MaskerFactory } from '../core/masker.js'
 import { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
+import { Decisions } from './decisions.js'
 import { offload } from './offload.js'
 import { enforce, type Standing } from './pep.js'
 import { SessionRecorder } from './session-recorder.js'
@@ -76,6 +77,7 @@ export class Session {
   readonly #connections = new Map<string, Connection>()
   readonly #timers: NodeJS.Timeout[] = []
   #unwatch: () => void = () => undefined
+  readonly #decisions = new Decisions()
   #side: SideQueries | undefined
   #policy: CompiledPolicy
   #leaseUntil: number
@@ -176,6 +178,7 @@ export class Session {
           intent: (op, asked, judgement, durable) =>
             this.#recorder.intent(connection, op, asked, judgement, durable),
         },
+        decisions: this.#decisions,
         durability: this.#deps.durability,
         onDenied: (operation, refusal) => this.#events.denied(operation, refusal),
       },

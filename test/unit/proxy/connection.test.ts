@@ -39,6 +39,9 @@ function connection(over: Partial<ConnectionSession>) {
         createLogin: () => {
           throw new Error('not here')
         },
+        createCancel: () => {
+          throw new Error('not here')
+        },
         prepare: async () => undefined,
       },
       context: {

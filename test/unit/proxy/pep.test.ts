@@ -6,6 +6,7 @@ import { type Principal, principalId } from '../../../src/core/principal.js'
 import { KNOWN_ACTIONS } from '../../../src/databases/list.js'
 import { compilePolicy } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
+import { Decisions } from '../../../src/proxy/decisions.js'
 import { enforce, type IntentLog, type Judgement, type Standing } from '../../../src/proxy/pep.js'
 
 const POLICY = compilePolicy(
@@ -73,6 +74,7 @@ interface World {
 function world(log?: IntentLog['intent']): World {
   const intents: World['intents'] = []
   const denied: World['denied'] = []
+  const decisions = new Decisions()
   const made: World = {
     now: 1_000,
     intents,
@@ -102,6 +104,7 @@ function world(log?: IntentLog['intent']): World {
         {
           clock: { now: () => made.now },
           standing: () => made.standing,
+          decisions,
           log: made.log,
           durability,
           onDenied: (name, refusal) => denied.push({ operation: name, refusal }),
