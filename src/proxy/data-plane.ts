@@ -8,7 +8,6 @@ import type { Authority, OpenSessionRequest, SessionLease } from '../core/author
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { MaskerFactory } from '../core/masker.js'
-import type { Secret } from '../core/secret.js'
 import { findDatabase } from '../databases/list.js'
 import type { Database } from '../databases/types.js'
 import { createMasker } from '../masking/masker.js'
@@ -16,7 +15,7 @@ import type { CompiledPolicy } from '../policy/compile.js'
 import { postgresFamily } from '../protocol/postgres/family.js'
 import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
 import { Session, type SessionEvents } from './session.js'
-import { SideQueries } from './side-queries.js'
+import { type LeaseCredential, SideQueries } from './side-queries.js'
 
 const COMPILED_POLICIES_MAX = 8
 
@@ -162,20 +161,20 @@ export class DataPlane {
     return compiled
   }
 
-  #sideQueriesOf(
-    lease: SessionLease,
-    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
-  ): Promise<SideQueries> {
+  /** What the sessions of a target share. It outlives them, so that each lends its own credential. */
+  async #sideQueriesOf(lease: SessionLease, credential: LeaseCredential): Promise<SideQueries> {
     const { target } = lease
     let side = this.#side.get(target.name)
     if (side === undefined) {
       side = credential().then(
-        ({ username }) => new SideQueries(target, credential, username, this.#options.clock.now),
+        ({ username }) => new SideQueries(target, username, this.#options.clock.now),
       )
       side.catch(() => this.#side.delete(target.name))
       this.#side.set(target.name, side)
     }
-    return side
+    const shared = await side
+    shared.lend(lease.session, credential)
+    return shared
   }
 }
 

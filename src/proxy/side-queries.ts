@@ -12,19 +12,24 @@ import { tlsOptions } from './upstream.js'
 export const SIDE_CONNECTIONS = 2
 export const SIDE_QUERY_DEADLINE_MS = 5_000
 export const SIDE_ROWS_MAX = 500_000
+/** Sessions whose right to the credential is kept; the newest are enough. */
+const LENDERS_MAX = 8
+
+/** What a session may ask of its authority for as long as it lives. */
+export type LeaseCredential = () => Promise<{
+  readonly username: string
+  readonly password: Secret
+}>
 
 /** Side queries of one target. */
 export class SideQueries {
   readonly #target: TargetSpec
   readonly #pool: pg.Pool
   readonly #answers: Answers
+  /** By session, the newest last. */
+  readonly #lenders = new Map<string, LeaseCredential>()
 
-  constructor(
-    target: TargetSpec,
-    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
-    username: string,
-    now: () => number,
-  ) {
+  constructor(target: TargetSpec, username: string, now: () => number) {
     this.#target = target
     this.#answers = new Answers(now, (question, previous) => this.#run(question, previous))
     this.#pool = new pg.Pool({
@@ -32,7 +37,7 @@ export class SideQueries {
       port: target.port,
       database: target.databaseName,
       user: username,
-      password: async () => (await credential()).password.reveal(),
+      password: () => this.#password(),
       ssl: target.tls.verify === 'full' ? tlsOptions(target) : false,
       max: SIDE_CONNECTIONS,
       idleTimeoutMillis: 10_000,
@@ -55,8 +60,30 @@ export class SideQueries {
     return this.#answers.find(question)
   }
 
+  /** New connections may log in with this session's credential while it lives. A session asks before each `load`. */
+  lend(session: string, credential: LeaseCredential): void {
+    this.#lenders.delete(session)
+    this.#lenders.set(session, credential)
+    const [oldest] = this.#lenders.keys()
+    if (this.#lenders.size > LENDERS_MAX && oldest !== undefined) this.#lenders.delete(oldest)
+  }
+
   async close(): Promise<void> {
     await this.#pool.end()
+  }
+
+  /** The connections outlive sessions: one that has ended has no credential any more, another may. */
+  async #password(): Promise<string> {
+    let refused: unknown
+    for (const [session, credential] of [...this.#lenders].reverse()) {
+      try {
+        return (await credential()).password.reveal()
+      } catch (error) {
+        this.#lenders.delete(session)
+        refused = error
+      }
+    }
+    throw refused ?? new Error('no session lends its credential')
   }
 
   async #run(question: LoadQuestion, previous: unknown): Promise<unknown> {

@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { openVerified } from '../../src/audit/read.js'
 import type { Authority } from '../../src/core/authority.js'
 import { selfSignedCertificate } from '../support/certificates.js'
@@ -88,6 +88,29 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     expect(gateway.summaries.get(at.session.id)).toMatchObject({ reason: 'stopped', denied: 1 })
     expect(at.denied.map(({ rule }) => rule)).toEqual(['default deny'])
     expect(gateway.reports).toEqual([])
+  })
+
+  it('reads the catalogue for a session after the one that read it first has ended', async () => {
+    const first = await gateway.connectAs('alice')
+    const client = await connected(first)
+    await client.query('SELECT id FROM docs WHERE id = 1')
+    await client.end()
+    await first.close()
+    // What the first session opened is gone, as after some idle seconds: the next needs connections of its own.
+    const admin = await postgres.connect(database)
+    const side = "FROM pg_stat_activity WHERE application_name = 'vgate catalogue'"
+    await admin.query(`SELECT pg_terminate_backend(pid) ${side}`)
+    await vi.waitFor(async () => expect((await admin.query(`SELECT ${side}`)).rowCount).toBe(0))
+    await admin.query('CREATE TABLE later(id int)')
+    await admin.end()
+    const next = await gateway.connectAs('bob')
+    const again = await connected(next)
+    await expect(again.query('SELECT id FROM later')).rejects.toMatchObject({
+      code: '42501',
+      message: expect.stringContaining('"later"'),
+    })
+    await again.end()
+    await next.close()
   })
 
   it('records what was asked, decided and given, in order, and closes', async () => {
