@@ -8,8 +8,6 @@ export type JsonValue =
   | readonly JsonValue[]
   | { readonly [key: string]: JsonValue }
 
-export type JsonObject = { readonly [key: string]: JsonValue }
-
 /**
  * Canonical JSON text: keys sorted by UTF-16 code unit, no white space, numbers and strings as
  * `JSON.stringify` writes them (the rules of RFC 8785 §3.2). Members that are `undefined` are left out.

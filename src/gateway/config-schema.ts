@@ -176,5 +176,4 @@ export const configSchema = z.strictObject({
 })
 
 export type ConfigFile = z.infer<typeof configSchema>
-export type OidcEntry = z.infer<typeof oidc>
 export type PgvectorEntry = z.infer<typeof pgvector>

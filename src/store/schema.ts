@@ -1,6 +1,6 @@
 // Owns the tables and their migrations. A migration, once released, never changes: the next one mends it.
 
-import type { Insertable, Selectable } from 'kysely'
+import type { Selectable } from 'kysely'
 
 /** Times are milliseconds since the epoch; lists and objects are JSON text. */
 export interface Tables {
@@ -65,7 +65,6 @@ export interface Tables {
 }
 
 export type SessionRecord = Selectable<Tables['sessions']>
-export type NewSession = Insertable<Tables['sessions']>
 export type GrantRecord = Selectable<Tables['grants']>
 export type PrincipalRecord = Selectable<Tables['principals']>
 

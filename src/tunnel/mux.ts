@@ -25,7 +25,6 @@ export const SOCKET_QUEUE_BYTES = 256 * 1024
 export const CONTROL_BYTES = 256 * 1024
 /** Frames without data (control, credit, resets, pongs) that wait for the socket. */
 const URGENT_FRAMES = 4096
-export const DEFAULT_MAX_STREAMS = 100
 
 const ENDPOINT = /^[a-z][a-z0-9-]*$/
 

@@ -8,11 +8,6 @@ export function violation(message: string): VgateError {
   return new VgateError('VGATE_PROTOCOL_VIOLATION', message)
 }
 
-/** Type byte of a message, as a number. */
-export function typeOf(letter: string): number {
-  return letter.charCodeAt(0)
-}
-
 /** Reads one message's body. Every read past the end throws a violation. */
 export class BodyReader {
   readonly #bytes: Buffer
