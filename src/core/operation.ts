@@ -88,6 +88,8 @@ export interface Output {
 export interface Returns {
   /** The provable maximum of rows or points; `unbounded` where nothing proves one. */
   readonly rows: number | 'unbounded'
+  /** How many rows are gathered into single values (`json_agg`, `ARRAY(…)`), where any are. */
+  readonly gathers?: number | 'unbounded'
   readonly outputs: readonly Output[]
 }
 

@@ -21,9 +21,9 @@ const PRODUCT: PostgresProduct = {
     inner_product: 'inner',
     cosine_distance: 'cosine',
     l1_distance: 'l1',
-    vector_l2_squared_distance: 'l2',
+    // Not vector_l2_squared_distance and vector_spherical_distance: they grow with the probe, so that rounding them
+    // protects nothing.
     vector_negative_inner_product: 'inner',
-    vector_spherical_distance: 'other',
     hamming_distance: 'other',
     jaccard_distance: 'other',
   },

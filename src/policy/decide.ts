@@ -14,7 +14,7 @@ import { applyMasks, type MaskRefusal } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
 import { describeHold, describeOperation, describeUse } from './reasons.js'
-import { allRisks, readsData, risksOf } from './risks.js'
+import { allRisks, gathersMore, readsData, risksOf } from './risks.js'
 
 export const DEFAULT_DENY = 'default deny'
 /** The rule of what needs no rule: session control, reading nothing, reading the catalogue. */
@@ -122,6 +122,8 @@ function judge(
   if ('reason' in permitted) return permitted
   const masked = applyMasks(roles, operation)
   if (masked.refused !== undefined) return maskRefusal(operation, masked.refused)
+  const gathered = gatheredPast(roles, request)
+  if (gathered !== undefined) return gathered
   const holds = policy.holds.filter((hold) => !excepted(hold, roles, operation))
   const rowLimit = rowLimitOf(roles, operation, { denials, holds }, risks, limits)
   const obligations: Obligations = {
@@ -206,6 +208,18 @@ function permittedBy(
     }
   }
   return { rule: [...rules].join(', ') || BUILT_IN }
+}
+
+/** A value that holds more rows than a role may read would leave past its limit. Bounds may still be parameters at prepare. */
+function gatheredPast(roles: readonly CompiledRole[], request: Question): Refusal | undefined {
+  if (request.phase === 'prepare') return undefined
+  const role = roles.find(({ rows }) => rows !== undefined && gathersMore(request.operation, rows))
+  if (role === undefined) return undefined
+  return {
+    rule: `roles.${role.name}.limits.rows`,
+    reason: `${describeOperation(request.operation)} would gather more than ${role.rows} rows into one value`,
+    advice: `gather from a subquery with LIMIT ${role.rows}`,
+  }
 }
 
 function maskRefusal(operation: Operation, refused: MaskRefusal): Refusal {

@@ -34,7 +34,12 @@ export function risksOf(
   presume: 'bulk' | 'nothing',
 ): Risks {
   const whole = new Set<Risk>(operation.risks)
-  if (EXPORTS.has(operation.name) || returnsMore(operation, limits.rows)) whole.add('bulk-export')
+  if (
+    EXPORTS.has(operation.name) ||
+    returnsMore(operation, limits.rows) ||
+    (presume === 'bulk' && gathersMore(operation, limits.rows))
+  )
+    whole.add('bulk-export')
   const byUse = new Map<CollectionUse, ReadonlySet<Risk>>()
   for (const use of operation.collections) byUse.set(use, useRisks(use, limits, presume))
   return { whole, byUse }
@@ -54,6 +59,13 @@ function returnsMore(operation: Operation, rows: number): boolean {
   if (!readsData(operation) || operation.returns.rows === 'unbounded') return false
   // Written so that NaN counts as more.
   return !(operation.returns.rows <= rows)
+}
+
+/** True when single values hold more rows than that: no row limit would ever see them. */
+export function gathersMore(operation: Operation, rows: number): boolean {
+  const { gathers } = operation.returns
+  if (gathers === undefined || !readsData(operation)) return false
+  return gathers === 'unbounded' || !(gathers <= rows)
 }
 
 function useRisks(use: CollectionUse, limits: Thresholds, presume: 'bulk' | 'nothing'): Set<Risk> {

@@ -3,6 +3,7 @@
 
 import type { AdapterContext, JudgeRequest } from '../../core/adapter.js'
 import type { Obligations } from '../../core/decision.js'
+import { asOneRequest } from '../../core/request-totals.js'
 import { readQuery } from './frontend.js'
 import { isOperation, type Judging, refusalReply, unclassified } from './judging.js'
 import type { Pipeline, Portal } from './pipeline.js'
@@ -179,7 +180,7 @@ export class SimpleQueries {
     then: (result: Judged) => void,
   ): void {
     this.#judging.classify(statements, parameters, (found) => {
-      const operations = found.map(({ operation }) => operation)
+      const operations = asOneRequest(found.map(({ operation }) => operation))
       this.#judging.judge(
         { phase: 'execute', operations, ...request, ...mergedKeys(found) },
         (ruling, id) => {

@@ -38,6 +38,14 @@ export class Analysis {
   writes = 0
   /** Some expression is a distance to a constant. */
   searches = false
+  /** Gathering aggregates met in the query at hand. */
+  gathering = 0
+  /** Subqueries at hand that may run once for each row around them. */
+  repeated = 0
+  /** Rows gathered into single values: in all, and for each row of the result. */
+  readonly gathered = { total: 0, each: 0 }
+  /** Range items of which only some rows may be read, until a condition proves which. */
+  readonly unproved = new Set<object>()
   /** Shared with trials, so that nested ones cannot multiply the work. */
   readonly #effort: { depth: number; work: number; scanned: number }
   readonly #seen = new Set<string>()
@@ -108,6 +116,12 @@ export class Analysis {
     this.collections.push(use)
   }
 
+  /** Notes that up to `rows` rows become one value. */
+  gather(rows: number, each: boolean): void {
+    const where = each || this.repeated > 0 ? 'each' : 'total'
+    this.gathered[where] = Math.max(this.gathered[where], rows)
+  }
+
   /** Notes how a value's fields are used. Every equality counts, since each one is a guess. */
   use(value: Value, how: FieldHow): void {
     this.useSources(allSources(value), how)
@@ -150,5 +164,8 @@ export class Analysis {
     for (const use of other.collections) this.collection(use)
     for (const field of other.fields) this.useSources([field], field.how)
     for (const name of other.functions) this.functions.add(name)
+    for (const each of other.unproved) this.unproved.add(each)
+    this.gather(other.gathered.total, false)
+    this.gather(other.gathered.each, true)
   }
 }

@@ -67,6 +67,15 @@ export function allowsBuiltIn(name: string, volatility: string): boolean {
   return !DENIED.has(name) && !DENIED_PATTERN.test(name)
 }
 
+/** Aggregates whose value does not hold its rows' values, or one of them only. All others gather. */
+export const SCALAR_AGGREGATES: ReadonlySet<string> = new Set(
+  `count sum avg min max bool_and bool_or every bit_and bit_or bit_xor any_value stddev stddev_pop stddev_samp variance
+var_pop var_samp corr covar_pop covar_samp regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx
+regr_sxy regr_syy mode percentile_cont percentile_disc rank dense_rank percent_rank cume_dist range_intersect_agg`.split(
+    /\s+/,
+  ),
+)
+
 /** Catalogue relations that hold structure, not values, passwords or other people's statements. */
 const CATALOGUE_RELATIONS: ReadonlySet<string> = new Set(
   `pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions

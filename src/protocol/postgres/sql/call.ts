@@ -3,12 +3,13 @@
 
 import type { Routine } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
+import { SCALAR_AGGREGATES } from './builtin.js'
 import { evaluate, evaluateWindow, fieldOf, scoreOf } from './expression.js'
 import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names.js'
 import type { Scope } from './scope.js'
-import { allowsSetting } from './settings.js'
+import { allowsSetting, allowsShow } from './settings.js'
 import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
-import { derived, type Value } from './value.js'
+import { allSources, derived, type Value } from './value.js'
 
 export interface Call {
   readonly value: Value
@@ -42,8 +43,19 @@ export function readCall(fields: Fields, scope: Scope, analysis: Analysis): Call
   if (name === 'set_config' && routines.some((each) => each.schema === 'pg_catalog')) {
     throw new NotUnderstood('set_config is allowed as the only call of a plain SELECT')
   }
+  if (name === 'current_setting' && routines.some((each) => each.schema === 'pg_catalog'))
+    checkSettingRead(values[0], analysis)
   const value = callValue(fields, values, name, routines, scope, analysis)
   return { value, routines, arguments: values, name }
+}
+
+/** current_setting tells no more than SHOW does. */
+function checkSettingRead(setting: Value | undefined, analysis: Analysis): void {
+  if (setting?.pending === true || setting?.literal === null) return
+  if (typeof setting?.literal !== 'string')
+    throw new NotUnderstood('current_setting needs a constant name')
+  if (!allowsShow(setting.literal, analysis.product))
+    throw new NotUnderstood(`setting "${setting.literal.toLowerCase()}" may not be shown`)
 }
 
 function callValue(
@@ -65,8 +77,18 @@ function callValue(
     analysis.use(filter, 'predicate')
     parts.push(filter)
   }
-  if (fields['over'] !== undefined) parts.push(evaluateWindow(fields['over'], scope, analysis))
+  const windowed = fields['over'] !== undefined
+  if (windowed) parts.push(evaluateWindow(fields['over'], scope, analysis))
+  if (gathers(name, routines) && parts.some((each) => allSources(each).length > 0)) {
+    // A window gathers again for each row.
+    if (windowed) analysis.gather(Number.POSITIVE_INFINITY, true)
+    else analysis.gathering += 1
+  }
   return distance(values, name, routines, analysis) ?? derived(...parts)
+}
+
+function gathers(name: string, routines: readonly Routine[]): boolean {
+  return routines.some((each) => each.kind === 'a') && !SCALAR_AGGREGATES.has(name)
 }
 
 function distance(

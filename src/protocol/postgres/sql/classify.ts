@@ -42,6 +42,8 @@ export function classifyTree(
   const analysis = new Analysis(surroundings)
   try {
     const found = judge(tree, analysis)
+    if (analysis.unproved.size > 0)
+      throw new NotUnderstood('pg_settings is read by name only', "add WHERE name = '…'")
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
@@ -74,12 +76,21 @@ function operationOf(found: Found, shown: string, analysis: Analysis): Operation
     fields: analysis.fields,
     returns: {
       rows: Number.isFinite(found.rows) ? found.rows : 'unbounded',
+      ...gathersOf(found.rows, analysis),
       outputs: found.outputs,
     },
     risks: [...analysis.risks],
     functions: [...analysis.functions],
     text: shown,
   }
+}
+
+/** Rows that single values hold; absent where none do. */
+function gathersOf(rows: number, analysis: Analysis): Pick<Operation['returns'], 'gathers'> {
+  const { total, each } = analysis.gathered
+  const most = Math.max(total, each === 0 ? 0 : each * Math.max(1, rows))
+  if (most === 0) return {}
+  return { gathers: Number.isFinite(most) ? most : 'unbounded' }
 }
 
 function judge(tree: unknown, analysis: Analysis): Found {
@@ -264,6 +275,8 @@ function explain(fields: Fields, analysis: Analysis): Found {
   }
   analysis.keys.clear()
   analysis.risks.clear()
+  analysis.gathered.total = 0
+  analysis.gathered.each = 0
   return { name: 'describe_collection', outputs, rows: FEW_ROWS }
 }
 

@@ -35,7 +35,9 @@ function withElements(value: Value): Value {
 /** A cast keeps a constant constant; only casts to types that compare exactly keep it a key. */
 export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
   const exact = value.exact === true && (type.exact || (type.array && value.elements !== undefined))
-  return { ...value, exact }
+  const { elements, ...rest } = value
+  // `{a b}` is one element of an array and two of a tsvector.
+  return { ...rest, exact, ...(type.array && elements !== undefined ? { elements } : {}) }
 }
 
 /** Elements of a one-dimensional array literal `{1,2,"a b"}`; undefined where it is not one. PostgreSQL docs, "Array Input and Output Syntax". */

@@ -254,7 +254,9 @@ function negated(
 }
 
 function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
+  analysis.repeated += 1
   const query = evaluateQuery(fields['subselect'], scope, analysis)
+  analysis.repeated -= 1
   const kind = text(fields['subLinkType'])
   const test = optional(fields['testexpr'], scope, analysis)
   if (fields['operName'] !== undefined)
@@ -267,6 +269,8 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
       return { kind: 'derived', sources: only.sources, row: only.row }
     return derived(...outputs)
   }
+  if (kind === 'ARRAY_SUBLINK' && outputs.some((each) => allSources(each).length > 0))
+    analysis.gather(query.rows, true)
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK' || kind === 'ARRAY_SUBLINK')
     return derived(test, ...outputs)
   throw new NotUnderstood(`not supported yet: ${kind}`)

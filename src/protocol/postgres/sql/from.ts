@@ -107,6 +107,7 @@ export function relationItem(
   const keyed =
     only || relation.kind === 'p' || analysis.catalogue.descendants(relation).length === 0
   const mark = keyed ? {} : undefined
+  if (relation.system && relation.name === 'pg_settings') analysis.unproved.add(mark ?? {})
   const own = relationColumns(relation, only, analysis)
   const columns = renamed(mark === undefined ? own : marked(own, mark), alias.columns)
   return {
@@ -171,7 +172,10 @@ function subselectRange(fields: Fields, left: Scope, analysis: Analysis): Range 
   const alias = aliasOf(fields['alias'])
   // Without LATERAL what stands before it cannot be named.
   const outer = fields['lateral'] === true ? left : outerOf(left)
+  const again = fields['lateral'] === true ? 1 : 0
+  analysis.repeated += again
   const query = evaluateQuery(fields['subquery'], outer, analysis)
+  analysis.repeated -= again
   return single({
     alias: alias.name ?? '',
     columns: renamed(query.columns, alias.columns),

@@ -9,7 +9,8 @@ import { evaluate, evaluateWindow } from './expression.js'
 import { readRange } from './from.js'
 import { lockRows } from './lock.js'
 import { generatedRows, readLimit } from './rows.js'
-import { type Range, Scope } from './scope.js'
+import { type Item, type Range, Scope } from './scope.js'
+import { allowsShow } from './settings.js'
 import {
   expectNode,
   type Fields,
@@ -110,6 +111,7 @@ function valuesQuery(
 }
 
 function plainSelect(fields: Fields, scope: Scope, analysis: Analysis): Query {
+  const gathering = analysis.gathering
   const ranges = list(fields['fromClause']).map((each) => {
     const range = readRange(each, scope, analysis)
     scope.add(range)
@@ -119,6 +121,7 @@ function plainSelect(fields: Fields, scope: Scope, analysis: Analysis): Query {
   const bindings = conjuncts(fields['whereClause']).flatMap(
     (each) => noteCondition(each, scope, analysis, 'predicate') ?? [],
   )
+  for (const item of ranges.flatMap((range) => range.items)) proveSettings(item, bindings, analysis)
   for (const each of list(fields['windowClause'])) {
     evaluateWindow(expectNode(each, 'WindowDef'), scope, analysis)
   }
@@ -137,7 +140,24 @@ function plainSelect(fields: Fields, scope: Scope, analysis: Analysis): Query {
         : fromRows(ranges, bindings)
   const spread = calls.reduce((most, call) => Math.max(most, spreadOf(call, scope, analysis)), 1)
   const rows = base === 0 ? 0 : base * spread
-  return { columns, rows: ending(fields, columns, rows, scope, analysis) }
+  const remaining = ending(fields, columns, rows, scope, analysis)
+  if (analysis.gathering > gathering) analysis.gather(fromRows(ranges, bindings), false)
+  analysis.gathering = gathering
+  return { columns, rows: remaining }
+}
+
+/** Of pg_settings only rows that are named may be read, and only those that SHOW would show. */
+function proveSettings(item: Item, bindings: readonly Binding[], analysis: Analysis): void {
+  if (item.mark === undefined || !analysis.unproved.has(item.mark)) return
+  const named = bindings.some(
+    ({ base, keys }) =>
+      base.item === item.mark &&
+      base.column === 'name' &&
+      // The name may be a parameter that is not bound yet.
+      (keys?.every((key) => allowsShow(key, analysis.product)) ??
+        analysis.parameters === undefined),
+  )
+  if (named) analysis.unproved.delete(item.mark)
 }
 
 function fromRows(ranges: readonly Range[], bindings: readonly Binding[]): number {

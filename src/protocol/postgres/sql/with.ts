@@ -101,6 +101,9 @@ function readRecursive(
   const whole = evaluateQuery(query, scope, analysis)
   const merged = mergeColumns(columns, whole.columns)
   if (known !== undefined) scope.tables.set(name, known)
+  // Round by round a computed column can gather a whole table.
+  if (merged.some(({ value }) => value.kind === 'derived' && allSources(value).length > 0))
+    analysis.gather(Number.POSITIVE_INFINITY, false)
   return { columns: merged, rows: Number.POSITIVE_INFINITY }
 }
 
