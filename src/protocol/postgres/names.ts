@@ -16,10 +16,28 @@ export interface NameChange<T> {
   readonly value: T | undefined
 }
 
+/** What one name costs besides its value, in characters. */
+const NAME_CHARS = 256
+/** What the names of one kind on one connection may stand for together, in characters. */
+export const NAMED_CHARS_MAX = 16 * 1024 * 1024
+
 /** Names of one kind (statements, portals) of one connection. */
 export class NameTable<T> {
+  readonly #charsOf: (value: T) => number
   readonly #confirmed = new Map<string, T>()
   readonly #assumed = new Map<string, { value: T | undefined; segment: number }>()
+  #confirmedChars = 0
+  #assumedChars = 0
+
+  /** `charsOf` is about how many characters a value keeps in memory. */
+  constructor(charsOf: (value: T) => number) {
+    this.#charsOf = charsOf
+  }
+
+  /** No room for one more name: the client must close some first. */
+  get full(): boolean {
+    return this.#confirmedChars + this.#assumedChars >= NAMED_CHARS_MAX
+  }
 
   lookup(name: string): Lookup<T> {
     const assumed = this.#assumed.get(name)
@@ -28,23 +46,28 @@ export class NameTable<T> {
   }
 
   assume(change: NameChange<T>, segment: number): void {
+    this.#forgetAssumption(change.name)
     this.#assumed.set(change.name, { value: change.value, segment })
+    this.#assumedChars += this.#chars(change.value)
   }
 
   confirm({ name, value }: NameChange<T>): void {
+    this.#confirmedChars += this.#chars(value) - this.#chars(this.#confirmed.get(name))
     if (value === undefined) this.#confirmed.delete(name)
     else this.#confirmed.set(name, value)
-    if (this.#assumed.get(name)?.value === value) this.#assumed.delete(name)
+    if (this.#assumed.get(name)?.value === value) this.#forgetAssumption(name)
   }
 
   /** Takes every assumption back; the caller repeats those that still stand. */
   forgetAssumptions(): void {
     this.#assumed.clear()
+    this.#assumedChars = 0
   }
 
   /** Every confirmed name goes. */
   clear(): void {
     this.#confirmed.clear()
+    this.#confirmedChars = 0
   }
 
   /** All names that stand for something now. */
@@ -52,7 +75,12 @@ export class NameTable<T> {
     return [...new Set([...this.#confirmed.keys(), ...this.#assumed.keys()])]
   }
 
-  values(): T[] {
-    return [...this.#confirmed.values()]
+  #forgetAssumption(name: string): void {
+    this.#assumedChars -= this.#chars(this.#assumed.get(name)?.value)
+    this.#assumed.delete(name)
+  }
+
+  #chars(value: T | undefined): number {
+    return value === undefined ? 0 : NAME_CHARS + this.#charsOf(value)
   }
 }

@@ -99,8 +99,10 @@ export class Pipeline {
   readonly #open = new Map<Run, number>()
   #waiting: Waiting[] = []
   #flushed = true
-  readonly statements = new NameTable<Prepared>()
-  readonly portals = new NameTable<Portal>()
+  readonly statements = new NameTable<Prepared>(({ text }) => text.length)
+  readonly portals = new NameTable<Portal>(({ values }) =>
+    values.reduce((sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0), 0),
+  )
   /** Number of the segment that the client is in; a Query is one of its own. */
   segment = 1
   /** The last segment whose ReadyForQuery came. */

@@ -11,6 +11,7 @@ import {
   readParse,
 } from './frontend.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
+import { FULL, MULTIPLE, missing } from './name-replies.js'
 import type { NameTable } from './names.js'
 import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
 import type { Run } from './run.js'
@@ -21,21 +22,6 @@ import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
 
 const NEWLINE = 0x0a
 const MAX_ROWS = 0x7fffffff
-
-const missing = (what: 'S' | 'P', name: string): ErrorReply =>
-  what === 'S'
-    ? {
-        severity: 'ERROR',
-        sqlstate: '26000',
-        message: `prepared statement "${name}" does not exist`,
-      }
-    : { severity: 'ERROR', sqlstate: '34000', message: `portal "${name}" does not exist` }
-
-const MULTIPLE: ErrorReply = {
-  severity: 'ERROR',
-  sqlstate: '42601',
-  message: 'cannot insert multiple commands into a prepared statement',
-}
 
 /** Takes the client's messages one by one. */
 export class Requests {
@@ -162,6 +148,10 @@ export class Requests {
       this.#refused('P', '', 'the statement is not UTF-8', { reply: NOT_UTF8, name })
       return true
     }
+    if (name !== '' && this.#pipeline.statements.full) {
+      this.#pipeline.refuse('P', FULL, name)
+      return true
+    }
     this.#judging.parse(text, (outcome) => {
       if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
       if (!outcome.ok) {
@@ -218,6 +208,7 @@ export class Requests {
     const prepared = this.#find(this.#pipeline.statements, bind.statement)
     if (prepared === 'later') return false
     if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
+    else if (bind.portal !== '' && this.#pipeline.portals.full) this.#pipeline.refuse('B', FULL)
     else if (prepared.statement === undefined)
       this.#forwardBind(bytes, bind.portal, prepared, undefined, [])
     else this.#judgeBind(bytes, bind, prepared, prepared.statement)
