@@ -5,7 +5,7 @@ import type { Obligations, RecordLevel } from './decision.js'
 import type { VgateError } from './errors.js'
 import type { JsonValue } from './json.js'
 import type { MaskerFactory } from './masker.js'
-import type { Operation, Unclassified } from './operation.js'
+import type { Operation, ServerError, Unclassified } from './operation.js'
 
 /** SCRAM-SHA-256 verifier of the local port's secret (RFC 5802 §3); the secret itself stays with the client. Values are base64. */
 export interface ScramVerifier {
@@ -71,6 +71,8 @@ export interface Refusal {
   readonly rule: string
   readonly message: string
   readonly hint: string
+  /** What the database itself would have answered: shown in place of the message. */
+  readonly serverError?: ServerError
 }
 
 export type Ruling =

@@ -110,11 +110,18 @@ export interface Operation {
   readonly text: string
 }
 
+/** An error in the database's own words. `position` counts characters from 1. */
+export interface ServerError {
+  readonly sqlstate: string
+  readonly message: string
+  readonly position?: number
+}
+
 /** A request that was not understood: always refused. */
 export interface Unclassified {
   readonly reason: string
   readonly hint?: string
   readonly text: string
-  /** A syntax error of the dialect, to be shown as the server would. `position` counts characters from 1. */
-  readonly syntax?: { readonly message: string; readonly position: number }
+  /** Not a matter of policy: the database itself would answer with this, and so does the gateway. */
+  readonly serverError?: ServerError
 }

@@ -164,12 +164,15 @@ function held(decision: Hold): Outcome {
 }
 
 function unclassified(operation: Unclassified): Outcome {
-  return denial(
+  const { serverError } = operation
+  const outcome = denial(
     new VgateError('VGATE_OPERATION_UNKNOWN', `refused: ${operation.reason}`, {
       hint: operation.hint ?? 'what the gateway does not understand it does not pass on',
     }),
     'default deny',
   )
+  if (serverError === undefined || outcome.refusal === undefined) return outcome
+  return { ...outcome, refusal: { ...outcome.refusal, serverError } }
 }
 
 function denial(error: VgateError, rule: string): Outcome {
@@ -206,7 +209,8 @@ function afterWait(options: PepOptions, request: JudgeRequest, outcome: Outcome)
 function finish(options: PepOptions, request: JudgeRequest, outcome: Outcome): Ruling {
   const { refusal, judgement } = outcome
   if (refusal === undefined) return { verdict: 'permit', obligations: judgement.obligations }
-  options.onDenied(describe(request), refusal)
+  // A typing error is nobody's refusal: it is recorded, and not announced.
+  if (refusal.serverError === undefined) options.onDenied(describe(request), refusal)
   return { verdict: 'deny', refusal }
 }
 

@@ -51,7 +51,8 @@ export class SessionRecorder {
     durable: boolean,
   ): void | Promise<void> {
     this.totals.operations += 1
-    if (judgement.verdict === 'deny') this.totals.denied += 1
+    const mistaken = request.operations.some((one) => 'serverError' in one)
+    if (judgement.verdict === 'deny' && !mistaken) this.totals.denied += 1
     const level = levelOf(judgement)
     this.append({
       type: 'operation.judged',

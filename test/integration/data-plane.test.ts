@@ -149,6 +149,35 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     expect(JSON.stringify(seen)).not.toContain('5@example.org')
   })
 
+  it('answers names that the database does not have in its own words, and announces no refusal', async () => {
+    const at = await gateway.connectAs('alice')
+    const [client, direct] = [await connected(at), await postgres.connect(database)]
+    for (const text of [
+      'SELECT 1 FROM nowhere',
+      'SELECT nothing FROM docs',
+      'SELECT d.nothing FROM docs',
+      'INSERT INTO docs(nothing) VALUES (1)',
+      'SELEC 1',
+    ]) {
+      for (const values of [undefined, []]) {
+        const error = async (on: pg.Client): Promise<unknown> =>
+          on.query({ text, ...(values === undefined ? {} : { values, name: text }) }).then(
+            () => 'no error',
+            ({ code, message }: { code: string; message: string }) => ({ code, message }),
+          )
+        expect({ text, ...Object(await error(client)) }).toEqual({
+          text,
+          ...Object(await error(direct)),
+        })
+      }
+    }
+    await direct.end()
+    await client.end()
+    await at.close()
+    expect(at.denied).toEqual([])
+    expect(gateway.summaries.get(at.session.id)).toMatchObject({ denied: 0 })
+  })
+
   it('gives each connection a backend of its own, which ends with it', async () => {
     const [one, two] = [await gateway.connectAs('alice'), await gateway.connectAs('bob')]
     const clients = [await connected(one), await connected(one), await connected(two)]

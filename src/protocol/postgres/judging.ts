@@ -10,7 +10,7 @@ import type {
   Ruling,
 } from '../../core/adapter.js'
 import type { VgateError } from '../../core/errors.js'
-import type { Operation, Unclassified } from '../../core/operation.js'
+import type { Operation, ServerError, Unclassified } from '../../core/operation.js'
 import type { Pipeline } from './pipeline.js'
 import type {
   Catalogue,
@@ -30,6 +30,7 @@ const UNKNOWN_NAME = /^unknown (relation|column)/
 
 /** The reply that a refusal of the policy becomes. */
 export function refusalReply(refusal: Refusal): ErrorReply {
+  if (refusal.serverError !== undefined) return { severity: 'ERROR', ...refusal.serverError }
   return {
     severity: 'ERROR',
     sqlstate: refusal.sqlstate,
@@ -44,8 +45,18 @@ export function isOperation(operation: Operation | Unclassified): operation is O
 }
 
 /** Trouble of the adapter's own as a request that is refused. */
-export function unclassified(text: string, reason: string, hint?: string): Unclassified {
-  return { reason, text, ...(hint === undefined ? {} : { hint }) }
+export function unclassified(
+  text: string,
+  reason: string,
+  hint?: string,
+  serverError?: ServerError,
+): Unclassified {
+  return {
+    reason,
+    text,
+    ...(hint === undefined ? {} : { hint }),
+    ...(serverError === undefined ? {} : { serverError }),
+  }
 }
 
 /** Asks one thing at a time and remembers what to do with the answer. */

@@ -132,7 +132,7 @@ export class Requests {
     why: string,
     options: { reply?: ErrorReply; hint?: string; name?: string },
   ): void {
-    const operation = unclassified(text, why, options.hint)
+    const operation = unclassified(text, why, options.hint, options.reply)
     const request = { phase: 'prepare', operations: [operation], text, form: 'extended' } as const
     this.#judging.judge(request, (ruling) => {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }

@@ -126,7 +126,7 @@ export class SimpleQueries {
   }
 
   #refused(text: string, why: string, hint: string, reply?: ErrorReply): void {
-    const operation = unclassified(text, why, hint)
+    const operation = unclassified(text, why, hint, reply)
     const request = { phase: 'execute', operations: [operation], text, form: 'simple' } as const
     this.#judging.judge(request, (ruling) => {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why, hint }

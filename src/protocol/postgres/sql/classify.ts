@@ -1,6 +1,12 @@
 // Owns the classification of one statement: from its tree to one operation, or to the reason why it is refused.
 
-import type { Access, Operation, Output, Unclassified } from '../../../core/operation.js'
+import type {
+  Access,
+  Operation,
+  Output,
+  ServerError,
+  Unclassified,
+} from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
 import type { Classification } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
@@ -9,6 +15,7 @@ import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
 import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
+import { serverErrorOf } from './server-error.js'
 import { judgeSession, judgeShow } from './session.js'
 import {
   expectNode,
@@ -51,15 +58,25 @@ export function classifyTree(
     }
   } catch (error) {
     if (error instanceof NotUnderstood)
-      return { operation: refused(error.message, shown, error.hint) }
+      return { operation: refused(error.message, shown, error.hint, serverErrorOf(error.message)) }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }
   }
 }
 
 /** A refused statement. */
-export function refused(reason: string, shown: string, hint?: string): Unclassified {
-  return { reason, text: shown, ...(hint === undefined ? {} : { hint }) }
+export function refused(
+  reason: string,
+  shown: string,
+  hint?: string,
+  serverError?: ServerError,
+): Unclassified {
+  return {
+    reason,
+    text: shown,
+    ...(hint === undefined ? {} : { hint }),
+    ...(serverError === undefined ? {} : { serverError }),
+  }
 }
 
 const ORDER: readonly Access[] = ['none', 'read', 'write', 'admin']

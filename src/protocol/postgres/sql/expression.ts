@@ -110,7 +110,7 @@ function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Valu
   if (third === undefined) {
     const item = scope.item(first)
     if (item !== undefined) return Scope.column(item, second)
-    throw new NotUnderstood(`unknown relation "${first}"`, `"${first}" is not in FROM`)
+    throw new NotUnderstood(`unknown relation "${first}" is not in FROM`)
   }
   const item = path.length === 3 ? scope.item(second, first) : undefined
   if (item === undefined)
