@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Owns the build: TypeScript to dist and oclif's manifest, when something is newer than the last build. Quiet
-// unless it fails. `--force` builds anyway.
+// Owns the build: TypeScript to dist and oclif's manifest, when something is newer than the last build. Says on stderr
+// that it builds, because that takes a while. `--force` builds anyway.
 
 import { spawnSync } from 'node:child_process'
 import {
@@ -66,6 +66,7 @@ const current =
 if (!current || process.argv.includes('--force')) {
   // The time of the start, so that a file saved meanwhile counts as newer.
   const started = new Date()
+  process.stderr.write('building …\n')
   // Built beside it and swapped, so that a build that fails leaves the last good one.
   run('typescript/bin/tsc', ['-p', 'tsconfig.json', '--outDir', fresh])
   copyData()

@@ -121,7 +121,7 @@ function judged(record: StoredRecord, { width, color }: Context): readonly strin
     lines.push(color.dim(shown(`parameters: ${parameters.join(', ')}`, width)))
   const masks = member(record, 'obligations')['masks']
   if (typeof masks === 'number' && masks > 0)
-    lines.push(color.yellow(shown(`${masks} fields masked`, width)))
+    lines.push(color.yellow(shown(counted(masks, 'field masked', 'fields masked'), width)))
   const reason = text(record, 'reason')
   if (reason !== '') lines.push(paint(shown(reason, width)))
   if (record['keysUnknown'] === true) lines.push(color.dim(cut('keys unknown', width)))
@@ -131,9 +131,9 @@ function judged(record: StoredRecord, { width, color }: Context): readonly strin
 function delivered(record: StoredRecord, { width, color, maxRows }: Context): readonly string[] {
   const error = member(record, 'error')
   const tag = text(record, 'tag')
-  const count = `${number(record, 'rowCount')} rows, ${number(record, 'bytes')} bytes`
+  const count = `${counted(number(record, 'rowCount'), 'row', 'rows')}, ${counted(number(record, 'bytes'), 'byte', 'bytes')}`
   const masked = number(record, 'masked')
-  const head = [tag, count, masked > 0 ? `${masked} values masked` : '']
+  const head = [tag, count, masked > 0 ? counted(masked, 'value masked', 'values masked') : '']
     .filter((part) => part !== '')
     .join(' · ')
   const lines = [color.cyan(shown(head, width))]
@@ -155,6 +155,10 @@ function sessionClosed(record: StoredRecord, { width, color }: Context): readonl
   const totals = member(record, 'totals')
   const counts = `${number(totals, 'operations')} operations, ${number(totals, 'denied')} denied, ${number(totals, 'rows')} rows`
   return [color.bold(shown(`session closed: ${text(record, 'reason')} · ${counts}`, width))]
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`
 }
 
 /** Any other record: its type, and its plain members. */

@@ -22,7 +22,8 @@ export function eventLine(output: Output, event: ConnectEvent): string {
   if (event.event === 'expiring') {
     return `${output.colour.yellow('!')} access ends at ${whenText(event.expires_at, Date.now())}`
   }
-  return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)} ${output.colour.dim(`(${visible(event.rule)})`)}`
+  const rule = event.message.includes(event.rule) ? '' : ` (${visible(event.rule)})`
+  return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)}${output.colour.dim(rule)}`
 }
 
 /** Why it is over. */

@@ -43,3 +43,16 @@ export function grantRequestOf(target: string, flags: GrantFlags): GrantRequest 
     ...(ttl === undefined ? {} : { ttl_seconds: ttl }),
   }
 }
+
+/** Where to listen, as far as the flags say. */
+export function listenOptions(flags: {
+  readonly port?: number | undefined
+  readonly bind?: string | undefined
+  readonly socket?: string | undefined
+}): { readonly port?: number; readonly bind?: string; readonly socket?: string } {
+  return {
+    ...(flags.port === undefined ? {} : { port: flags.port }),
+    ...(flags.bind === undefined ? {} : { bind: flags.bind }),
+    ...(flags.socket === undefined ? {} : { socket: flags.socket }),
+  }
+}

@@ -3,6 +3,8 @@
 import { createInterface } from 'node:readline'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { StoredRecord } from '../audit/records.js'
+import { VgateError } from '../core/errors.js'
+import { durationSeconds } from './people.js'
 
 export const ONLY = ['denied', 'held', 'masked'] as const
 export type Only = (typeof ONLY)[number]
@@ -20,6 +22,17 @@ function matches(record: StoredRecord, only: Only): boolean {
   if (only === 'held') return record['verdict'] === 'hold'
   const masked = record['masked']
   return record.type === 'operation.delivered' && typeof masked === 'number' && masked > 0
+}
+
+/** The pace that two flags ask for. Throws VGATE_USAGE for what is no number and no duration. */
+export function paceOf(
+  speed: string,
+  maxIdle: string,
+): { readonly speed: number; readonly idleMs: number } {
+  const seconds = durationSeconds(maxIdle)
+  if (seconds === undefined || !(Number(speed) >= 0))
+    throw new VgateError('VGATE_USAGE', '--speed takes a number, --max-idle a duration such as 2s')
+  return { speed: Number(speed), idleMs: seconds * 1000 }
 }
 
 /** Waits between records as they came, `speed` times as fast, never longer than `maxIdleMs`. Speed 0 waits not at all. */

@@ -21,6 +21,14 @@ export const gatewayFlags = {
   }),
 }
 
+/** The flag of commands that verify. */
+export const keyFlag = {
+  key: Flags.string({
+    description: 'file of keys, or id of a pinned key; default every pinned key',
+    helpValue: 'FILE|ID',
+  }),
+}
+
 export interface GatewayFlags {
   readonly gateway?: string | undefined
   readonly ca?: string | undefined

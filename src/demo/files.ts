@@ -79,13 +79,13 @@ ORDER BY embedding <=> '${vectorLiteral(embedPhrase(DEMO_PHRASE))}'
 LIMIT 5;
 `
 
-/** A small client: a phrase of your own against the address that \`connect\` printed. */
-const nearestScript = (): string => `// node nearest.mjs CONNECTION_STRING "a phrase of your own"
+/** A small client: a phrase of your own against the address in the environment. */
+const nearestScript = (): string => `// node nearest.mjs "a phrase of your own"
 import pg from ${JSON.stringify(pathToFileURL(path.join(packageRoot, 'node_modules/pg/esm/index.mjs')).href)}
 import { embedPhrase, vectorLiteral } from ${JSON.stringify(pathToFileURL(path.join(packageRoot, 'dist/demo/embed.js')).href)}
 
-const [address = process.env.DATABASE_URL, phrase = ${JSON.stringify(DEMO_PHRASE)}] = process.argv.slice(2)
-const client = new pg.Client({ connectionString: address })
+const [phrase = ${JSON.stringify(DEMO_PHRASE)}] = process.argv.slice(2)
+const client = new pg.Client({ connectionString: process.env.DATABASE_URL })
 await client.connect()
 const { rows } = await client.query(
   'SELECT id, subject, email, body, embedding, embedding <=> $1 AS distance FROM docs ORDER BY embedding <=> $1 LIMIT 5',
@@ -129,7 +129,9 @@ export function writeUserFiles(folder: string, gateway: string): void {
   const exports = Object.entries(commandEnvironment(folder, gateway)).map(
     ([name, value]) => `export ${name}=${quoted(value)}\n`,
   )
-  put(folder, 'env.sh', exports.join(''))
+  // A function, because a checkout has no `vgate` on the PATH.
+  const command = `vgate() { node ${quoted(path.join(packageRoot, 'bin/run.js'))} "$@"; }\n`
+  put(folder, 'env.sh', exports.join('') + command)
   put(folder, 'nearest.sql', nearestSql())
   put(folder, 'nearest.mjs', nearestScript())
 }

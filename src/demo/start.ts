@@ -112,19 +112,17 @@ The demo is running.
 In a second terminal, in this folder:
 
   source ${here}/env.sh
-  node bin/run.js login                  # pick who you are in the browser
-  node bin/run.js connect ${DEMO_TARGET}      # prints a connection string
+  vgate login                  # pick who you are in the browser
+  vgate connect ${DEMO_TARGET}      # opens a local port, and stays
 
-In a third, with that connection string ("${DEMO_PHRASE}", or a phrase of your own):
-
-  psql 'CONNECTION STRING' -f ${here}/nearest.sql
-  node ${here}/nearest.mjs 'CONNECTION STRING' 'the war in iraq'
-
-And afterwards:
+In a third ("${DEMO_PHRASE}", or a phrase of your own):
 
   source ${here}/env.sh
-  node bin/run.js sessions list
-  node bin/run.js replay SESSION
+  eval "$(vgate env ${DEMO_TARGET})"
+  psql -f ${here}/nearest.sql
+  node ${here}/nearest.mjs 'the war in iraq'
+  vgate sessions
+  vgate replay SESSION         # an id of that list
 
 The same by itself: npm run demo -- --tour. Ctrl-C ends the demo.
 `)

@@ -219,11 +219,14 @@ function memoryAuthority(state: {
         leaseUntil: now + 5_000,
       }
     },
-    leaseCredential: async () => ({
-      username: options.postgres.superuser,
-      password: options.postgres.password,
+    leaseCredential: async (session) => {
+      if (summaries.has(session)) throw new VgateError('VGATE_REVOKED', 'the session is over')
+      return { username: options.postgres.superuser, password: options.postgres.password }
+    },
+    renewLease: async () => ({
+      leaseUntil: (options.clock ?? systemClock).now() + 5_000,
+      policyHash: '',
     }),
-    renewLease: async () => ({ leaseUntil: (options.clock ?? systemClock).now() + 5_000, policyHash: '' }),
     watch: (session, listener) => {
       listeners.set(session, listener)
       return () => listeners.delete(session)

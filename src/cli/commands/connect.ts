@@ -3,7 +3,7 @@
 import { Args, Flags } from '@oclif/core'
 import type { Closed, Connection } from '../../client/connect.js'
 import { closedLine, eventLine, readyLines } from '../connect-lines.js'
-import { grantFlags, grantRequestOf } from '../grant-flags.js'
+import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { exitCodeOfSignal, firstSignal } from '../signals.js'
 import { spin } from '../spinner.js'
@@ -46,9 +46,7 @@ export default class Connect extends RunCommand {
           command: 'connect',
           version: this.config.version,
           newSecret: flags['new-secret'],
-          ...(flags.port === undefined ? {} : { port: flags.port }),
-          ...(flags.bind === undefined ? {} : { bind: flags.bind }),
-          ...(flags.socket === undefined ? {} : { socket: flags.socket }),
+          ...listenOptions(flags),
         },
         (happened) => {
           const { event, ...fields } = happened
@@ -67,14 +65,10 @@ export default class Connect extends RunCommand {
     this.exitWith(exitCodeOf(closed))
   }
 
-  async #stay(
-    connection: Connection,
-    signal: ReturnType<typeof firstSignal>['signal'],
-  ): Promise<Closed | number> {
+  async #stay(connection: Connection, signal: Promise<NodeJS.Signals>): Promise<Closed | number> {
     const { snippets, notes, ...ready } = connection.ready
     this.output.event('ready', ready)
-    for (const line of readyLines(this.output, { ...ready, snippets, notes }, Date.now()))
-      this.output.say(line)
+    this.output.say(readyLines(this.output, { ...ready, snippets, notes }, Date.now()).join('\n'))
     this.output.data(ready.url)
     const end = await Promise.race([connection.closed, signal])
     if (typeof end !== 'string') return end

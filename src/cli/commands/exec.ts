@@ -3,7 +3,7 @@
 import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
 import { closedLine, eventLine } from '../connect-lines.js'
-import { grantFlags, grantRequestOf } from '../grant-flags.js'
+import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
 
@@ -49,8 +49,7 @@ export default class Exec extends RunCommand {
           command: 'exec',
           version: this.config.version,
           newSecret: false,
-          ...(flags.port === undefined ? {} : { port: flags.port }),
-          ...(flags.bind === undefined ? {} : { bind: flags.bind }),
+          ...listenOptions(flags),
         },
         (event) => tell(eventLine(this.output, event)),
       ),

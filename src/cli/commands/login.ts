@@ -1,6 +1,7 @@
 // Owns `vgate login`.
 
 import { Flags } from '@oclif/core'
+import { openBrowser } from '../browser.js'
 import { visible } from '../output.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { exitCodeOfSignal, firstSignal } from '../signals.js'
@@ -70,15 +71,4 @@ export default class Login extends RunCommand {
       ignore()
     }
   }
-}
-
-/** Only web pages are opened: a provider must not start anything else. Failing to is no failure: the address is shown. */
-async function openBrowser(address: string): Promise<void> {
-  const { protocol } = new URL(address)
-  if (protocol !== 'https:' && protocol !== 'http:') return
-  const { default: open } = await import('open')
-  await open(address).then(
-    (child) => child.on('error', () => {}),
-    () => {},
-  )
 }

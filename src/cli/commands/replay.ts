@@ -2,9 +2,8 @@
 
 import { Args, Flags } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
-import { durationSeconds } from '../people.js'
-import { ONLY, onlyRecords, paced, stepped } from '../play.js'
-import { gatewayFlags, RunCommand } from '../run-command.js'
+import { ONLY, onlyRecords, paced, paceOf, stepped } from '../play.js'
+import { gatewayFlags, keyFlag, RunCommand } from '../run-command.js'
 
 export default class Replay extends RunCommand {
   static override description =
@@ -32,10 +31,7 @@ export default class Replay extends RunCommand {
       options: ['text', 'asciicast'],
       default: 'text',
     }),
-    key: Flags.string({
-      description: 'file of keys, or id of a pinned key; default every pinned key',
-      helpValue: 'FILE|ID',
-    }),
+    ...keyFlag,
     ...gatewayFlags,
   }
 
@@ -47,13 +43,10 @@ export default class Replay extends RunCommand {
       import('../../audit/render.js'),
       import('../../audit/export.js'),
     ])
-    const speed = Number(flags.speed ?? (process.stdout.isTTY && !output.json ? 1 : 0))
-    const idle = durationSeconds(flags['max-idle'])
-    if (!(speed >= 0) || idle === undefined)
-      throw new VgateError(
-        'VGATE_USAGE',
-        '--speed takes a number, --max-idle a duration such as 2s',
-      )
+    const { speed, idleMs } = paceOf(
+      flags.speed ?? (process.stdout.isTTY && !output.json ? '1' : '0'),
+      flags['max-idle'],
+    )
     if (flags.step && process.stdin.isTTY !== true)
       throw new VgateError('VGATE_USAGE', '--step needs a terminal')
     const recording = await openRecording(args.session, {
@@ -64,14 +57,14 @@ export default class Replay extends RunCommand {
     const { verdict, reason, records: count } = recording.verification
     output.event('verified', { verdict, reason, records: count })
     if (verdict === 'closed') output.say(output.colour.green(`✔ ${reason}`))
-    else output.warn(`${verdict}: ${reason}`)
+    else output.warn(reason.startsWith(verdict) ? reason : `${verdict}: ${reason}`)
     const width = Math.max(20, process.stdout.columns ?? 100)
     const chosen = onlyRecords(recording.records(), flags.only)
     if (flags.format === 'asciicast') {
-      for await (const line of toAsciicast(chosen, { width, height: 40, maxIdleMs: idle * 1000 }))
+      for await (const line of toAsciicast(chosen, { width, height: 40, maxIdleMs: idleMs }))
         process.stdout.write(line)
     } else {
-      const timed = paced(chosen, speed, idle * 1000)
+      const timed = paced(chosen, speed, idleMs)
       let startedAt: string | undefined
       for await (const record of flags.step ? stepped(timed, process.stdin) : timed) {
         startedAt ??= record.at

@@ -3,7 +3,7 @@
 import { Args, Flags } from '@oclif/core'
 import type { Verification } from '../../audit/verify.js'
 import { visible } from '../output.js'
-import { RunCommand } from '../run-command.js'
+import { keyFlag, RunCommand } from '../run-command.js'
 
 /** Worst last. */
 const ORDER = ['closed', 'incomplete', 'unknown_key', 'tampered'] as const
@@ -19,10 +19,7 @@ export default class Verify extends RunCommand {
     path: Args.string({ description: 'recording, or folder of recordings', required: true }),
   }
   static override flags = {
-    key: Flags.string({
-      description: 'file of keys, or id of a pinned key; default every pinned key',
-      helpValue: 'FILE|ID',
-    }),
+    ...keyFlag,
     'require-closed': Flags.boolean({
       description: 'fail for one that is authentic but incomplete',
     }),

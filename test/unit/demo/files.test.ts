@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -52,6 +53,13 @@ describe('the demo’s files', () => {
     const env = readFileSync(path.join(folder, 'env.sh'), 'utf8')
     expect(env).toContain("export VGATE_GATEWAY='http://127.0.0.1:8443'\n")
     expect(env).toContain("'\\'' in it/you'")
+    const version = execFileSync('bash', [
+      '-c',
+      '. "$1"; vgate --version',
+      'bash',
+      path.join(folder, 'env.sh'),
+    ])
+    expect(version.toString()).toMatch(/^vgate\//)
     expect(readFileSync(path.join(folder, 'nearest.sql'), 'utf8')).toMatch(
       /ORDER BY embedding <=> '\[[-\d.,e]+\]'\nLIMIT 5;\n$/,
     )

@@ -32,13 +32,14 @@ export default class SessionsList extends RunCommand {
     if (sessions.length === 0) return this.output.say('no sessions')
     const rows = sessions.map((session) => [
       session.id,
-      session.started_at,
+      `${session.started_at.slice(0, 19).replace('T', ' ')}Z`,
       session.principal.name,
       session.target,
       session.state,
-      String(session.operations),
-      String(session.denied),
-      String(session.rows),
+      // Counted when it ends.
+      ...[session.operations, session.denied, session.rows].map((count) =>
+        session.state === 'open' ? '-' : String(count),
+      ),
     ])
     this.output.data(
       await tableText(

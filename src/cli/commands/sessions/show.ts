@@ -24,7 +24,13 @@ export default class SessionsShow extends RunCommand {
       ['started', session.started_at],
       ['ended', session.ended_at ?? ''],
       ['state', session.state],
-      ['operations', `${session.operations}, ${session.denied} denied, ${session.rows} rows`],
+      // Counted when it ends.
+      [
+        'operations',
+        session.state === 'open'
+          ? ''
+          : `${session.operations}, ${session.denied} denied, ${session.rows} rows`,
+      ],
     ]
     for (const [name, value] of lines)
       if (value !== '') this.output.data(`${name.padEnd(11)}${visible(value)}`)
