@@ -17,6 +17,8 @@ import type {
 import { VgateError } from '../core/errors.js'
 import type { UpstreamConnection } from './upstream.js'
 
+/** Of a client's bytes so many are taken before the others have their turn: each message may be a statement to judge. */
+const TURN_BYTES = 4 * 1024
 /** How long a cut stream may take to deliver what the client still reads. */
 export const CUT_DEADLINE_MS = 500
 
@@ -181,11 +183,16 @@ export class Connection implements AdapterHost {
     const upstream: Socket | undefined = this.#upstream?.socket
     upstream?.cork()
     try {
-      this.#adapter.fromClient(bytes)
+      this.#adapter.fromClient(bytes.subarray(0, TURN_BYTES))
     } finally {
       upstream?.uncork()
     }
     if (this.#adapter.congested) this.#client.pause()
+    if (bytes.length > TURN_BYTES && !this.#closed && !this.#client.destroyed) {
+      this.#client.pause()
+      this.#client.unshift(bytes.subarray(TURN_BYTES))
+      setImmediate(() => this.#guarded(() => this.#resumeClient()))
+    }
   }
 
   #fromUpstream(bytes: Buffer): void {
