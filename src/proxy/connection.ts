@@ -17,8 +17,9 @@ import type {
 import { VgateError } from '../core/errors.js'
 import type { UpstreamConnection } from './upstream.js'
 
-/** Of a client's bytes so many are taken before the others have their turn: each message may be a statement to judge. */
-const TURN_BYTES = 4 * 1024
+/** A client's bytes are taken in pieces of this size for so long; then others have their turn. Each piece may be many statements to judge. */
+const PIECE_BYTES = 4 * 1024
+const TURN_MS = 2
 /** How long a cut stream may take to deliver what the client still reads. */
 export const CUT_DEADLINE_MS = 500
 
@@ -51,6 +52,8 @@ export class Connection implements AdapterHost {
   #closed = false
   #opening = false
   #terminating = false
+  /** The rest of what the client sent waits for the next turn. */
+  #yielding = false
   readonly #handshake: NodeJS.Timeout
 
   constructor(id: string, session: ConnectionSession, client: Duplex) {
@@ -181,17 +184,26 @@ export class Connection implements AdapterHost {
 
   #fromClient(bytes: Buffer): void {
     const upstream: Socket | undefined = this.#upstream?.socket
+    const until = performance.now() + TURN_MS
+    let taken = 0
     upstream?.cork()
     try {
-      this.#adapter.fromClient(bytes.subarray(0, TURN_BYTES))
+      do {
+        this.#adapter.fromClient(bytes.subarray(taken, taken + PIECE_BYTES))
+        taken += PIECE_BYTES
+      } while (taken < bytes.length && !this.#closed && performance.now() < until)
     } finally {
       upstream?.uncork()
     }
     if (this.#adapter.congested) this.#client.pause()
-    if (bytes.length > TURN_BYTES && !this.#closed && !this.#client.destroyed) {
+    if (taken < bytes.length && !this.#closed && !this.#client.destroyed) {
+      this.#yielding = true
       this.#client.pause()
-      this.#client.unshift(bytes.subarray(TURN_BYTES))
-      setImmediate(() => this.#guarded(() => this.#resumeClient()))
+      this.#client.unshift(bytes.subarray(taken))
+      setImmediate(() => {
+        this.#yielding = false
+        this.#guarded(() => this.#resumeClient())
+      })
     }
   }
 
@@ -205,6 +217,7 @@ export class Connection implements AdapterHost {
   }
 
   #resumeClient(): void {
+    if (this.#yielding) return
     if (!this.#adapter.congested && this.#upstream?.socket.writableNeedDrain !== true)
       this.#client.resume()
   }
