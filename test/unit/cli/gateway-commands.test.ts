@@ -51,7 +51,7 @@ describe('login, whoami, targets, logout', () => {
     const { exit, stdout, stderr } = await runCli(['login', '--gateway', gateway.url], folder, {
       VGATE_TOKEN_STORE: '',
     })
-    expect({ exit, stdout }).toEqual({ exit: 0, stdout: '' })
+    expect({ exit, stdout }, stderr).toEqual({ exit: 0, stdout: '' })
     expect(stderr).toContain('ABCD-EFGH')
     expect(stderr).toContain(
       `warning: no keychain here: the login is kept in ${folder}/tokens.json, readable by you alone`,
@@ -154,7 +154,7 @@ describe('login, whoami, targets, logout', () => {
     expect((await runCli(['whoami'], folder)).stdout).toContain('ana@example.com (corp: ana)')
     const targets = await runCli(['targets'], folder)
     expect(targets.stdout.split('\n')).toEqual([
-      'TARGET        DATABASE  ROLES                    CONTACT',
+      `TARGET        DATABASE  ${'ROLES'.padEnd('reader, owner (approval)'.length)}  CONTACT`,
       'prod-vectors  pgvector  reader, owner (approval)',
     ])
     expect(gateway.bearers).toEqual(['token-1', 'token-1', 'token-1'])
