@@ -3,6 +3,7 @@
 
 import type { Delivery } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
+import type { JsonValue } from '../core/json.js'
 import type {
   Access,
   CollectionUse,
@@ -144,6 +145,18 @@ export interface RecordingHead {
   readonly head: string
 }
 
+/** Whom a refused token spoke of. The caller is never told more than which check failed. */
+export interface ClaimedIdentity {
+  readonly verified: boolean
+  readonly issuer?: string
+  readonly subject?: string
+  readonly audiences?: readonly string[]
+  readonly claims?: Readonly<Record<string, JsonValue>>
+  /** The rule that would have matched before it ended, and who owns it. */
+  readonly rule?: string
+  readonly owner?: string
+}
+
 export type LogRecord =
   | {
       readonly type: 'gateway.started'
@@ -166,6 +179,8 @@ export type LogRecord =
       readonly provider: string
       readonly code: string
       readonly message: string
+      /** What the token said of itself: proved only where `verified` says so. */
+      readonly claimed?: ClaimedIdentity
     }
   | {
       readonly type: 'login.refreshed'

@@ -6,11 +6,12 @@ import { Command, type Config, Flags } from '@oclif/core'
 import type { GatewayApi } from '../client/gateway-api.js'
 import type { LoginContext } from '../client/session-token.js'
 import { type Environment, StateDir, statePath } from '../client/state-dir.js'
+import type { WorkloadLogin } from '../client/workload-login.js'
 import { VgateError } from '../core/errors.js'
 import { Output } from './output.js'
 
-/** Flags of commands that talk to a gateway. */
-export const gatewayFlags = {
+/** Flags that say which gateway. */
+export const addressFlags = {
   gateway: Flags.string({
     description: 'address of the gateway; default VGATE_GATEWAY, else that of the last login',
     helpValue: 'URL',
@@ -29,9 +30,18 @@ export const keyFlag = {
   }),
 }
 
+/** Flags of commands that talk to a gateway as somebody. */
+export const gatewayFlags = {
+  ...addressFlags,
+  'token-stdin': Flags.boolean({
+    description: 'read an identity token from stdin, in place of a login',
+  }),
+}
+
 export interface GatewayFlags {
   readonly gateway?: string | undefined
   readonly ca?: string | undefined
+  readonly 'token-stdin'?: boolean | undefined
 }
 
 export interface GatewayContext extends LoginContext {
@@ -61,16 +71,25 @@ export abstract class RunCommand extends Command {
     this.state = new StateDir(statePath(process.env))
   }
 
-  /** The gateway that is meant, with its stored login. Rejects with VGATE_USAGE when none is known. */
-  protected async openGateway(flags: GatewayFlags): Promise<GatewayContext> {
-    refuseWorkloadToken(this.environment)
-    const [{ GatewayApi }, { gatewayOrigin, readAuthority }, { openTokenStore }, { accessToken }] =
-      await Promise.all([
-        import('../client/gateway-api.js'),
-        import('../client/http-request.js'),
-        import('../client/keychain.js'),
-        import('../client/session-token.js'),
-      ])
+  /**
+   * The gateway that is meant, as the job that this is, else with the stored login. `login` and `logout` are about the
+   * stored login alone. Rejects with VGATE_LOGIN_REQUIRED when no gateway is known.
+   */
+  protected async openGateway(
+    flags: GatewayFlags,
+    who: 'caller' | 'stored login' = 'caller',
+  ): Promise<GatewayContext> {
+    const [
+      { GatewayApi },
+      { gatewayOrigin, readAuthority },
+      { openTokenStore, memoryStore },
+      { accessToken },
+    ] = await Promise.all([
+      import('../client/gateway-api.js'),
+      import('../client/http-request.js'),
+      import('../client/keychain.js'),
+      import('../client/session-token.js'),
+    ])
     const named =
       flags.gateway ??
       (this.environment['VGATE_GATEWAY'] || undefined) ??
@@ -84,10 +103,37 @@ export abstract class RunCommand extends Command {
     const asked = flags.ca ?? (this.environment['VGATE_CA_FILE'] || undefined)
     const caFile = asked === undefined ? (await this.state.profile(url))?.caFile : resolve(asked)
     const gateway = { url, ...(caFile === undefined ? {} : { ca: await readAuthority(caFile) }) }
-    const store = await openTokenStore(this.state, this.environment)
-    const context: LoginContext = { gateway, state: this.state, store }
+    const workload = who === 'caller' ? await this.#workload(gateway, flags) : undefined
+    const context: LoginContext = {
+      gateway,
+      state: this.state,
+      // A job leaves nothing behind, and its machine seldom has a keychain.
+      store:
+        workload === undefined ? await openTokenStore(this.state, this.environment) : memoryStore(),
+      ...(workload === undefined ? {} : { workload }),
+      ...((this.environment['CI'] ?? '') === '' ? {} : { loginHint: CI_HINT }),
+    }
     const api = new GatewayApi(gateway, () => accessToken(context))
     return { ...context, api, ...(caFile === undefined ? {} : { caFile }) }
+  }
+
+  /** The job's own identity, if there is one and, where it was only detected, the gateway takes workloads. */
+  async #workload(
+    gateway: LoginContext['gateway'],
+    flags: GatewayFlags,
+  ): Promise<WorkloadLogin | undefined> {
+    const [{ findTokenSource }, { GatewayApi }, { WorkloadLogin }] = await Promise.all([
+      import('../client/platform-token.js'),
+      import('../client/gateway-api.js'),
+      import('../client/workload-login.js'),
+    ])
+    const source = await findTokenSource({
+      env: this.environment,
+      ...(flags['token-stdin'] === true ? { stdin: readStdin } : {}),
+    })
+    if (source === undefined) return undefined
+    const login = new WorkloadLogin(source, new GatewayApi(gateway))
+    return !source.detected || (await login.known()) ? login : undefined
   }
 
   /** Ends with this code once everything is written. */
@@ -108,14 +154,20 @@ export abstract class RunCommand extends Command {
   }
 }
 
-/** A token that would be ignored is a surprise: say so instead. */
-function refuseWorkloadToken(env: Environment): void {
-  for (const name of ['VGATE_TOKEN', 'VGATE_TOKEN_FILE', 'VGATE_ID_TOKEN']) {
-    if ((env[name] ?? '') === '') continue
-    throw new VgateError(
-      'VGATE_CONFIG_INVALID',
-      `${name}: workload identity is not supported yet`,
-      { hint: 'unset it, and use `vgate login`' },
-    )
+const CI_HINT =
+  'give the job an identity token of its platform (GitHub: `permissions: id-token: write`), see docs/ci.md'
+
+/** All of stdin, which `--token-stdin` names. Throws VGATE_USAGE on a terminal. */
+async function readStdin(): Promise<string> {
+  if (process.stdin.isTTY === true) {
+    throw new VgateError('VGATE_USAGE', '--token-stdin reads the token from a pipe', {
+      hint: 'for instance `platform-token | vgate exec NAME --token-stdin -- COMMAND`',
+    })
   }
+  let text = ''
+  for await (const chunk of process.stdin) {
+    text += String(chunk)
+    if (text.length > 128 * 1024) break
+  }
+  return text
 }

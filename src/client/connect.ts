@@ -13,6 +13,7 @@ import { RuntimeFile } from './runtime-file.js'
 import { accessToken, type LoginContext, whoIsLoggedIn } from './session-token.js'
 import { tieSocket } from './stream-socket.js'
 import { dialTunnel, endError, openSession, type Tunnel } from './tunnel-client.js'
+import { keepProved } from './workload-login.js'
 
 /** What clients show as the user; the gateway replaces it. */
 const USER = 'vgate'
@@ -87,7 +88,8 @@ export async function connect(
   const target = options.request.target
   const runtime = new RuntimeFile(context.state, context.gateway.url, target)
   if (options.command === 'connect') await runtime.refuseSecond()
-  const { grant } = await api.requestGrant(options.request)
+  const fresh = context.workload?.source.fresh === true ? { fresh_tokens: true } : {}
+  const { grant } = await api.requestGrant({ ...options.request, ...fresh })
   const owner = { gateway: context.gateway.url, user: principal.id, target }
   const secret =
     options.command === 'exec'
@@ -109,6 +111,11 @@ export async function connect(
     },
     running,
   )
+  const { id, proof_until } = grant
+  if (context.workload?.source.fresh === true && proof_until !== undefined) {
+    const stopProving = keepProved(context.workload, { id, proof_until })
+    void running.closed.then(stopProving)
+  }
   try {
     const session = running.tunnel.session
     const stable =

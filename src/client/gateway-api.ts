@@ -11,6 +11,7 @@ import {
   grantBody,
   keysBody,
   PATHS,
+  renewBody,
   type SessionRow,
   type SigningKey,
   sessionBody,
@@ -52,6 +53,19 @@ export class GatewayApi {
   exchange(provider: string, idToken: string): Promise<TokenBody> {
     const body = JSON.stringify({ provider, id_token: idToken })
     return this.#call(tokenBody, { method: 'POST', body }, PATHS.token, false)
+  }
+
+  /** A workload's identity token for vgate's own; the gateway finds the provider by the token's issuer. */
+  exchangeWorkload(token: string): Promise<TokenBody> {
+    const body = JSON.stringify({ token })
+    return this.#call(tokenBody, { method: 'POST', body }, PATHS.token, false)
+  }
+
+  /** Proves a workload's grant with this access token. */
+  renewGrant(grant: string, accessToken: string): Promise<{ proof_until: string }> {
+    const headers = { authorization: `Bearer ${accessToken}` }
+    const path = `${PATHS.grants}/${encodeURIComponent(grant)}/renew`
+    return this.#call(renewBody, { method: 'POST', body: '{}', headers }, path, false)
   }
 
   async logout(): Promise<void> {
@@ -98,7 +112,7 @@ export class GatewayApi {
   }
 
   async #call<T>(
-    schema: z.ZodType<T>,
+    schema: z.ZodType<T, unknown>,
     request: HttpRequest,
     path: string,
     authenticated = true,
@@ -116,7 +130,7 @@ export class GatewayApi {
   }
 
   async #send(request: HttpRequest, path: string, authenticated: boolean): Promise<HttpAnswer> {
-    const headers: Record<string, string> = {}
+    const headers: Record<string, string> = { ...request.headers }
     if (request.body !== undefined) headers['content-type'] = 'application/json'
     if (authenticated) headers['authorization'] = `Bearer ${await this.#bearer()}`
     const ca = this.address.ca

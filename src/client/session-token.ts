@@ -8,6 +8,7 @@ import { type GatewayAddress, GatewayApi } from './gateway-api.js'
 import type { TokenStore } from './keychain.js'
 import { withLock } from './lock.js'
 import { fileName, type StateDir } from './state-dir.js'
+import type { WorkloadLogin } from './workload-login.js'
 
 /** A token this close to its end is renewed. */
 const MARGIN_MS = 60_000
@@ -31,6 +32,10 @@ export interface LoginContext {
   readonly gateway: GatewayAddress
   readonly state: StateDir
   readonly store: TokenStore
+  /** A job's own identity, which stands in for a stored login. */
+  readonly workload?: WorkloadLogin
+  /** What to do when nobody is logged in; default: log in. */
+  readonly loginHint?: string
 }
 
 const account = (gateway: string): string => `login ${gateway}`
@@ -79,11 +84,13 @@ export function withToken(
 
 /** Who is logged in. Rejects with VGATE_LOGIN_REQUIRED when nobody is. */
 export async function whoIsLoggedIn(context: LoginContext): Promise<PrincipalBody> {
+  if (context.workload !== undefined) return context.workload.principal()
   return (await demandLogin(context)).principal
 }
 
 /** A valid access token. Rejects with VGATE_LOGIN_REQUIRED when the login is missing or has ended. */
 export async function accessToken(context: LoginContext): Promise<string> {
+  if (context.workload !== undefined) return context.workload.accessToken()
   const login = await demandLogin(context)
   if (isFresh(login)) return login.accessToken
   return withLock(await refreshLock(context), async () => {
@@ -112,7 +119,9 @@ async function renew(context: LoginContext, login: StoredLogin): Promise<string>
 
 async function demandLogin(context: LoginContext): Promise<StoredLogin> {
   const login = await readLogin(context)
-  if (login === undefined) throw required(`not logged in to ${context.gateway.url}`)
+  if (login === undefined) {
+    throw required(`not logged in to ${context.gateway.url}`, context.loginHint)
+  }
   return login
 }
 
@@ -120,6 +129,6 @@ function isFresh(login: StoredLogin): boolean {
   return Date.parse(login.expiresAt) - MARGIN_MS > Date.now()
 }
 
-function required(message: string): VgateError {
-  return new VgateError('VGATE_LOGIN_REQUIRED', message, { hint: 'run `vgate login`' })
+function required(message: string, hint = 'run `vgate login`'): VgateError {
+  return new VgateError('VGATE_LOGIN_REQUIRED', message, { hint })
 }

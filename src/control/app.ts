@@ -30,6 +30,7 @@ const METHODS: Readonly<Record<string, string>> = {
   [PATHS.whoami]: 'GET, HEAD',
   [PATHS.targets]: 'GET, HEAD',
   [PATHS.grants]: 'POST',
+  [`${PATHS.grants}/:id/renew`]: 'POST',
   [PATHS.sessions]: 'GET, HEAD',
   [`${PATHS.sessions}/:id`]: 'GET, HEAD',
   [`${PATHS.sessions}/:id/recording`]: 'GET, HEAD',
@@ -64,6 +65,7 @@ function addAuthentication(app: Hono<ControlEnv>, deps: ControlDeps): void {
   const authenticated = [PATHS.logout, PATHS.whoami, PATHS.targets, PATHS.grants, PATHS.sessions]
   for (const path of [
     ...authenticated,
+    `${PATHS.grants}/:id/renew`,
     `${PATHS.sessions}/:id`,
     `${PATHS.sessions}/:id/recording`,
   ]) {

@@ -19,6 +19,7 @@ import type { OpenResult, Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
 import { EndedSessions } from './ended-sessions.js'
 import type { TargetSettings } from './settings.js'
+import { proofEnded, provedPrincipal } from './workload-grants.js'
 
 /** A lease without renewal ends after this long. */
 export const LEASE_MS = 5000
@@ -56,6 +57,8 @@ interface Live {
   readonly principal: Principal
   readonly grant: Grant
   readonly target: TargetSettings
+  /** Of a workload: what its platform's last token proves. Infinity for people. Milliseconds since the epoch. */
+  proofUntil: number
   readonly listeners: Set<(notice: SessionNotice) => void>
   cancelTimer: () => void
   /** The end, once told; whoever watches later hears it too. */
@@ -95,11 +98,12 @@ class LocalAuthority implements ControlAuthority {
     const { store, config, clock, audit } = this.#deps
     if (this.#stopped) throw new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the gateway is stopping')
     const grant = await store.findGrant(request.grant)
-    const principal = await store.findPrincipal(request.principal)
+    const known = await store.findPrincipal(request.principal)
     // Another's grant is answered as an unknown one.
-    if (grant === undefined || principal === undefined || grant.principal !== principal.id) {
+    if (grant === undefined || known === undefined || grant.principal !== known.id) {
       throw unknownGrant()
     }
+    const { principal, proofUntil } = await this.#proved(known, grant.id)
     const target = this.#permitted(principal, grant)
     await this.#ended.settle()
     const session = newId('ses')
@@ -126,6 +130,7 @@ class LocalAuthority implements ControlAuthority {
       principal,
       grant,
       target,
+      proofUntil,
       listeners: new Set(),
       cancelTimer: () => undefined,
     }
@@ -151,7 +156,7 @@ class LocalAuthority implements ControlAuthority {
       },
       target: target.spec,
       policy: { source, hash },
-      leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt),
+      leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt, proofUntil),
     }
   }
 
@@ -167,8 +172,8 @@ class LocalAuthority implements ControlAuthority {
   }
 
   async renewLease(session: string): Promise<{ leaseUntil: number; policyHash: string }> {
-    const { grant } = await this.#standing(session)
-    const leaseUntil = Math.min(this.#deps.clock.now() + LEASE_MS, grant.endsAt)
+    const { grant, proofUntil } = await this.#standing(session)
+    const leaseUntil = Math.min(this.#deps.clock.now() + LEASE_MS, grant.endsAt, proofUntil)
     return { leaseUntil, policyHash: this.#deps.policy().hash }
   }
 
@@ -198,7 +203,9 @@ class LocalAuthority implements ControlAuthority {
   policyChanged(): void {
     const { source, hash, compiled } = this.#deps.policy()
     for (const [session, { grant, principal, listeners }] of this.#live) {
-      const allowed = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target))
+      const allowed = grant.roles.every((role) =>
+        mayTake(compiled, principal, role, grant.target, this.#deps.clock.now()),
+      )
       if (allowed) for (const listener of [...listeners]) listener({ kind: 'policy', source, hash })
       else this.#end(session, 'revoked', 'policy no longer gives this access')
     }
@@ -215,10 +222,17 @@ class LocalAuthority implements ControlAuthority {
     const target = this.#deps.config.targets.get(grant.target)
     if (grant.revoked !== undefined) throw revoked('the grant was revoked')
     if (grant.endsAt <= this.#deps.clock.now()) throw grantEnded()
-    const { compiled } = this.#deps.policy()
-    const given = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target))
-    if (target === undefined || !given) throw revoked('policy no longer gives this access')
+    if (target === undefined) throw revoked('policy no longer gives this access')
+    this.#demandRoles(principal, grant)
     return target
+  }
+
+  /** Also when a rule's own end has come since. */
+  #demandRoles(principal: Principal, grant: Grant): void {
+    const { compiled } = this.#deps.policy()
+    const now = this.#deps.clock.now()
+    const given = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target, now))
+    if (!given) throw revoked('policy no longer gives this access')
   }
 
   #notOpened(result: Exclude<OpenResult, 'opened'>): VgateError {
@@ -243,16 +257,46 @@ class LocalAuthority implements ControlAuthority {
     }
     if (standing.grantRevoked) throw revoked('the grant was revoked')
     if (standing.grantEndsAt <= this.#deps.clock.now()) throw grantEnded()
+    if (live.principal.kind === 'workload') await this.#takeUp(session, live)
+    this.#demandRoles(live.principal, live.grant)
     return live
   }
 
-  /** Waits for the grant's absolute end, in steps that a timer can take. */
+  /** Who a workload was when its grant was given: another job of the same subject may since have logged in. */
+  async #proved(
+    principal: Principal,
+    grant: string,
+  ): Promise<{ readonly principal: Principal; readonly proofUntil: number }> {
+    if (principal.kind === 'person') return { principal, proofUntil: Number.POSITIVE_INFINITY }
+    const proved = await provedPrincipal(this.#deps.store, principal, grant, this.#deps.clock.now())
+    return { principal: proved.principal, proofUntil: proved.until }
+  }
+
+  /** Takes up a fresh proof of a workload. Throws VGATE_GRANT_ENDED when none stands. */
+  async #takeUp(session: string, live: Live): Promise<void> {
+    const { proofUntil } = await this.#proved(live.principal, live.grant.id)
+    if (proofUntil === live.proofUntil || this.#live.get(session) !== live) return
+    live.proofUntil = proofUntil
+    live.cancelTimer()
+    this.#arm(session, live)
+  }
+
+  /** Waits for the grant's absolute end, or that of a workload's proof, in steps that a timer can take. */
   #arm(session: string, live: Live): void {
-    const rest = live.grant.endsAt - this.#deps.clock.now()
-    if (rest <= 0) {
+    const now = this.#deps.clock.now()
+    if (live.grant.endsAt <= now) {
       this.#end(session, 'expired', 'the grant has ended')
       return
     }
+    if (live.proofUntil <= now) {
+      // A renewal may have come to another gateway, or a moment ago.
+      this.#takeUp(session, live).then(
+        () => live.proofUntil <= now && this.#end(session, 'expired', proofEnded().message),
+        (error: unknown) => this.#end(session, 'expired', messageOf(error)),
+      )
+      return
+    }
+    const rest = Math.min(live.grant.endsAt, live.proofUntil) - now
     live.cancelTimer = this.#deps.schedule(Math.min(rest, MAX_DELAY_MS), () =>
       this.#arm(session, live),
     )
@@ -271,4 +315,8 @@ class LocalAuthority implements ControlAuthority {
 function emptySummary(session: string, reason: CloseReason): SessionSummary {
   const none = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
   return { session, reason, ...none, recording: { records: 0, head: '' } }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof VgateError ? error.message : proofEnded().message
 }

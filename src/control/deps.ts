@@ -6,6 +6,7 @@ import type { Clock } from '../core/clock.js'
 import type { Principal } from '../core/principal.js'
 import type { IdentityVerifier } from '../identity/oidc.js'
 import type { Tokens } from '../identity/tokens.js'
+import type { WorkloadVerifier } from '../identity/workload.js'
 import type { Store } from '../store/store.js'
 import type { ControlSettings, LoadedPolicy } from './settings.js'
 
@@ -28,6 +29,8 @@ export interface ControlDeps {
   readonly tokens: Tokens
   /** Verifiers by the name of their provider. */
   readonly providers: ReadonlyMap<string, IdentityVerifier>
+  /** Of workloads, by the name of their provider. */
+  readonly workloads: ReadonlyMap<string, WorkloadVerifier>
   readonly audit: AuditPort
   /** Public keys of recordings and audit log, oldest first. */
   readonly signingKeys: () => readonly SigningKey[]

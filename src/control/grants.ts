@@ -5,17 +5,20 @@ import type { GrantRequest } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import type { Grant } from '../core/grant.js'
 import { newId } from '../core/ids.js'
-import type { Principal } from '../core/principal.js'
+import type { VerifiedToken } from '../identity/tokens.js'
 import { type RoleOffer, rolesFor } from '../policy/access.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { type ControlDeps, isoTime, recordedPrincipal } from './deps.js'
 import type { TargetSettings } from './settings.js'
+import { proofOf, workloadEnd } from './workload-grants.js'
 
 export interface IssuedGrant {
   readonly grant: Grant
   readonly target: TargetSettings
   /** For people. */
   readonly notes: readonly string[]
+  /** Of a workload: without a renewal its sessions end here. Milliseconds since the epoch. */
+  readonly proofUntil?: number
 }
 
 type Deps = Pick<ControlDeps, 'config' | 'policy' | 'store' | 'audit' | 'clock'>
@@ -66,9 +69,12 @@ function roughly(ms: number): string {
 function lifeOf(
   offers: readonly RoleOffer[],
   ttlSeconds: number | undefined,
+  now: number,
   notes: string[],
 ): number {
-  const max = Math.min(...offers.map((offer) => offer.maxMs))
+  const max = Math.min(
+    ...offers.map(({ maxMs, until }) => Math.min(maxMs, (until ?? Number.POSITIVE_INFINITY) - now)),
+  )
   const asked = ttlSeconds === undefined ? undefined : ttlSeconds * 1000
   const wanted = asked ?? Math.min(...offers.map((offer) => offer.defaultMs))
   if (asked !== undefined && asked > max)
@@ -83,17 +89,20 @@ function noteMasks(policy: CompiledPolicy, offers: readonly RoleOffer[], notes: 
   notes.push(`several roles at once (${names}): the strictest mask applies; --role asks for one`)
 }
 
-function decideGrant(deps: Deps, principal: Principal, request: GrantRequest): IssuedGrant {
+function decideGrant(deps: Deps, caller: VerifiedToken, request: GrantRequest): IssuedGrant {
+  const { principal } = caller
+  const startsAt = deps.clock.now()
   const target = deps.config.targets.get(request.target)
   const policy = deps.policy().compiled
-  const offered = target === undefined ? [] : rolesFor(policy, principal, request.target)
+  const offered = target === undefined ? [] : rolesFor(policy, principal, request.target, startsAt)
   if (target === undefined || offered.length === 0) throw unknownTarget(request.target)
   const offers = chooseOffers(offered, request.role, request.target)
   const reason = statement(request.reason, 'reason', offers)
   const ticket = statement(request.ticket, 'ticket', offers)
   const notes: string[] = []
-  const startsAt = deps.clock.now()
-  const endsAt = startsAt + lifeOf(offers, request.ttl_seconds, notes)
+  const wanted = startsAt + lifeOf(offers, request.ttl_seconds, startsAt, notes)
+  const endsAt = workloadEnd(caller, wanted, request.fresh_tokens === true, startsAt)
+  if (endsAt < wanted) notes.push('the time was cut to the end of the identity token')
   noteMasks(policy, offers, notes)
   const grant: Grant = {
     id: newId('grt'),
@@ -114,13 +123,14 @@ function decideGrant(deps: Deps, principal: Principal, request: GrantRequest): I
  */
 export async function issueGrant(
   deps: Deps,
-  principal: Principal,
+  caller: VerifiedToken,
   request: GrantRequest,
 ): Promise<IssuedGrant> {
+  const { principal } = caller
   const who = recordedPrincipal(principal)
   let issued: IssuedGrant
   try {
-    issued = decideGrant(deps, principal, request)
+    issued = decideGrant(deps, caller, request)
   } catch (error) {
     if (error instanceof VgateError) {
       const { code, message } = error
@@ -146,5 +156,8 @@ export async function issueGrant(
     { sync: true },
   )
   await deps.store.createGrant(issued.grant, deps.policy().hash)
-  return issued
+  const proofUntil = proofOf(caller)
+  if (proofUntil === undefined) return issued
+  await deps.store.recordProof(id, principal, proofUntil)
+  return { ...issued, proofUntil }
 }

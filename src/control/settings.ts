@@ -15,6 +15,15 @@ export interface ProviderSettings {
   readonly nameClaim: string
 }
 
+/** An issuer of workloads' tokens. */
+export interface WorkloadSettings {
+  readonly name: string
+  readonly issuer: string
+  readonly audience: string
+  readonly groupsClaim: string
+  readonly nameClaim: string
+}
+
 export interface TargetSettings {
   readonly spec: TargetSpec
   readonly credential: { readonly username: string; readonly password: SecretReference }
@@ -26,7 +35,9 @@ export interface ControlSettings {
   /** Groups as `provider:name`. */
   readonly administrators: readonly string[]
   readonly auditors: readonly string[]
+  /** Of people. */
   readonly providers: readonly ProviderSettings[]
+  readonly workloads: readonly WorkloadSettings[]
   readonly targets: ReadonlyMap<string, TargetSettings>
   readonly sessionsPerPrincipal: number
 }

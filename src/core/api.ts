@@ -53,6 +53,10 @@ export const discovery = z.object({
       scopes: z.array(z.string()),
     }),
   ),
+  /** Issuers of workloads' tokens (CI platforms, clusters), and the audience that such a token must name. */
+  workloads: z
+    .array(z.object({ name: z.string(), issuer: z.string(), audience: z.string() }))
+    .default([]),
   keys: z.array(signingKey),
   time: z.string(),
 })
@@ -69,11 +73,26 @@ export const principalBody = z.object({
 })
 export type PrincipalBody = z.infer<typeof principalBody>
 
-/** `POST /v1/token`: a provider's ID token for vgate's own access token (≤ 15 minutes). */
-export const tokenRequest = z.strictObject({
-  provider: z.string(),
-  id_token: z.string().max(64 * 1024),
-})
+/**
+ * `POST /v1/token`: an identity token for vgate's own access token (≤ 15 minutes). People: `{provider, id_token}`.
+ * Workloads: `{provider?, token}`; without a provider it is found by the token's issuer.
+ */
+export const tokenRequest = z
+  .strictObject({
+    provider: z.string().max(200).optional(),
+    id_token: z
+      .string()
+      .max(64 * 1024)
+      .optional(),
+    token: z
+      .string()
+      .max(64 * 1024)
+      .optional(),
+  })
+  .refine(({ id_token, token }) => (id_token === undefined) !== (token === undefined))
+  .refine(({ provider, id_token }) => id_token === undefined || provider !== undefined, {
+    path: ['provider'],
+  })
 export const tokenBody = z.object({
   access_token: z.string(),
   token_type: z.literal('Bearer'),
@@ -116,6 +135,8 @@ export const grantRequest = z.strictObject({
     .positive()
     .max(366 * 86400)
     .optional(),
+  /** A workload whose platform makes fresh tokens: the grant may outlive this one, if it is renewed. */
+  fresh_tokens: z.boolean().optional(),
 })
 export type GrantRequest = z.infer<typeof grantRequest>
 export const grantBody = z.object({
@@ -129,9 +150,13 @@ export const grantBody = z.object({
     ends_at: z.string(),
     /** For people: other roles that need approval, masks of several roles that met, a TTL that was cut. */
     notes: z.array(z.string()),
+    /** Of a workload: without a renewal from a fresh token the sessions end here. */
+    proof_until: z.string().optional(),
   }),
 })
 export type GrantBody = z.infer<typeof grantBody>
+/** `POST /v1/grants/{id}/renew` with `{}`: the caller's token, made from a fresh identity token, proves it anew. */
+export const renewBody = z.object({ proof_until: z.string() })
 
 export const sessionRow = z.object({
   id: z.string(),

@@ -23,3 +23,10 @@ export function principalId(issuer: string, subject: string): string {
   const hash = createHash('sha256').update(`${issuer.length}:${issuer}${subject}`).digest('hex')
   return `usr_${hash.slice(0, 20)}`
 }
+
+/** Claims of a token's own mechanics. They are checked where the token is, and never kept: no rule can match them. */
+export const UNMATCHED_CLAIMS: ReadonlySet<string> = new Set(
+  'iss aud exp nbf iat jti nonce azp at_hash c_hash s_hash sid sub_jwk cnf _claim_names _claim_sources'.split(
+    ' ',
+  ),
+)

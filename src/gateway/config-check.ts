@@ -28,16 +28,22 @@ export interface ConfigCheck {
   report(path: ConfigPath, message: string, hint?: string): void
   /** Takes over the issues of another file. */
   adopt(issues: readonly ConfigIssue[]): void
+  warn(warnings: readonly string[]): void
   /** Text of a file named relative to the configuration; undefined, and an issue, when it cannot be read. */
   text(path: ConfigPath, file: string): string | undefined
   /** Proves that a secret can be had now; undefined, and an issue, otherwise. */
   secret(path: ConfigPath, reference: SecretReference): Secret<string> | undefined
   /** Certificates of a PEM file; undefined, and an issue, when it holds none. */
   certificates(path: ConfigPath, file: string): string | undefined
+  /** Of people. */
   providers(): readonly ProviderSettings[]
   listenTls(): { readonly cert: string; readonly key: Secret<string> } | undefined
   publicUrl(): string
-  groups(key: 'administrators' | 'auditors', providers: readonly string[]): readonly string[]
+  groups(
+    key: 'administrators' | 'auditors',
+    providers: readonly string[],
+    workloads: readonly string[],
+  ): readonly string[]
 }
 
 /** True for an address in 127.0.0.0/8 and for ::1; a name never counts, for what it resolves to may change. */
@@ -70,6 +76,10 @@ class Check implements ConfigCheck {
 
   adopt(issues: readonly ConfigIssue[]): void {
     this.issues.push(...issues)
+  }
+
+  warn(warnings: readonly string[]): void {
+    this.warnings.push(...warnings)
   }
 
   text(path: ConfigPath, file: string): string | undefined {
@@ -176,9 +186,13 @@ class Check implements ConfigCheck {
     return url.origin
   }
 
-  groups(key: 'administrators' | 'auditors', providers: readonly string[]): readonly string[] {
+  groups(
+    key: 'administrators' | 'auditors',
+    providers: readonly string[],
+    workloads: readonly string[],
+  ): readonly string[] {
     return this.#document.value.gateway[key].map(({ group }, index) => {
-      const problem = groupProblem(group, providers)
+      const problem = groupProblem(group, providers, workloads)
       if (problem === undefined) return qualifiedGroup(group, providers)
       this.report(['gateway', key, index, 'group'], problem.message, problem.hint)
       return group

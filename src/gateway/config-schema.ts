@@ -96,9 +96,20 @@ const oidc = z.strictObject({
   groupsSource: z.literal('token', { error: NOT_YET }).default('token'),
 })
 
+const workload = z.strictObject({
+  type: z.literal('workload'),
+  issuer: webUrl(
+    'expected the URL of the issuer, such as https://token.actions.githubusercontent.com',
+  ),
+  audience: shown,
+  groupsClaim: shown.default('groups'),
+  nameClaim: shown.default('sub'),
+})
+
 const provider = z.discriminatedUnion('type', [
   oidc,
-  z.looseObject({ type: later(['saml', 'workload']) }),
+  workload,
+  z.looseObject({ type: later(['saml']) }),
 ])
 
 const targetTls = z.union([

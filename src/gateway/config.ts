@@ -4,6 +4,7 @@
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { ControlSettings, LoadedPolicy } from '../control/settings.js'
+import { type Clock, systemClock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
 import { ConfigError, inFileOrder, readStrictYaml } from '../core/strict-yaml.js'
@@ -14,6 +15,7 @@ import { createConfigCheck } from './config-check.js'
 import { loadConfiguredPolicy } from './config-policy.js'
 import { configSchema, type ListenAddress } from './config-schema.js'
 import { readTargets } from './config-targets.js'
+import { readWorkloads } from './config-workloads.js'
 
 export interface GatewayLimits {
   readonly connectionsPerSession: number
@@ -51,6 +53,7 @@ export interface CheckedConfig {
 export interface CheckOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly files?: SecretFiles
+  readonly clock?: Clock
 }
 
 function readConfigFile(file: string): string {
@@ -81,17 +84,27 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
   const check = createConfigCheck(document, secretDeps)
 
   const providers = check.providers()
+  const workloads = readWorkloads(value.identity.providers, check)
   const names = providers.map((provider) => provider.name)
   const tls = check.listenTls()
   const publicUrl = check.publicUrl()
   const targets = readTargets(value.targets, check)
   if (value.gateway.keys !== undefined) check.secret(['gateway', 'keys'], value.gateway.keys)
-  const administrators = check.groups('administrators', names)
-  const auditors = check.groups('auditors', names)
+  const workloadNames = workloads.map((provider) => provider.name)
+  const administrators = check.groups('administrators', names, workloadNames)
+  const auditors = check.groups('auditors', names, workloadNames)
   const policyFile = resolve(baseDir, value.policy)
   // Named from where the person stands, as the configuration itself is.
   const shown = isAbsolute(value.policy) ? value.policy : join(dirname(file), value.policy)
-  const policy = loadConfiguredPolicy(value.policy, shown, check, names, Object.keys(value.targets))
+  const policy = loadConfiguredPolicy(
+    value.policy,
+    shown,
+    check,
+    names,
+    Object.keys(value.targets),
+    workloads,
+    (options.clock ?? systemClock).now(),
+  )
   if (check.issues.length > 0 || policy === undefined)
     throw new ConfigError(inFileOrder(check.issues))
 
@@ -105,6 +118,7 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
     administrators,
     auditors,
     providers,
+    workloads,
     targets,
     durability: value.recordings.durability,
     sessionsPerPrincipal: value.limits.sessionsPerPrincipal,

@@ -20,6 +20,7 @@ import { VERSION } from '../core/version.js'
 import { KNOWN_ACTIONS } from '../databases/list.js'
 import { createOidcVerifier } from '../identity/oidc.js'
 import { createTokens } from '../identity/tokens.js'
+import { createWorkloadVerifier } from '../identity/workload.js'
 import { compilePolicy } from '../policy/compile.js'
 import { loadPolicy } from '../policy/schema.js'
 import { DataPlane } from '../proxy/data-plane.js'
@@ -29,6 +30,7 @@ import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from
 import { loggedFailure } from './faults.js'
 import { bind, createServer, refusalOf } from './http-server.js'
 import { loadMasterKey, loadTokenKey } from './keys.js'
+import { watchRuleEnds } from './rule-ends.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
 
 /** How long a stop waits for answers under way. */
@@ -122,6 +124,12 @@ async function assemble(
         createOidcVerifier({ provider, fetch, clock: systemClock }),
       ]),
     ),
+    workloads: new Map(
+      config.workloads.map((provider) => [
+        provider.name,
+        createWorkloadVerifier({ provider, fetch, clock: systemClock }),
+      ]),
+    ),
     audit,
     signingKeys: (): readonly SigningKey[] => history,
     recordings: { directory: paths.recordings },
@@ -129,6 +137,7 @@ async function assemble(
     logger,
     version: VERSION,
   })
+  undo.push(watchRuleEnds(() => policy, logger))
   return { url: await listen(config, { control, dataPlane, authority, report }, undo) }
 }
 
@@ -204,6 +213,7 @@ async function startDataPlane(
       compilePolicy(loadPolicy(source, config.policyFile), {
         actions: [...KNOWN_ACTIONS],
         peopleProviders,
+        workloadProviders: config.workloads,
         targets,
       }),
     report: deps.report,

@@ -1,9 +1,10 @@
 // Owns the way from a verified token's claims to a principal: every claim is hostile until it has its form.
 // It must never turn a part of a claim into a group or a name of someone else.
 
+import { z } from 'zod'
 import { VgateError } from '../core/errors.js'
-import type { JsonValue } from '../core/json.js'
-import { type Principal, principalId } from '../core/principal.js'
+import { canonicalJson, type JsonValue } from '../core/json.js'
+import { type Principal, principalId, UNMATCHED_CLAIMS } from '../core/principal.js'
 
 /** Limits of what one principal may carry; they travel inside every access token. */
 export const MAX_GROUPS = 200
@@ -12,16 +13,12 @@ const MAX_NAME_LENGTH = 200
 const MAX_CLAIMS = 32
 const MAX_CLAIM_LENGTH = 256
 const MAX_CLAIM_ITEMS = 16
+/** Platforms say more of a job than providers of a person; what policy cannot compare is left out. */
+const MAX_WORKLOAD_CLAIMS = 64
+const MAX_WORKLOAD_CLAIM_LENGTH = 1024
 
 // Control, format (bidirectional, zero width), surrogate, private use and unassigned characters, line separators.
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u
-
-/** Claims of the token's own mechanics; they say nothing about the person. */
-const MECHANICS = new Set(
-  'iss sub aud exp nbf iat jti nonce azp at_hash c_hash s_hash sid sub_jwk cnf _claim_names _claim_sources'.split(
-    ' ',
-  ),
-)
 
 export interface ClaimRules {
   /** Name of the configured provider; holds no colon. */
@@ -106,7 +103,8 @@ function plainClaims(
   const kept: [string, JsonValue][] = []
   for (const [name, value] of Object.entries(claims)) {
     if (kept.length === MAX_CLAIMS) break
-    if (MECHANICS.has(name) || name === rules.groupsClaim || name === '__proto__') continue
+    if (UNMATCHED_CLAIMS.has(name) || name === 'sub') continue
+    if (name === rules.groupsClaim || name === '__proto__') continue
     if (name.length > 100 || UNPRINTABLE.test(name)) continue
     if (isPlain(value)) kept.push([name, value])
     else if (Array.isArray(value) && value.length <= MAX_CLAIM_ITEMS && value.every(isPlain)) {
@@ -131,5 +129,48 @@ export function personFromClaims(
     name: nameOf(claims, rules, subject),
     groups: groupsOf(claims, rules),
     claims: plainClaims(claims, rules),
+  }
+}
+
+/** Text without what would speak to terminals, and what is made of it; null for the rest. */
+function printable(value: unknown): JsonValue | undefined {
+  const parsed = z.json().safeParse(value)
+  if (!parsed.success || parsed.data === null) return undefined
+  const text = canonicalJson(parsed.data)
+  return text.length > MAX_WORKLOAD_CLAIM_LENGTH || UNPRINTABLE.test(text) ? undefined : parsed.data
+}
+
+/** Claims that policy can match exactly: scalars, lists and maps of limited length. */
+function workloadClaims(claims: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
+  const kept: [string, JsonValue][] = []
+  for (const [name, value] of Object.entries(claims)) {
+    if (kept.length === MAX_WORKLOAD_CLAIMS) break
+    if (UNMATCHED_CLAIMS.has(name) || name === 'sub' || name === '__proto__') continue
+    if (name.length > 100 || UNPRINTABLE.test(name)) continue
+    const plain = printable(value)
+    if (plain !== undefined) kept.push([name, plain])
+  }
+  return Object.fromEntries(kept)
+}
+
+/** The workload that a verified platform token speaks of. Throws VGATE_TOKEN_INVALID when its subject is unusable. */
+export function workloadFromClaims(
+  claims: Readonly<Record<string, unknown>>,
+  rules: ClaimRules,
+): Principal {
+  const subject = subjectOf(claims)
+  const named = Object.hasOwn(claims, rules.nameClaim) ? claims[rules.nameClaim] : undefined
+  return {
+    id: principalId(rules.issuer, subject),
+    kind: 'workload',
+    provider: rules.provider,
+    issuer: rules.issuer,
+    subject,
+    name:
+      typeof named === 'string' && named !== '' && isPlain(named)
+        ? named.slice(0, MAX_NAME_LENGTH)
+        : subject.slice(0, MAX_NAME_LENGTH),
+    groups: groupsOf(claims, rules),
+    claims: workloadClaims(claims),
   }
 }

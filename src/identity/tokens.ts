@@ -16,7 +16,6 @@ export const TOKEN_LIFE_MS = 15 * 60_000
 /** It travels in a header, and Node's servers take 16 KiB of those. Characters. */
 export const MAX_TOKEN = 12 * 1024
 
-const plain = z.union([z.string(), z.number(), z.boolean()])
 const principalClaim = z.strictObject({
   id: z.string(),
   kind: z.enum(['person', 'workload']),
@@ -25,7 +24,7 @@ const principalClaim = z.strictObject({
   subject: z.string(),
   name: z.string(),
   groups: z.array(z.string()),
-  claims: z.record(z.string(), z.union([plain, z.array(plain)])),
+  claims: z.record(z.string(), z.json()),
 })
 const payloadShape = z.strictObject({
   iss: z.string(),
@@ -35,6 +34,8 @@ const payloadShape = z.strictObject({
   iat: z.number().int(),
   exp: z.number().int(),
   principal: principalClaim,
+  /** End of the identity token that this was given for; workloads only. Seconds since the epoch. */
+  identity_exp: z.number().int().optional(),
 })
 
 export interface SigningPair {
@@ -55,11 +56,16 @@ export interface VerifiedToken {
   readonly jti: string
   /** Milliseconds since the epoch. */
   readonly expiresAt: number
+  /** Of workloads: when the platform's own token ends. Milliseconds since the epoch. */
+  readonly identityUntil?: number
 }
 
 export interface Tokens {
-  /** A new access token. Throws VGATE_TOKEN_INVALID when the principal does not fit into one. */
-  issue(principal: Principal): Promise<IssuedToken>
+  /**
+   * A new access token, which never outlives `identityUntil` (milliseconds since the epoch).
+   * Throws VGATE_TOKEN_INVALID when the principal does not fit into one.
+   */
+  issue(principal: Principal, identityUntil?: number): Promise<IssuedToken>
   /** Who holds this token. Throws VGATE_TOKEN_EXPIRED or VGATE_TOKEN_INVALID. */
   verify(token: string): Promise<VerifiedToken>
 }
@@ -79,11 +85,16 @@ export function createTokens(options: {
 }): Tokens {
   const { issuer, key, clock } = options
   return {
-    async issue(principal) {
+    async issue(principal, identityUntil) {
       const issuedAt = Math.floor(clock.now() / 1000)
-      const expires = issuedAt + TOKEN_LIFE_MS / 1000
+      const identityExp = identityUntil === undefined ? undefined : Math.floor(identityUntil / 1000)
+      const longest = issuedAt + TOKEN_LIFE_MS / 1000
+      const expires = Math.min(longest, identityExp ?? longest)
       const jti = randomBytes(16).toString('hex')
-      const token = await new SignJWT({ principal: { ...principal } })
+      const token = await new SignJWT({
+        principal: { ...principal },
+        ...(identityExp === undefined ? {} : { identity_exp: identityExp }),
+      })
         .setProtectedHeader({ alg: 'EdDSA', typ: TOKEN_TYPE, kid: key.id })
         .setIssuer(issuer)
         .setAudience(TOKEN_AUDIENCE)
@@ -112,12 +123,17 @@ export function createTokens(options: {
           currentDate: new Date(clock.now()),
           clockTolerance: 0,
         })
-        const { principal, jti, sub, exp, iat } = payloadShape.parse(payload)
+        const { principal, jti, sub, exp, iat, identity_exp } = payloadShape.parse(payload)
         const own = principalId(principal.issuer, principal.subject)
         const life = (exp - iat) * 1000
         if (sub !== own || principal.id !== own || life > TOKEN_LIFE_MS) throw invalid()
         const claims: Readonly<Record<string, JsonValue>> = principal.claims
-        return { principal: { ...principal, claims }, jti, expiresAt: exp * 1000 }
+        return {
+          principal: { ...principal, claims },
+          jti,
+          expiresAt: exp * 1000,
+          ...(identity_exp === undefined ? {} : { identityUntil: identity_exp * 1000 }),
+        }
       } catch (error) {
         if (error instanceof VgateError) throw error
         if (error instanceof errors.JWTExpired) {

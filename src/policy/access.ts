@@ -1,8 +1,10 @@
 // Owns who may take which role on which target. It knows nothing of operations.
 
 import type { Principal } from '../core/principal.js'
+import { claimsMatch } from './claims.js'
 import type { AccessRule, CompiledPolicy } from './compile.js'
 import { covers } from './glob.js'
+import { stands } from './until.js'
 
 /** A role that a principal may take on a target. Durations are milliseconds. */
 export interface RoleOffer {
@@ -11,6 +13,8 @@ export interface RoleOffer {
   readonly rule: string
   readonly defaultMs: number
   readonly maxMs: number
+  /** The rule's own end; a grant never goes beyond it. Milliseconds since the epoch. */
+  readonly until?: number
   /** Absent: not asked for. */
   readonly reason?: 'required' | 'optional'
   readonly ticket?: 'required' | 'optional'
@@ -18,20 +22,28 @@ export interface RoleOffer {
 
 /**
  * The roles that a principal may take on a target, one offer a role, in the order of the file. Where several access
- * rules offer one role, the longest grant wins, then the first rule.
+ * rules offer one role, the longest grant wins, then the first rule. A rule that has ended by `now` (milliseconds
+ * since the epoch) offers nothing; without `now` its end is not looked at.
  */
 export function rolesFor(
   policy: CompiledPolicy,
   principal: Principal,
   target: string,
+  now?: number,
 ): RoleOffer[] {
   const offers = new Map<string, RoleOffer>()
   for (const rule of policy.access) {
-    if (!principal.groups.includes(rule.group) || !reaches(rule, target)) continue
+    if (!serves(rule, principal, now) || !reaches(rule, target)) continue
     const known = offers.get(rule.role)
-    if (known === undefined || rule.maxMs > known.maxMs) offers.set(rule.role, offerOf(rule))
+    if (known === undefined || longest(rule, now) > longest(known, now)) {
+      offers.set(rule.role, offerOf(rule))
+    }
   }
   return [...offers.values()]
+}
+
+function longest(rule: { readonly maxMs: number; readonly until?: number | undefined }, now = 0) {
+  return Math.min(rule.maxMs, (rule.until ?? Number.POSITIVE_INFINITY) - now)
 }
 
 /** The targets among `targets` on which the principal may take at least one role. */
@@ -39,28 +51,58 @@ export function visibleTargets(
   policy: CompiledPolicy,
   principal: Principal,
   targets: readonly string[],
+  now?: number,
 ): string[] {
-  return targets.filter((target) => rolesFor(policy, principal, target).length > 0)
+  return targets.filter((target) => rolesFor(policy, principal, target, now).length > 0)
 }
 
-/** True while the policy lets the principal take this role on this target. */
+/**
+ * True while the policy lets the principal take this role on this target. Without `now` the end of a rule is not
+ * looked at: the grant that it gave, and the lease, end with it.
+ */
 export function mayTake(
   policy: CompiledPolicy,
   principal: Principal,
   role: string,
   target: string,
+  now?: number,
 ): boolean {
   return policy.access.some(
-    (rule) => rule.role === role && principal.groups.includes(rule.group) && reaches(rule, target),
+    (rule) => rule.role === role && serves(rule, principal, now) && reaches(rule, target),
   )
+}
+
+/** What the rules say of a workload as such: one stands, those that would match have ended, or none matches. */
+export function workloadStanding(
+  policy: CompiledPolicy,
+  principal: Principal,
+  now: number,
+): { readonly found: true } | { readonly found: false; readonly ended?: AccessRule } {
+  const matching = policy.access.filter((rule) => serves(rule, principal, undefined))
+  if (matching.some((rule) => stands(rule, now))) return { found: true }
+  const ended = matching[0]
+  return { found: false, ...(ended === undefined ? {} : { ended }) }
 }
 
 /** The groups that may take a role on a target. */
 export function groupsWith(policy: CompiledPolicy, role: string, target: string): string[] {
-  const groups = policy.access
-    .filter((rule) => rule.role === role && reaches(rule, target))
-    .map((rule) => rule.group)
+  const groups = policy.access.flatMap((rule) =>
+    rule.role === role && rule.group !== undefined && reaches(rule, target) ? [rule.group] : [],
+  )
   return [...new Set(groups)]
+}
+
+/** True when the rule speaks of this principal, and has not ended. */
+function serves(rule: AccessRule, principal: Principal, now: number | undefined): boolean {
+  if (rule.kind !== principal.kind) return false
+  if (now !== undefined && !stands(rule, now)) return false
+  if (rule.group !== undefined) return principal.groups.includes(rule.group)
+  const { workload } = rule
+  return (
+    workload !== undefined &&
+    workload.provider === principal.provider &&
+    claimsMatch(workload.claims, principal)
+  )
 }
 
 function reaches(rule: AccessRule, target: string): boolean {
@@ -73,6 +115,7 @@ function offerOf(rule: AccessRule): RoleOffer {
     rule: rule.rule,
     defaultMs: rule.defaultMs,
     maxMs: rule.maxMs,
+    ...(rule.until === undefined ? {} : { until: rule.until }),
     ...(rule.reason === undefined ? {} : { reason: rule.reason }),
     ...(rule.ticket === undefined ? {} : { ticket: rule.ticket }),
   }

@@ -4,16 +4,14 @@
 import { RE2JS } from 're2js'
 import { nearestName } from '../core/nearest.js'
 import type { ConfigIssue, ConfigPath } from '../core/strict-yaml.js'
+import { checkPeople, checkWho, type Report } from './check-who.js'
 import type { CompileOptions } from './compile.js'
 import { DEFAULT_GRANT_MAX_MS } from './defaults.js'
 import { compilePattern, covers, overlaps } from './glob.js'
-import { groupProblem } from './groups.js'
 import type { PolicyDocument, RoleEntry } from './schema.js'
 
 /** A longer pattern of a detector is refused. Characters. */
 const MAX_DETECTOR_LENGTH = 1000
-
-type Report = (path: ConfigPath, message: string, hint?: string) => void
 
 /** Every issue of a policy whose form is right. */
 export function checkPolicy(document: PolicyDocument, options: CompileOptions): ConfigIssue[] {
@@ -23,7 +21,7 @@ export function checkPolicy(document: PolicyDocument, options: CompileOptions): 
   }
   const check = new Checker(report, options, Object.keys(document.value.roles))
   for (const [name, role] of Object.entries(document.value.roles)) check.role(['roles', name], role)
-  checkAccess(document, check, report)
+  checkAccess(document, options, check, report)
   checkHolds(document, check, report)
   document.value.deny?.forEach((entry, index) => {
     check.operations(['deny', index, 'match', 'operations'], entry.match.operations)
@@ -96,8 +94,7 @@ class Checker {
   }
 
   group(path: ConfigPath, group: string): void {
-    const problem = groupProblem(group, this.#options.peopleProviders)
-    if (problem !== undefined) this.#report(path, problem.message, problem.hint)
+    checkPeople(path, group, this.#options, this.#report)
   }
 
   targets(path: ConfigPath, patterns: readonly string[] | undefined): void {
@@ -116,10 +113,15 @@ class Checker {
   }
 }
 
-function checkAccess(document: PolicyDocument, check: Checker, report: Report): void {
+function checkAccess(
+  document: PolicyDocument,
+  options: CompileOptions,
+  check: Checker,
+  report: Report,
+): void {
   document.value.access.forEach((entry, index) => {
     const path = ['access', index]
-    check.group([...path, 'who', 'group'], entry.who.group)
+    checkWho(path, entry, options, report)
     check.roleName([...path, 'role'], entry.role)
     check.targets([...path, 'targets'], entry.targets)
     const max = entry.grant?.max ?? DEFAULT_GRANT_MAX_MS

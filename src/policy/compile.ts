@@ -3,8 +3,10 @@
 
 import type { FieldTransform, RecordLevel, ScoreTransform } from '../core/decision.js'
 import type { Access, Risk } from '../core/operation.js'
+import type { Principal } from '../core/principal.js'
 import { ConfigError, inFileOrder } from '../core/strict-yaml.js'
 import { checkPolicy } from './check.js'
+import { type ClaimRule, compileClaim } from './claims.js'
 import {
   DEFAULT_GRANT_MAX_MS,
   DEFAULT_GRANT_MS,
@@ -16,6 +18,7 @@ import {
 import { compilePattern, type Pattern } from './glob.js'
 import { qualifiedGroup } from './groups.js'
 import type { MaskEntry, PolicyDocument, PolicyFile, RoleEntry } from './schema.js'
+import { parseUntil } from './until.js'
 
 export type Level = Exclude<Access, 'none'>
 
@@ -59,8 +62,18 @@ export interface CompiledRole {
 
 export interface AccessRule {
   readonly rule: string
-  /** `provider:name`. */
-  readonly group: string
+  /** `provider:name`; undefined for a rule that names a workload by its claims. */
+  readonly group: string | undefined
+  /** The workload it is for; undefined for a rule that names a group. */
+  readonly workload:
+    | { readonly provider: string; readonly claims: readonly ClaimRule[] }
+    | undefined
+  /** Of whom it speaks: a rule for people never serves a workload, nor the other way. */
+  readonly kind: Principal['kind']
+  /** `provider:name` of the person who answers for a workload rule. */
+  readonly owner: string | undefined
+  /** The rule gives nothing from here on. Milliseconds since the epoch. */
+  readonly until: number | undefined
   readonly role: string
   readonly targets: readonly Pattern[]
   readonly defaultMs: number
@@ -88,11 +101,18 @@ export interface CompiledPolicy {
   readonly deny: readonly DenyRule[]
 }
 
+export interface WorkloadProvider {
+  readonly name: string
+  readonly issuer: string
+}
+
 export interface CompileOptions {
   /** Action names of the operation tables. */
   readonly actions: readonly string[]
   /** Names of the configured providers of people. */
   readonly peopleProviders: readonly string[]
+  /** The configured issuers of workloads' tokens. */
+  readonly workloadProviders?: readonly WorkloadProvider[]
   /** Names of the configured targets; when given, a pattern that matches none of them is an issue. */
   readonly targets?: readonly string[]
 }
@@ -110,7 +130,7 @@ export function compilePolicy(document: PolicyDocument, options: CompileOptions)
     hash: document.hash,
     actions: new Set(options.actions),
     roles,
-    access: file.access.map((entry, index) => compileAccess(entry, index, options.peopleProviders)),
+    access: file.access.map((entry, index) => compileAccess(entry, index, options)),
     holds: (file.holds ?? []).map((entry) => ({
       ...condition(`holds.${entry.name}`, entry.match),
       except: new Set((entry.except ?? []).map((exception) => exception.role)),
@@ -173,19 +193,48 @@ function transformOf(entry: MaskEntry): FieldTransform {
 function compileAccess(
   entry: PolicyFile['access'][number],
   index: number,
-  providers: readonly string[],
+  options: CompileOptions,
 ): AccessRule {
+  const { group, provider, claims } = entry.who
+  const people = options.peopleProviders
+  const workload = isWorkloadRule(entry, options)
   const maxMs = entry.grant?.max ?? DEFAULT_GRANT_MAX_MS
   return {
     rule: `access[${index}]`,
-    group: qualifiedGroup(entry.who.group, providers),
+    group: group === undefined ? undefined : qualifiedGroup(group, people),
+    workload:
+      provider === undefined
+        ? undefined
+        : {
+            provider,
+            claims: Object.entries(claims ?? {}).map(([name, wanted]) =>
+              compileClaim(name, wanted),
+            ),
+          },
+    kind: workload ? 'workload' : 'person',
+    owner: entry.owner === undefined ? undefined : qualifiedGroup(entry.owner, people),
+    until: entry.until === undefined ? undefined : parseUntil(entry.until),
     role: entry.role,
     targets: entry.targets.map(compilePattern),
-    defaultMs: entry.grant?.default ?? Math.min(DEFAULT_GRANT_MS, maxMs),
+    // Nobody sits beside a job to ask again: without a default it gets what the rule allows.
+    defaultMs: entry.grant?.default ?? (workload ? maxMs : Math.min(DEFAULT_GRANT_MS, maxMs)),
     maxMs,
     reason: entry.grant?.reason,
     ticket: entry.grant?.ticket,
   }
+}
+
+/** True for a rule by claims, and for one of a group that a provider of workloads names. */
+export function isWorkloadRule(
+  entry: PolicyFile['access'][number],
+  options: Pick<CompileOptions, 'workloadProviders'>,
+): boolean {
+  const { group, provider } = entry.who
+  if (provider !== undefined) return true
+  const named = group?.split(':', 1)[0]
+  return (options.workloadProviders ?? []).some(
+    ({ name }) => group?.includes(':') && name === named,
+  )
 }
 
 function condition(

@@ -94,7 +94,7 @@ export function whom(
     const outcome = judge(policy, [role], { target, operation, phase: 'execute' })
     if (!('verdict' in outcome)) continue
     roles.add(rule.role)
-    groups.add(rule.group)
+    if (rule.group !== undefined) groups.add(rule.group)
   }
   return { roles: [...roles], groups: [...groups] }
 }

@@ -7,10 +7,11 @@ export function qualifiedGroup(group: string, providers: readonly string[]): str
   return group.includes(':') ? group : `${providers[0] ?? ''}:${group}`
 }
 
-/** What is wrong with a group's name, or undefined. */
+/** What is wrong with a group's name where only people count, or undefined. `workloads` are named in the message. */
 export function groupProblem(
   group: string,
   providers: readonly string[],
+  workloads: readonly string[] = [],
 ): { readonly message: string; readonly hint: string } | undefined {
   const colon = group.indexOf(':')
   if (colon === -1) {
@@ -25,6 +26,12 @@ export function groupProblem(
     return { message: 'got no group after the provider, expected provider:name', hint: 'name it' }
   }
   if (providers.includes(provider)) return undefined
+  if (workloads.includes(provider)) {
+    return {
+      message: `"${provider}" is a provider of workloads, which neither approve, own nor administer`,
+      hint: `providers of people: ${providers.join(', ')}`,
+    }
+  }
   const near = nearestName(provider, providers)
   return {
     message: `unknown provider "${provider}"`,

@@ -5,10 +5,13 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { notSupportedYet } from '../core/config-issues.js'
 import { DETECTORS } from '../core/decision.js'
+import type { JsonValue } from '../core/json.js'
 import { RISKS } from '../core/operation.js'
 import { readStrictYaml, type StrictDocument } from '../core/strict-yaml.js'
 import { duration } from '../core/units.js'
+import { claimProblem } from './claims.js'
 import { patternProblem } from './glob.js'
+import { parseUntil } from './until.js'
 
 const pattern = z.string().superRefine((text, context) => {
   const problem = patternProblem(text)
@@ -124,12 +127,47 @@ const role = z.strictObject({
   thresholds: thresholds.optional(),
 })
 
+const claimValue: z.ZodType<JsonValue> = z.unknown().transform((value, context) => {
+  const parsed = z.json().safeParse(value)
+  const problem = !parsed.success
+    ? 'expected text, a number, true or false, or a list or map of them'
+    : typeof parsed.data === 'string'
+      ? claimProblem(parsed.data)
+      : undefined
+  if (parsed.success && problem === undefined && parsed.data !== null) return parsed.data
+  context.addIssue({ code: 'custom', message: problem ?? 'expected a value' })
+  return z.NEVER
+})
+
+/** A group, or a workload by its provider and claims. */
+const who = z
+  .strictObject({
+    group: z.string().min(1).optional(),
+    provider: z.string().min(1).optional(),
+    claims: z.record(z.string().min(1).max(200), claimValue).optional(),
+  })
+  .superRefine((entry, context) => {
+    const workload = entry.provider !== undefined || entry.claims !== undefined
+    const problem =
+      (entry.group === undefined) === !workload
+        ? 'expected either group, or provider and claims'
+        : workload && entry.provider === undefined
+          ? 'expected provider beside claims'
+          : // Without claims every workload of the issuer would do.
+            workload && Object.keys(entry.claims ?? {}).length === 0
+            ? 'expected claims beside provider, at least one'
+            : undefined
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+  })
+
+const until = z.string().superRefine((text, context) => {
+  if (parseUntil(text) !== undefined) return
+  const message = 'expected a date such as 2027-06-30, or a time such as 2027-06-30T18:00:00Z'
+  context.addIssue({ code: 'custom', message })
+})
+
 const access = z.strictObject({
-  who: z.strictObject({
-    group: z.string().min(1),
-    provider: notSupportedYet(),
-    claims: notSupportedYet(),
-  }),
+  who,
   role: z.string(),
   targets: patterns,
   requires: notSupportedYet(),
@@ -143,8 +181,8 @@ const access = z.strictObject({
       schedule: notSupportedYet(),
     })
     .optional(),
-  owner: notSupportedYet(),
-  until: notSupportedYet(),
+  owner: z.string().min(1).max(300).optional(),
+  until: until.optional(),
 })
 
 const hold = z.strictObject({

@@ -6,6 +6,7 @@ import { createGrants } from './grants.js'
 import { createPrincipals } from './principals.js'
 import { createSessions } from './sessions.js'
 import type { Run, Store } from './store.js'
+import { createWorkloadGrants } from './workload-grants.js'
 
 /**
  * Opens the store in a directory that exists. Times come from `clock`.
@@ -24,6 +25,7 @@ export function openStore(options: { readonly directory: string; readonly clock:
     ...createPrincipals(run, options.clock),
     ...createGrants(run, options.clock),
     ...createSessions(run, options.clock),
+    ...createWorkloadGrants(run),
     close: () => run(close),
   }
 }

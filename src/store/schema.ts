@@ -40,6 +40,12 @@ export interface Tables {
     revoked_by: string | null
     revoke_reason: string | null
   }
+  workload_grants: {
+    grant_id: string
+    /** Name, provider, groups and claims, as JSON. */
+    proof: string
+    proof_until: number
+  }
   sessions: {
     id: string
     grant_id: string
@@ -98,5 +104,10 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE INDEX sessions_principal ON sessions (principal, started_at)`,
     `CREATE INDEX sessions_started ON sessions (started_at)`,
     `CREATE INDEX sessions_state ON sessions (state, principal)`,
+  ],
+  [
+    `CREATE TABLE workload_grants (
+      grant_id TEXT PRIMARY KEY REFERENCES grants (id), proof TEXT NOT NULL,
+      proof_until BIGINT NOT NULL)`,
   ],
 ]

@@ -4,6 +4,7 @@
 import type { Kysely } from 'kysely'
 import type { SessionSummary } from '../core/authority.js'
 import type { Grant } from '../core/grant.js'
+import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
 import type { SessionRecord, Tables } from './schema.js'
 
@@ -43,6 +44,16 @@ export interface SessionStanding {
   readonly grantRevoked: boolean
 }
 
+/** Who a workload was when its grant was given or last renewed, and until when that is proved. */
+export interface WorkloadProof {
+  readonly name: string
+  readonly provider: string
+  readonly groups: readonly string[]
+  readonly claims: Readonly<Record<string, JsonValue>>
+  /** Milliseconds since the epoch. */
+  readonly until: number
+}
+
 export interface Store {
   /** Writes what was learnt at a login. False when the principal is disabled. */
   upsertPrincipal(principal: Principal): Promise<boolean>
@@ -62,6 +73,11 @@ export interface Store {
   findGrant(id: string): Promise<StoredGrant | undefined>
   /** False when it was revoked, over or unknown before. */
   revokeGrant(id: string, by: string, reason: string): Promise<boolean>
+  /** Writes what a workload's grant rests on; `until` in milliseconds since the epoch. */
+  recordProof(grant: string, principal: Principal, until: number): Promise<void>
+  /** Moves the proof on. False when it was as late before, or is unknown. */
+  renewProof(grant: string, principal: Principal, until: number): Promise<boolean>
+  findProof(grant: string): Promise<WorkloadProof | undefined>
   /** Checks grant, principal and the number of open sessions, and opens, in one statement. */
   openSession(session: OpenSession): Promise<OpenResult>
   /** False when it was closed before. */

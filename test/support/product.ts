@@ -67,6 +67,8 @@ export interface ProductOptions {
   readonly database: string
   /** Source of policy.yaml. */
   readonly policy: string
+  /** A line with one more identity provider. */
+  readonly providers?: string
   /** YAML lines to put at the top level of vgate.yaml. */
   readonly more?: string
   readonly target?: string
@@ -171,6 +173,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
 identity:
   providers:
     corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }
+    ${options.providers ?? ''}
 targets:
   ${options.target ?? 'prod-vectors'}:
     database: pgvector

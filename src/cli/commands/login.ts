@@ -3,7 +3,7 @@
 import { Flags } from '@oclif/core'
 import { openBrowser } from '../browser.js'
 import { visible } from '../output.js'
-import { gatewayFlags, RunCommand } from '../run-command.js'
+import { addressFlags, RunCommand } from '../run-command.js'
 import { exitCodeOfSignal, firstSignal } from '../signals.js'
 import { spin } from '../spinner.js'
 
@@ -15,7 +15,7 @@ export default class Login extends RunCommand {
     '<%= config.bin %> login --no-browser',
   ]
   static override flags = {
-    ...gatewayFlags,
+    ...addressFlags,
     browser: Flags.boolean({
       description: 'open the page in a browser',
       default: true,
@@ -33,7 +33,7 @@ export default class Login extends RunCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Login)
     const { output } = this
-    const context = await this.openGateway(flags)
+    const context = await this.openGateway(flags, 'stored login')
     const { login } = await import('../../client/login.js')
     const stop = new AbortController()
     const { signal, ignore } = firstSignal()

@@ -1,16 +1,16 @@
 // Owns `vgate logout`.
 
-import { gatewayFlags, RunCommand } from '../run-command.js'
+import { addressFlags, RunCommand } from '../run-command.js'
 
 export default class Logout extends RunCommand {
   static override description =
     'Forget the login and the secrets of local ports, here and at the gateway.'
   static override examples = ['<%= config.bin %> logout']
-  static override flags = { ...gatewayFlags }
+  static override flags = { ...addressFlags }
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Logout)
-    const context = await this.openGateway(flags)
+    const context = await this.openGateway(flags, 'stored login')
     const { logout } = await import('../../client/login.js')
     const { was, told } = await logout(context)
     if (was && !told)

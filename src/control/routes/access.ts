@@ -1,14 +1,22 @@
 // Owns the list of targets that are open to the caller, and asking for a grant.
 
 import type { Hono } from 'hono'
-import { type GrantBody, grantRequest, PATHS, type TargetsBody } from '../../core/api.js'
+import { z } from 'zod'
+import {
+  type GrantBody,
+  grantRequest,
+  PATHS,
+  type renewBody,
+  type TargetsBody,
+} from '../../core/api.js'
 import { rolesFor } from '../../policy/access.js'
 import { type ControlDeps, isoTime } from '../deps.js'
 import { issueGrant } from '../grants.js'
 import { type ControlEnv, readJson } from '../http.js'
 import { createRateLimit } from '../rate.js'
+import { renewGrant } from '../workload-grants.js'
 
-/** Adds `GET /v1/targets` and `POST /v1/grants`. */
+/** Adds `GET /v1/targets`, `POST /v1/grants` and `POST /v1/grants/{id}/renew`. */
 export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void {
   const perPrincipal = createRateLimit({ burst: 60, perSecond: 1, clock: deps.clock })
   app.get(PATHS.targets, (context) => {
@@ -16,7 +24,7 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const policy = deps.policy().compiled
     const targets: TargetsBody['targets'] = []
     for (const [name, { spec }] of deps.config.targets) {
-      const roles = rolesFor(policy, principal, name).map(({ role }) => ({
+      const roles = rolesFor(policy, principal, name, deps.clock.now()).map(({ role }) => ({
         name: role,
         approval: false,
       }))
@@ -28,10 +36,10 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
   })
 
   app.post(PATHS.grants, async (context) => {
-    const { principal } = context.get('caller')
-    perPrincipal.take(principal.id)
+    const caller = context.get('caller')
+    perPrincipal.take(caller.principal.id)
     const request = await readJson(context, grantRequest)
-    const { grant, target, notes } = await issueGrant(deps, principal, request)
+    const { grant, target, notes, proofUntil } = await issueGrant(deps, caller, request)
     const body: GrantBody = {
       grant: {
         id: grant.id,
@@ -42,8 +50,17 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
         starts_at: isoTime(grant.startsAt),
         ends_at: isoTime(grant.endsAt),
         notes: [...notes],
+        ...(proofUntil === undefined ? {} : { proof_until: isoTime(proofUntil) }),
       },
     }
     return context.json(body)
+  })
+
+  app.post(`${PATHS.grants}/:id/renew`, async (context) => {
+    const caller = context.get('caller')
+    perPrincipal.take(caller.principal.id)
+    await readJson(context, z.strictObject({}))
+    const until = await renewGrant(deps, caller, context.req.param('id'))
+    return context.json({ proof_until: isoTime(until) } satisfies z.infer<typeof renewBody>)
   })
 }

@@ -10,10 +10,12 @@ import {
 } from '../../core/api.js'
 import { VgateError } from '../../core/errors.js'
 import type { Principal } from '../../core/principal.js'
+import { claimedParty } from '../../identity/workload.js'
 import { isAdministrator, isAuditor } from '../callers.js'
 import { type ControlDeps, isoTime, recordedPrincipal } from '../deps.js'
 import { type ControlEnv, readJson } from '../http.js'
 import { createRateLimit } from '../rate.js'
+import { verifyWorkload } from '../workload-login.js'
 
 function principalBody(principal: Principal): PrincipalBody {
   const { id, kind, provider, issuer, subject, name, groups } = principal
@@ -38,10 +40,13 @@ async function verifyIdentity(
   })
 }
 
-async function login(deps: ControlDeps, provider: string, idToken: string): Promise<TokenBody> {
-  let principal: Principal
+async function verifyPerson(
+  deps: ControlDeps,
+  provider: string,
+  idToken: string,
+): Promise<Principal> {
   try {
-    principal = await verifyIdentity(deps, provider, idToken)
+    return await verifyIdentity(deps, provider, idToken)
   } catch (error) {
     if (error instanceof VgateError && deps.providers.has(provider)) {
       const { code, message } = error
@@ -49,7 +54,15 @@ async function login(deps: ControlDeps, provider: string, idToken: string): Prom
     }
     throw error
   }
-  const { token, jti, expiresAt } = await deps.tokens.issue(principal)
+}
+
+/** `until` is the end of a workload's identity token, in milliseconds since the epoch. */
+async function giveToken(
+  deps: ControlDeps,
+  principal: Principal,
+  until?: number,
+): Promise<TokenBody> {
+  const { token, jti, expiresAt } = await deps.tokens.issue(principal, until)
   const expires = isoTime(expiresAt)
   await deps.audit.append({
     type: 'login.succeeded',
@@ -57,7 +70,8 @@ async function login(deps: ControlDeps, provider: string, idToken: string): Prom
     issuer: principal.issuer,
     expiresAt: expires,
   })
-  await deps.store.recordLogin({ jti, principal: principal.id, provider, expiresAt })
+  const { id, provider } = principal
+  await deps.store.recordLogin({ jti, principal: id, provider, expiresAt })
   return {
     access_token: token,
     token_type: 'Bearer',
@@ -66,13 +80,43 @@ async function login(deps: ControlDeps, provider: string, idToken: string): Prom
   }
 }
 
+async function exchange(
+  deps: ControlDeps,
+  request: {
+    provider?: string | undefined
+    id_token?: string | undefined
+    token?: string | undefined
+  },
+): Promise<TokenBody> {
+  const { provider, id_token, token } = request
+  const given = token ?? id_token ?? ''
+  const person =
+    provider === undefined
+      ? issuerOfPeople(deps, given)
+      : deps.workloads.has(provider)
+        ? undefined
+        : provider
+  if (person !== undefined) return giveToken(deps, await verifyPerson(deps, person, given))
+  const { principal, until } = await verifyWorkload(deps, provider, given)
+  return giveToken(deps, principal, until)
+}
+
+/** A person's own ID token may stand in VGATE_TOKEN too: its issuer tells whose it is, unless it is a platform's. */
+function issuerOfPeople(deps: ControlDeps, token: string): string | undefined {
+  const { issuer, audiences } = claimedParty(token)
+  const meant = [...deps.workloads.values()].filter((one) => one.issuer === issuer)
+  if (meant.some((one) => audiences.includes(one.audience))) return undefined
+  const people = deps.config.providers.filter((one) => one.issuer === issuer)
+  const found = people.find((one) => audiences.includes(one.clientId))
+  return (found ?? (meant.length === 0 ? people[0] : undefined))?.name
+}
+
 /** Adds `POST /v1/token`, which needs no token. */
 export function addTokenRoute(app: Hono<ControlEnv>, deps: ControlDeps): void {
   const perAddress = createRateLimit({ burst: 60, perSecond: 2, clock: deps.clock })
   app.post(PATHS.token, async (context) => {
     perAddress.take(context.env.address)
-    const { provider, id_token } = await readJson(context, tokenRequest)
-    return context.json(await login(deps, provider, id_token))
+    return context.json(await exchange(deps, await readJson(context, tokenRequest)))
   })
 }
 

@@ -30,6 +30,11 @@ export function addPublicRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
         client_id: clientId,
         scopes: [...scopes],
       })),
+      workloads: deps.config.workloads.map(({ name, issuer, audience }) => ({
+        name,
+        issuer,
+        audience,
+      })),
       keys: [...deps.signingKeys()],
       time: isoTime(deps.clock.now()),
     }

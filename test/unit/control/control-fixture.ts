@@ -69,6 +69,7 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
     administrators: ['corp:platform'],
     auditors: ['corp:security'],
     providers: [{ ...provider, type: 'oidc' as const, scopes: ['openid'] }],
+    workloads: [],
     targets: new Map(['prod', 'other', 'hidden'].map((name) => [name, target(name)])),
     sessionsPerPrincipal: over.sessionsPerPrincipal ?? 3,
   }
@@ -89,6 +90,7 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
     ...base,
     tokens,
     providers: new Map([['corp', createOidcVerifier({ provider, fetch: idp.fetch, clock })]]),
+    workloads: new Map(),
     signingKeys: () => [
       { id: 'key_r', algorithm: 'Ed25519', public: 'AAAA', since: '2026-01-01T00:00:00Z' },
     ],
