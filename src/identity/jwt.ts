@@ -89,7 +89,8 @@ function refuseDuplicates(token: string, party: TokenParty): void {
 
 function translate(error: unknown, party: TokenParty, keys: ProviderKeys, now: number): VgateError {
   if (error instanceof VgateError) return error
-  const skew = keys.skewMs() ?? aheadOf(error, now)
+  const told = [keys.skewMs(), aheadOf(error, now)].filter((one) => one !== undefined)
+  const skew = told.toSorted((a, b) => Math.abs(b) - Math.abs(a))[0]
   const apart = skew === undefined ? 0 : Math.round(Math.abs(skew) / 60_000)
   const clocks =
     skew !== undefined && Math.abs(skew) > CLOCK_TROUBLE_MS

@@ -321,11 +321,6 @@ describe('a configuration stops the start with', () => {
       '3:13',
     ],
     [
-      'identity.providers.corp.type',
-      GOOD.replace('type: oidc', 'type: workload, audience: vgate'),
-      '3:13',
-    ],
-    [
       'identity.providers.corp.clientSecret',
       GOOD.replace('clientId: vgate', 'clientId: vgate, clientSecret: env:X'),
       '3:76',

@@ -113,12 +113,12 @@ test.each([
   [
     'group: data-science',
     'provider: github, claims: {}, group: x',
-    'access[0].who.provider: not supported yet',
+    'access[0].who: got a map, expected either group, or provider and claims',
   ],
   [
     'targets: ["*"] }',
     'targets: ["*"], owner: corp:ana, until: 2027-06-30 }',
-    'access[2].owner: not supported yet',
+    'access[2].owner: expected owner in a rule for workloads only; remove it',
   ],
   [
     'targets: ["*"] }',
