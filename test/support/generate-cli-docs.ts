@@ -70,6 +70,7 @@ anything when stdin is not a terminal or \`CI\` is set.
 | \`VGATE_CONFIG_DIR\` | folder of the state; default \`$XDG_CONFIG_HOME/vgate\` or \`~/.config/vgate\` |
 | \`VGATE_TOKEN_STORE\` | \`keychain\`, \`file\` or \`memory\` |
 | \`VGATE_STORE_KEY\` | encrypts the file that stands in for a keychain |
+| \`VGATE_TOKEN\`, \`VGATE_TOKEN_FILE\` | a job's identity token, or the file that holds it; before any login ([ci.md](ci.md)) |
 | \`VGATE_DEBUG\` | shows where an error came from |
 `
 

@@ -169,12 +169,22 @@ describe('login, whoami, targets, logout', () => {
     expect((await runCli(['whoami'], folder)).exit).toBe(4)
   })
 
-  it('refuses a workload token rather than ignore it', async () => {
-    const { exit, stderr } = await runCli(['whoami', '--gateway', gateway.url], folder, {
-      VGATE_TOKEN: 'x',
-    })
-    expect(exit).toBe(11)
-    expect(stderr).toContain('VGATE_TOKEN: workload identity is not supported yet')
+  it('takes a token that is given in place of the login, and names the source of one that is refused', async () => {
+    await login()
+    gateway.bearers.length = 0
+    const given = { VGATE_TOKEN: 'e30.e30.AA' }
+    expect((await runCli(['whoami'], folder, given)).exit).toBe(0)
+    expect(gateway.bearers).toEqual(['token-2'])
+    const broken = await runCli(['whoami'], folder, { VGATE_TOKEN: 'x' })
+    expect(broken.exit).toBe(4)
+    expect(broken.stderr).toContain('VGATE_TOKEN holds no identity token')
+  })
+
+  it('passes over a platform that was only detected when the gateway takes no workloads', async () => {
+    await login()
+    gateway.bearers.length = 0
+    expect((await runCli(['whoami'], folder, { VGATE_ID_TOKEN: 'e30.e30.AA' })).exit).toBe(0)
+    expect(gateway.bearers).toEqual(['token-1'])
   })
 })
 

@@ -11,7 +11,8 @@ import type { LoadedPolicy, TargetSettings } from '../../../src/control/settings
 import { VgateError } from '../../../src/core/errors.js'
 import { createOidcVerifier } from '../../../src/identity/oidc.js'
 import { createTokens } from '../../../src/identity/tokens.js'
-import { compilePolicy } from '../../../src/policy/compile.js'
+import { createWorkloadVerifier } from '../../../src/identity/workload.js'
+import { compilePolicy, type WorkloadProvider } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 import { diskFiles } from '../../../src/secrets/files.js'
 import { openStore } from '../../../src/store/open.js'
@@ -26,10 +27,14 @@ access:
   - { who: { group: ops }, role: writer, targets: [prod, other], grant: { max: 1h, reason: required } }
 `
 
-export function policyOf(source: string): LoadedPolicy {
+export function policyOf(
+  source: string,
+  workloadProviders: readonly WorkloadProvider[] = [],
+): LoadedPolicy {
   const compiled = compilePolicy(loadPolicy(source, 'policy.yaml'), {
     actions: [],
     peopleProviders: ['corp'],
+    workloadProviders,
   })
   return { source, hash: compiled.hash, compiled }
 }
@@ -57,19 +62,30 @@ const provider = {
   nameClaim: 'email',
 }
 
-export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
+export async function setup(
+  over: {
+    sessionsPerPrincipal?: number
+    workload?: { name: string; issuer: string; audience: string }
+  } = {},
+) {
   const directory = mkdtempSync(join(tmpdir(), 'vgate-control-'))
   const clock = { at: NOW, now: () => clock.at }
   const key = await signer('k', 'EdDSA')
   const idp = documents([key.jwk])
   const store = openStore({ directory, clock })
   const tokenKey = { id: 'key_t', ...generateKeyPairSync('ed25519') }
+  const workloads =
+    over.workload === undefined
+      ? []
+      : [{ ...over.workload, groupsClaim: 'groups', nameClaim: 'sub' }]
+  const platform = documents([key.jwk])
+  platform.metadata = { issuer: over.workload?.issuer, jwks_uri: `${over.workload?.issuer}/jwks` }
   const config = {
     publicUrl: 'https://vgate.example.com',
     administrators: ['corp:platform'],
     auditors: ['corp:security'],
     providers: [{ ...provider, type: 'oidc' as const, scopes: ['openid'] }],
-    workloads: [],
+    workloads,
     targets: new Map(['prod', 'other', 'hidden'].map((name) => [name, target(name)])),
     sessionsPerPrincipal: over.sessionsPerPrincipal ?? 3,
   }
@@ -90,7 +106,12 @@ export async function setup(over: { sessionsPerPrincipal?: number } = {}) {
     ...base,
     tokens,
     providers: new Map([['corp', createOidcVerifier({ provider, fetch: idp.fetch, clock })]]),
-    workloads: new Map(),
+    workloads: new Map(
+      workloads.map((one) => [
+        one.name,
+        createWorkloadVerifier({ provider: one, fetch: platform.fetch, clock }),
+      ]),
+    ),
     signingKeys: () => [
       { id: 'key_r', algorithm: 'Ed25519', public: 'AAAA', since: '2026-01-01T00:00:00Z' },
     ],

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { principalId } from '../../../src/core/principal.js'
+import { KEYS_MAX_AGE_MS } from '../../../src/identity/provider-keys.js'
 import { createTokens } from '../../../src/identity/tokens.js'
 import { claimedParty, createWorkloadVerifier } from '../../../src/identity/workload.js'
-import { KEYS_MAX_AGE_MS } from '../../../src/identity/provider-keys.js'
 import { claims, documents, ISSUER, NOW, type Signer, signer } from './provider-fixture.js'
 
 const provider = {
@@ -29,8 +29,15 @@ beforeAll(async () => {
 
 function setup(over: { date?: Date; keys?: Signer[] } = {}) {
   const clock = { at: NOW, now: () => clock.at }
-  const served = documents((over.keys ?? [good]).map((it) => it.jwk), over.date)
-  return { clock, served, verifier: createWorkloadVerifier({ provider, fetch: served.fetch, clock }) }
+  const served = documents(
+    (over.keys ?? [good]).map((it) => it.jwk),
+    over.date,
+  )
+  return {
+    clock,
+    served,
+    verifier: createWorkloadVerifier({ provider, fetch: served.fetch, clock }),
+  }
 }
 
 const job = (over: Record<string, unknown> = {}): Record<string, unknown> =>
@@ -88,7 +95,11 @@ describe('a good token', () => {
 
 describe('a hostile token is refused:', () => {
   it.each<[string, Record<string, unknown>, string]>([
-    ['another issuer with the same sub', { iss: 'https://gitlab.com' }, 'its "iss" claim does not fit'],
+    [
+      'another issuer with the same sub',
+      { iss: 'https://gitlab.com' },
+      'its "iss" claim does not fit',
+    ],
     ['a trailing slash', { iss: `${ISSUER}/` }, 'its "iss" claim does not fit'],
     ['another case', { iss: ISSUER.toUpperCase() }, 'its "iss" claim does not fit'],
     ['another audience', { aud: 'sts.amazonaws.com' }, 'its "aud" claim does not fit'],
@@ -131,7 +142,13 @@ describe('a hostile token is refused:', () => {
     )
   })
 
-  it.each(['', 'x'.repeat(256), 'x'.repeat(60_000), 'a\nb', 'аcme'])('the subject %#', async (sub) => {
+  it.each([
+    '',
+    'x'.repeat(256),
+    'x'.repeat(60_000),
+    'a\nb',
+    'аcme',
+  ])('the subject %#', async (sub) => {
     await expect(setup().verifier.verify(await good.sign(job({ sub })))).rejects.toMatchObject({
       code: 'VGATE_TOKEN_INVALID',
     })
@@ -160,7 +177,11 @@ describe('a hostile token is refused:', () => {
     }
   })
 
-  it.each(['../../dev/null', "' OR 1=1", 'https://evil.example/k'])('the key id %j', async (kid) => {
+  it.each([
+    '../../dev/null',
+    "' OR 1=1",
+    'https://evil.example/k',
+  ])('the key id %j', async (kid) => {
     await expect(setup().verifier.verify(await good.sign(job(), { kid }))).rejects.toThrow(
       `${REFUSED}the provider does not know its key`,
     )
