@@ -89,7 +89,9 @@ export const tokenRequest = z
       .max(64 * 1024)
       .optional(),
   })
-  .refine(({ id_token, token }) => (id_token === undefined) !== (token === undefined))
+  .refine(({ id_token, token }) => (id_token === undefined) !== (token === undefined), {
+    path: ['id_token'],
+  })
   .refine(({ provider, id_token }) => id_token === undefined || provider !== undefined, {
     path: ['provider'],
   })
