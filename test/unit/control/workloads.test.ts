@@ -39,12 +39,9 @@ async function rig() {
     here.call('POST', '/v1/token', undefined, { token: await token(over, seconds) })
   const access = async (over?: Record<string, unknown>, seconds?: number): Promise<string> =>
     String((await exchange(over, seconds)).json['access_token'])
-  const grant = async (bearer: string, more: object = {}) => {
+  const grant = async (bearer: string, more: object = {}): Promise<Record<string, unknown>> => {
     const answer = await here.call('POST', '/v1/grants', bearer, { target: 'prod', ...more })
-    return {
-      status: answer.status,
-      ...(answer.json['grant'] as Record<string, unknown> | undefined),
-    }
+    return (answer.json['grant'] ?? {}) as Record<string, unknown>
   }
   const open = (id: unknown, principal: string) =>
     here.authority.openSession({
