@@ -83,7 +83,9 @@ async function probeKeychain(): Promise<TokenStore | string> {
     const entry = (account: string) => new AsyncEntry(SERVICE, account, OPTIONS)
     const signal = AbortSignal.timeout(PROBE_MS)
     const late = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(new Error(`no answer within ${PROBE_MS / 1000} s; it may be locked`)))
+      signal.addEventListener('abort', () =>
+        reject(new Error(`no answer within ${PROBE_MS / 1000} s; it may be locked`)),
+      )
     })
     await Promise.race([entry('probe').getPassword(signal), late])
     return {
