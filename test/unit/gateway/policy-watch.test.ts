@@ -133,7 +133,11 @@ describe('a policy under watch', () => {
   it.each([
     ['broken', 'roles: {}\naccess: [}\n', /policy\.yaml:2:/],
     ['misspelt', policy('docs').replace('access: read', 'acess: read'), /did you mean .+access/],
-    ['for a role that is not there', policy('docs').replace('role: reader', 'role: raeder'), /raeder/],
+    [
+      'for a role that is not there',
+      policy('docs').replace('role: reader', 'role: raeder'),
+      /raeder/,
+    ],
     ['empty', '', /policy\.yaml/],
     ['gone', undefined, /policy\.yaml cannot be read/],
   ])('changes nothing when it is %s, and says so once', async (_what, text, issue) => {
