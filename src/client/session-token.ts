@@ -64,6 +64,14 @@ export async function saveLogin(
   )
 }
 
+/** As `saveLogin`, after a renewal that is under way: it must not bring back what this replaces. */
+export async function replaceLogin(
+  context: LoginContext,
+  login: StoredLogin | undefined,
+): Promise<void> {
+  await exclusively(context, () => saveLogin(context, login))
+}
+
 /** The login with what the gateway answered to its ID token. */
 export function withToken(
   login: Omit<StoredLogin, 'accessToken' | 'expiresAt' | 'principal'>,
