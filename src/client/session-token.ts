@@ -64,14 +64,6 @@ export async function saveLogin(
   )
 }
 
-/** As `saveLogin`, after a renewal that is under way: it must not bring back what this replaces. */
-export async function replaceLogin(
-  context: LoginContext,
-  login: StoredLogin | undefined,
-): Promise<void> {
-  await exclusively(context, () => saveLogin(context, login))
-}
-
 /** The login with what the gateway answered to its ID token. */
 export function withToken(
   login: Omit<StoredLogin, 'accessToken' | 'expiresAt' | 'principal'>,
@@ -103,7 +95,10 @@ export async function accessToken(context: LoginContext): Promise<string> {
 
 /** Renews the login now, although it may still be fresh, to see that it can be. Rejects as `accessToken`. */
 export async function renewLogin(context: LoginContext): Promise<void> {
-  await withLock(await refreshLock(context), async () => await renew(context, await demandLogin(context)))
+  await withLock(
+    await refreshLock(context),
+    async () => await renew(context, await demandLogin(context)),
+  )
 }
 
 async function renew(context: LoginContext, login: StoredLogin): Promise<string> {
