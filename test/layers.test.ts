@@ -55,6 +55,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'libpg-query': ['protocol'],
   libsql: ['store'],
   'lru-cache': ['protocol', 'proxy', 'policy', 'masking', 'identity', 'control'],
+  'node-forge': ['gateway'],
   'oidc-provider': ['demo'],
   open: ['cli', 'client'],
   'openid-client': ['client'],

@@ -169,6 +169,13 @@ export type LogRecord =
   | { readonly type: 'config.loaded'; readonly hash: string; readonly file?: string }
   | { readonly type: 'policy.loaded'; readonly hash: string; readonly file?: string }
   | {
+      readonly type: 'policy.rejected'
+      readonly file: string
+      /** Hash of the policy that stays in force. */
+      readonly inForce: string
+      readonly issues: readonly string[]
+    }
+  | {
       readonly type: 'login.succeeded'
       readonly principal: RecordedPrincipal
       readonly issuer?: string

@@ -19,8 +19,20 @@ export function onSignal(listener: (signal: EndingSignal) => void): () => void {
   }
 }
 
-/** The first ending signal; a second one ends the process at once. */
-export function firstSignal(): {
+/**
+ * Calls back for SIGHUP instead of ending: reload, for a service. In a terminal it means that the terminal is gone, and
+ * ends the process as ever. The answer stops listening.
+ */
+export function onReload(listener: () => void): () => void {
+  if (process.stdin.isTTY === true) return () => {}
+  process.on('SIGHUP', listener)
+  return () => {
+    process.off('SIGHUP', listener)
+  }
+}
+
+/** The first ending signal; a second one ends the process at once. A service keeps SIGHUP for `onReload`. */
+export function firstSignal(options: { readonly service?: boolean } = {}): {
   readonly signal: Promise<EndingSignal>
   readonly ignore: () => void
 } {
@@ -28,6 +40,7 @@ export function firstSignal(): {
   const signal = new Promise<EndingSignal>((resolve) => {
     let seen = false
     ignore = onSignal((name) => {
+      if (name === 'SIGHUP' && options.service === true && process.stdin.isTTY !== true) return
       if (seen) process.exit(exitCodeOfSignal(name))
       seen = true
       resolve(name)

@@ -14,6 +14,8 @@ export interface TokenStore {
   readonly kind: 'keychain' | 'file' | 'memory'
   /** One sentence for stderr when the keychain was wanted and is not there. */
   readonly notice?: string
+  /** Why the keychain is not used, for `vgate doctor`. */
+  readonly reason?: string
   get(account: string): Promise<string | undefined>
   /** Undefined deletes. */
   set(account: string, value: string | undefined): Promise<void>
@@ -33,11 +35,13 @@ export async function openTokenStore(state: StateDir, env: Environment): Promise
     })
   }
   const keychain = await probeKeychain()
-  if (keychain !== undefined) return keychain
+  if (typeof keychain !== 'string') return keychain
   if (wanted === 'keychain') {
-    throw new VgateError('VGATE_UNEXPECTED', 'the operating system has no keychain that answers', {
-      hint: 'unlock it, or set VGATE_TOKEN_STORE=file',
-    })
+    throw new VgateError(
+      'VGATE_UNEXPECTED',
+      `the operating system has no keychain that answers: ${keychain}`,
+      { hint: 'unlock it, or set VGATE_TOKEN_STORE=file' },
+    )
   }
   const protection =
     (env['VGATE_STORE_KEY'] ?? '') === ''
@@ -45,6 +49,7 @@ export async function openTokenStore(state: StateDir, env: Environment): Promise
       : 'encrypted with VGATE_STORE_KEY'
   return {
     ...fileStore(state, env),
+    reason: keychain,
     notice: `no keychain here: the login is kept in ${state.path}/tokens.json, ${protection}`,
   }
 }
@@ -71,14 +76,16 @@ function fileStore(state: StateDir, env: Environment): TokenStore {
   }
 }
 
-/** The keychain if it answers in time; any throw means there is none. */
-async function probeKeychain(): Promise<TokenStore | undefined> {
+/** The keychain if it answers in time, else why not; any throw means there is none. */
+async function probeKeychain(): Promise<TokenStore | string> {
   try {
     const { AsyncEntry } = await import('@napi-rs/keyring')
     const entry = (account: string) => new AsyncEntry(SERVICE, account, OPTIONS)
     const signal = AbortSignal.timeout(PROBE_MS)
     const late = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(new Error('the keychain does not answer')))
+      signal.addEventListener('abort', () =>
+        reject(new Error(`no answer within ${PROBE_MS / 1000} s; it may be locked`)),
+      )
     })
     await Promise.race([entry('probe').getPassword(signal), late])
     return {
@@ -89,7 +96,8 @@ async function probeKeychain(): Promise<TokenStore | undefined> {
         else await entry(account).setPassword(value)
       },
     }
-  } catch {
-    return undefined
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    return text.split('\n')[0]?.slice(0, 200) ?? 'unknown'
   }
 }

@@ -1,14 +1,14 @@
-// Owns locks between processes: a file that exists while its owner works. Must never outlive its owner: a lock
-// whose process is gone is taken over.
+// Owns locks between processes. A lock is a row of numbered files: the highest says who holds it. A lock whose process
+// is gone is taken over by making the next number, which one of many waiters can do. Must never remove the highest.
 
 import { randomBytes } from 'node:crypto'
-import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { VgateError } from '../core/errors.js'
 
 const POLL_MS = 40
-/** A lock without a readable owner is stale after this long: its writer died between creating and writing. */
-const EMPTY_STALE_MS = 5_000
+const FREE = 'free'
 /** Nobody works this long: the owner died and its process id was given to another program. */
 const HELD_STALE_MS = 180_000
 
@@ -18,7 +18,7 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    return hasCode(error, 'EPERM')
   }
 }
 
@@ -28,64 +28,87 @@ export async function withLock<T>(
   work: () => Promise<T>,
   timeoutMs = 30_000,
 ): Promise<T> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const mark = `${process.pid} ${randomBytes(8).toString('hex')}`
   const giveUp = Date.now() + timeoutMs
-  while (!(await take(path, mark))) {
+  let held = await take(path, mark)
+  while (held === undefined) {
     if (Date.now() > giveUp) {
       throw new VgateError('VGATE_UNEXPECTED', `the lock ${path} stays taken`, {
-        hint: 'another vgate is at work; if none is, remove that file',
+        hint: `another vgate is at work; if none is, remove ${path}.*`,
       })
     }
-    await dropStale(path)
     await wait(POLL_MS)
+    held = await take(path, mark)
   }
   try {
     return await work()
   } finally {
-    if ((await content(path)) === mark) await rm(path, { force: true })
+    await put(numbered(path, held), FREE, rename)
   }
 }
 
-async function take(path: string, mark: string): Promise<boolean> {
+/** The number that is ours now, or undefined while somebody else holds the lock. */
+async function take(path: string, mark: string): Promise<number | undefined> {
+  const highest = (await numbers(path)).at(-1)
+  if (highest !== undefined && !(await isFree(numbered(path, highest)))) return undefined
+  const mine = (highest ?? 0) + 1
   try {
-    await writeFile(path, mark, { flag: 'wx', mode: 0o600 })
-    return true
+    // A link appears with its content, and not at all where the number is taken.
+    await put(numbered(path, mine), mark, link)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    if (hasCode(error, 'EEXIST')) return undefined
     throw error
   }
-}
-
-async function dropStale(path: string): Promise<void> {
-  const before = await content(path)
-  if (before === undefined) return
-  const pid = Number.parseInt(before, 10)
-  const age = await ageMs(path)
-  const stale = Number.isNaN(pid) ? age > EMPTY_STALE_MS : !isAlive(pid) || age > HELD_STALE_MS
-  if (!stale) return
-  // Moved and looked at again: somebody else may have taken it over since it was read, and that lock must live.
-  const aside = `${path}.${randomBytes(6).toString('hex')}`
-  try {
-    await rename(path, aside)
-  } catch {
-    return // Somebody else was quicker.
+  const all = await numbers(path)
+  if (all.at(-1) === mine) {
+    for (const old of all.slice(0, -1)) await rm(numbered(path, old), { force: true })
+    return mine
   }
-  if ((await content(aside)) !== before) await link(aside, path).catch(() => undefined)
-  await rm(aside, { force: true })
+  // What was looked at is long past: others took the lock and let it go meanwhile.
+  await rm(numbered(path, mine), { force: true })
+  return undefined
 }
 
-async function content(path: string): Promise<string | undefined> {
+async function isFree(file: string): Promise<boolean> {
   try {
-    return await readFile(path, 'utf8')
+    const content = await readFile(file, 'utf8')
+    if (content === FREE || !isAlive(Number.parseInt(content, 10))) return true
+    return Date.now() - (await stat(file)).mtimeMs > HELD_STALE_MS
   } catch {
-    return undefined
+    // Gone: a higher number is there. The next look sees it.
+    return false
   }
 }
 
-async function ageMs(path: string): Promise<number> {
+/** Brings a file to its name with its content at once, by `link` (never over another) or `rename` (over it). */
+async function put(
+  file: string,
+  content: string,
+  how: (from: string, to: string) => Promise<void>,
+): Promise<void> {
+  const fresh = `${file}.${randomBytes(6).toString('hex')}`
+  await writeFile(fresh, content, { flag: 'wx', mode: 0o600 })
   try {
-    return Date.now() - (await stat(path)).mtimeMs
-  } catch {
-    return 0
+    await how(fresh, file)
+  } finally {
+    await rm(fresh, { force: true })
   }
+}
+
+/** Numbers of a lock, lowest first. */
+async function numbers(path: string): Promise<number[]> {
+  const prefix = `${basename(path)}.`
+  const names = await readdir(dirname(path))
+  return names
+    .filter((name) => name.startsWith(prefix) && /^\d{1,15}$/.test(name.slice(prefix.length)))
+    .map((name) => Number(name.slice(prefix.length)))
+    .sort((a, b) => a - b)
+}
+
+const numbered = (path: string, number: number): string =>
+  join(dirname(path), `${basename(path)}.${number}`)
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }

@@ -100,6 +100,14 @@ export async function accessToken(context: LoginContext): Promise<string> {
   })
 }
 
+/** Renews the login now, although it may still be fresh, to see that it can be. Rejects as `accessToken`. */
+export async function renewLogin(context: LoginContext): Promise<void> {
+  await withLock(
+    await refreshLock(context),
+    async () => await renew(context, await demandLogin(context)),
+  )
+}
+
 async function renew(context: LoginContext, login: StoredLogin): Promise<string> {
   if (login.refreshToken === undefined)
     throw required('the login has ended, and the provider gave nothing to renew it with')

@@ -27,9 +27,11 @@ import { DataPlane } from '../proxy/data-plane.js'
 import { openStore } from '../store/open.js'
 import type { Store } from '../store/store.js'
 import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from './config.js'
+import { reloadPolicy } from './config-policy.js'
 import { loggedFailure } from './faults.js'
 import { bind, createServer, refusalOf } from './http-server.js'
 import { loadMasterKey, loadTokenKey } from './keys.js'
+import { PolicyWatch } from './policy-watch.js'
 import { watchRuleEnds } from './rule-ends.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
 
@@ -41,6 +43,8 @@ const SPARE_TUNNELS = 10
 
 export interface Gateway {
   readonly url: string
+  /** Reads the policy anew, now. Never rejects: a policy that is not taken is logged, and changes nothing. */
+  reloadPolicy(): Promise<void>
   /** Ends every session, closes audit log and store. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -65,7 +69,7 @@ export async function startGateway(options: StartOptions): Promise<Gateway> {
   })
   try {
     const gateway = await assemble(config, policy, logger, undo)
-    return { url: gateway.url, stop }
+    return { ...gateway, stop }
   } catch (error) {
     await stop().catch((cause: unknown) =>
       logger.error({ event: 'gateway.stop_failed', failure: loggedFailure(cause) }),
@@ -79,7 +83,7 @@ async function assemble(
   policy: LoadedPolicy,
   logger: Logger,
   undo: (() => Promise<void>)[],
-): Promise<{ url: string }> {
+): Promise<Omit<Gateway, 'stop'>> {
   const paths = dataPaths(config.data)
   const report = (event: string, error: unknown): void =>
     logger.error({ event, failure: loggedFailure(error) })
@@ -99,9 +103,17 @@ async function assemble(
   })
   const audit = await openLog(paths.audit, pair, policy, undo)
   await recover(store, audit, paths.recordings, pair)
-  const authority = createAuthority({
+  const watch = new PolicyWatch({
+    file: config.policyFile,
+    initial: policy,
+    load: () => reloadPolicy(config),
+    audit,
+    logger,
+    changed: () => authority.policyChanged(),
+  })
+  const authority: ControlAuthority = createAuthority({
     config,
-    policy: () => policy,
+    policy: watch.current,
     store,
     audit,
     secretDeps: config.secretDeps,
@@ -111,7 +123,7 @@ async function assemble(
   const dataPlane = await startDataPlane(config, { authority, pair, master: master.key, report })
   const control = createControl({
     config,
-    policy: () => policy,
+    policy: watch.current,
     store,
     tokens: createTokens({
       issuer: config.publicUrl,
@@ -137,8 +149,11 @@ async function assemble(
     logger,
     version: VERSION,
   })
-  undo.push(watchRuleEnds(() => policy, logger))
-  return { url: await listen(config, { control, dataPlane, authority, report }, undo) }
+  undo.push(watchRuleEnds(watch.current, logger))
+  const url = await listen(config, { control, dataPlane, authority, report }, undo)
+  undo.push(() => watch.stop())
+  watch.start()
+  return { url, reloadPolicy: () => watch.reload() }
 }
 
 async function openLog(

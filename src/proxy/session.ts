@@ -253,7 +253,9 @@ export class Session {
       try {
         this.#policy = this.#deps.compilePolicy(notice)
       } catch (error) {
-        this.#deps.report('policy.rejected', error)
+        // To go on under rules that are no longer in force would be to guess.
+        this.#deps.report('policy.not_compiled', error)
+        void this.end('error', new VgateError('VGATE_UNEXPECTED', 'the new policy cannot be used'))
       }
       return
     }

@@ -2,11 +2,11 @@
 
 import { Flags } from '@oclif/core'
 import { RunCommand } from '../../run-command.js'
-import { firstSignal } from '../../signals.js'
+import { firstSignal, onReload } from '../../signals.js'
 
 export default class GatewayStart extends RunCommand {
   static override description =
-    'Run a gateway until it is told to stop. Its log goes to stderr, one JSON object a line.'
+    'Run a gateway until it is told to stop. Its log goes to stderr, one JSON object a line. A changed policy is taken up at once; a broken one changes nothing.'
   static override examples = [
     '<%= config.bin %> gateway start',
     '<%= config.bin %> gateway start --config /etc/vgate/vgate.yaml --json',
@@ -33,8 +33,9 @@ export default class GatewayStart extends RunCommand {
     ])
     const logger = pino({ level: flags['log-level'] }, destination({ dest: 2, sync: true }))
     const faults = watchFaults(process, logger)
-    const { signal, ignore } = firstSignal()
+    const { signal, ignore } = firstSignal({ service: true })
     const gateway = await startGateway({ configFile: flags.config, logger })
+    onReload(() => void gateway.reloadPolicy())
     this.output.event('listening', { url: gateway.url })
     this.output.say(`listening on ${gateway.url}`)
     // Asked to stop and stopped cleanly is success, as service managers expect.
