@@ -225,7 +225,7 @@ export function endError(end: EndMessage): VgateError {
 function closeSocket(socket: WebSocket): Promise<void> {
   if (socket.readyState === WebSocket.CLOSED) return Promise.resolve()
   return new Promise((resolve) => {
-    const timer = setTimeout(() => socket.terminate(), 1_000)
+    const timer = setTimeout(() => socket.terminate(), GOODBYE_MS)
     socket.once('close', () => {
       clearTimeout(timer)
       resolve()

@@ -33,6 +33,10 @@ export const GOODBYE_MS = 1_000
 
 /** RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001
+const POLICY_VIOLATION = 1008
+/** Pings of the WebSocket that are answered in this time; one more ends it. */
+const MAX_PINGS = 100
+const PING_WINDOW_MS = 10_000
 /** Versions in a refusal: enough for people. */
 const VERSIONS_SHOWN = 8
 
@@ -77,10 +81,7 @@ export class TunnelEndpoint {
       this.#server.handleUpgrade(request, socket, head, (websocket) => {
         this.#count(principal.id, 1)
         websocket.once('close', () => this.#count(principal.id, -1))
-        websocket.on('ping', (data) => {
-          if (websocket.bufferedAmount > PONG_QUEUE_BYTES) websocket.terminate()
-          else if (websocket.readyState === websocket.OPEN) websocket.pong(data)
-        })
+        answerPings(websocket)
         new Tunnel(websocket, principal, this.#options).start()
       })
     } catch (error) {
@@ -149,8 +150,11 @@ class Tunnel {
         opened: (stream) => this.#opened(stream),
         control: (message) => this.#control(message),
         heard: () => this.#heartbeat.heard(),
-        // `ws` alone would go on reading for half a minute.
-        violated: () => void setTimeout(() => socket.terminate(), GOODBYE_MS).unref(),
+        violated: () => {
+          // A peer that broke the rules need not answer the close: nothing of its session waits for it.
+          this.#lost()
+          setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
+        },
         closed: () => this.#lost(),
       },
       { side: 'gateway', maxStreams: options.maxStreams },
@@ -307,6 +311,24 @@ function refuseOtherVersions(header: string): void {
         : 'the gateway is the older one: ask its administrator to update it, or use an older vgate',
     },
   )
+}
+
+/** Answers the WebSocket's own pings, which no client of ours sends: a few, and never more than the peer reads. */
+function answerPings(websocket: WebSocket): void {
+  let since = performance.now()
+  let pings = 0
+  websocket.on('ping', (data) => {
+    if (performance.now() - since > PING_WINDOW_MS) {
+      since = performance.now()
+      pings = 0
+    }
+    pings += 1
+    if (websocket.readyState !== websocket.OPEN) return
+    if (websocket.bufferedAmount > PONG_QUEUE_BYTES) return websocket.terminate()
+    if (pings <= MAX_PINGS) return websocket.pong(data)
+    websocket.close(POLICY_VIOLATION, 'too many pings')
+    setTimeout(() => websocket.terminate(), GOODBYE_MS).unref()
+  })
 }
 
 function now(): Now {
