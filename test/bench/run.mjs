@@ -24,7 +24,13 @@ if (load > 0.5 && !values['allow-load']) {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { status } = spawnSync(
   process.execPath,
-  ['node_modules/vitest/vitest.mjs', 'run', '--config', 'test/config/vitest.bench.config.ts', 'bench'],
+  [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--config',
+    'test/config/vitest.bench.config.ts',
+    'bench',
+  ],
   {
     cwd: root,
     stdio: 'inherit',
