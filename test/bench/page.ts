@@ -155,6 +155,9 @@ function startUpRow(results: Results, noisy: boolean): string {
 
 function idleRow(results: Results, noisy: boolean): string {
   const idle = results.systems.get(OURS)?.get('idle')?.[0] ?? Number.NaN
+  // Collected garbage can outweigh the connections: then nothing was measured.
+  if (!(idle > 0))
+    return '| idle connection, both ends | ≤ 20 KiB | not measured: memory shrank meanwhile | |'
   return `| idle connection, both ends | ≤ 20 KiB | ${idle.toFixed(1)} KiB | ${verdict(idle <= 20, noisy)} |`
 }
 

@@ -29,7 +29,7 @@ const { status } = spawnSync(
     'run',
     '--config',
     'test/config/vitest.bench.config.ts',
-    'bench',
+    '.bench.ts',
   ],
   {
     cwd: root,
