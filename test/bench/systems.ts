@@ -183,7 +183,7 @@ export async function ssh(beyond: Address): Promise<System[] | string> {
     return { ...system, pids: () => [child.pid ?? 0, ...sides].filter(isAlive) }
   }
   const taken = new Set<number>()
-  const tuned = await forward('ssh -L tuned', [], ['sleep', '86400'])
+  const tuned = await forward('ssh -L tuned', [], ['sleep', '3600'])
   const typed = await forward('ssh -N -L, as typed', ['-N'], [])
   return [
     tuned,
