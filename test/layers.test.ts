@@ -49,6 +49,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'cli-table3': ['cli', 'audit'],
   execa: ['cli', 'client', 'demo'],
   hono: ['control', 'gateway'],
+  'https-proxy-agent': ['client'],
   inquirer: ['cli'],
   jose: ['identity', 'client', 'demo'],
   kysely: ['store'],
@@ -61,6 +62,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'openid-client': ['client'],
   pg: ['proxy', 'demo'], // side queries alone; the data path has its own wire code
   pino: ['gateway', 'cli'],
+  'proxy-from-env': ['client'],
   re2js: ['masking', 'policy'],
   ws: ['client', 'gateway'],
   yaml: ['core', 'identity', 'policy', 'gateway'],

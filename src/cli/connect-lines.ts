@@ -22,6 +22,16 @@ export function eventLine(output: Output, event: ConnectEvent): string {
   if (event.event === 'expiring') {
     return `${output.colour.yellow('!')} access ends at ${whenText(event.expires_at, Date.now())}`
   }
+  if (event.event === 'reconnecting') {
+    const cut =
+      event.cut === 0
+        ? ''
+        : `, ${event.cut} open ${event.cut === 1 ? 'connection was' : 'connections were'} cut`
+    return `${output.colour.yellow('!')} reconnecting until ${whenText(event.until, Date.now())}: ${visible(event.message)}${cut}`
+  }
+  if (event.event === 'reconnected') {
+    return `${output.colour.green('✔')} reconnected, session ${visible(event.session)}: same port, same secret; open your connections again`
+  }
   const rule = event.message.includes(event.rule) ? '' : ` (${visible(event.rule)})`
   return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)}${output.colour.dim(rule)}`
 }

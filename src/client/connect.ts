@@ -1,25 +1,23 @@
 // Owns one `connect` or `exec` from grant to end: the grant, the tunnel, the local port, and every way it can be
 // over. Never prints; what happens is told by events.
 
-import type { GatewayMessage, GrantRequest } from '../core/api.js'
+import type { GrantRequest } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { findDatabase } from '../databases/list.js'
 import type { Snippet } from '../databases/types.js'
 import type { GatewayApi } from './gateway-api.js'
-import { type LocalPort, openLocalPort, stablePort } from './local-port.js'
+import { stablePort } from './local-port.js'
 import { newPortSecret, portSecret, scramVerifierOf } from './port-secret.js'
+import { giveUpMs } from './redial.js'
+import { Running } from './running.js'
 import { RuntimeFile } from './runtime-file.js'
 import { accessToken, type LoginContext, whoIsLoggedIn } from './session-token.js'
-import { tieSocket } from './stream-socket.js'
-import { dialTunnel, endError, openSession, type Tunnel } from './tunnel-client.js'
+import { dialTunnel, openSession } from './tunnel-client.js'
 import { keepProved } from './workload-login.js'
 
 /** What clients show as the user; the gateway replaces it. */
 const USER = 'vgate'
-/** How long streams may go on delivering after the gateway has said that it is over. */
-const FINISH_MS = 500
-const FINISH_POLL_MS = 10
 
 export interface ConnectOptions {
   readonly request: GrantRequest
@@ -30,6 +28,8 @@ export interface ConnectOptions {
   readonly bind?: string
   readonly socket?: string
   readonly newSecret: boolean
+  /** How long a lost gateway is dialled again, in milliseconds; 0: never. Half a minute by default. */
+  readonly reconnectMs?: number
 }
 
 export interface Ready {
@@ -56,6 +56,15 @@ export type ConnectEvent =
       readonly message: string
     }
   | { readonly event: 'expiring'; readonly expires_at: string }
+  /** The tunnel was lost. `cut` connections were open and are gone; nothing of them is sent again. */
+  | {
+      readonly event: 'reconnecting'
+      readonly cut: number
+      readonly message: string
+      readonly until: string
+    }
+  /** The same port and secret work again, in a new session under the same grant. */
+  | { readonly event: 'reconnected'; readonly session: string; readonly expires_at: string }
 
 /** Why it ended, and the error for all but the client's own wish. */
 export interface Closed {
@@ -95,22 +104,21 @@ export async function connect(
     options.command === 'exec'
       ? newPortSecret()
       : await portSecret(context.store, owner, options.newSecret)
-  const running = new Running(tell)
-  const socket = await dialTunnel(context.gateway, await accessToken(context))
-  running.tunnel = await openSession(
-    socket,
-    {
-      type: 'open_session',
-      grant: grant.id,
-      client: {
-        version: options.version,
-        platform: `${process.platform}-${process.arch}`,
-        command: options.command,
-      },
-      secret: scramVerifierOf(secret),
-    },
-    running,
-  )
+  const running = new Running(tell, options.reconnectMs ?? giveUpMs(process.env['VGATE_RECONNECT']))
+  const client = {
+    version: options.version,
+    platform: `${process.platform}-${process.arch}`,
+    command: options.command,
+  }
+  const open = {
+    type: 'open_session' as const,
+    grant: grant.id,
+    client,
+    secret: scramVerifierOf(secret),
+  }
+  running.dial = async () =>
+    openSession(await dialTunnel(context.gateway, await accessToken(context)), open, running)
+  running.tunnel = await running.dial()
   const { id, proof_until } = grant
   if (context.workload?.source.fresh === true && proof_until !== undefined) {
     const stopProving = keepProved(context.workload, { id, proof_until })
@@ -150,113 +158,18 @@ export async function connect(
     }
     if (options.command === 'connect') {
       const { session: id, host, url, env, expires_at } = ready
-      await runtime.write({
-        v: 1,
-        pid: process.pid,
-        gateway: owner.gateway,
-        target,
-        session: id,
-        host,
-        port: port.port,
-        url,
-        env: { ...env },
-        expires_at,
-      })
+      const note = { host, port: port.port, url, env: { ...env }, expires_at }
+      const whose = { v: 1 as const, pid: process.pid, gateway: owner.gateway, target }
+      await runtime.write({ ...whose, session: id, ...note })
       running.runtime = runtime
+      running.renote = (again) => runtime.write({ ...whose, ...note, ...again })
     }
+    running.ready(session.expires_at)
     return { ready, closed: running.closed, stop: () => running.finish({ reason: 'stopped' }) }
   } catch (error) {
     await running.finish({ reason: 'error' })
     if (error instanceof VgateError && error.code === 'VGATE_PORT_IN_USE')
       await runtime.refuseSecond()
     throw error
-  }
-}
-
-/** What is open, and the one place where it ends. */
-class Running {
-  tunnel: Tunnel | undefined
-  runtime: RuntimeFile | undefined
-  readonly closed: Promise<Closed>
-  readonly endpoints: Record<string, string> = {}
-  readonly #ports: LocalPort[] = []
-  readonly #tell: (event: ConnectEvent) => void
-  #resolve: (closed: Closed) => void = () => {}
-  #ending: Promise<void> | undefined
-
-  constructor(tell: (event: ConnectEvent) => void) {
-    this.#tell = tell
-    this.closed = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
-  }
-
-  /** One port for each endpoint; the first one's is the address that people are told. */
-  async listen(options: ConnectOptions, stable: number | undefined): Promise<LocalPort> {
-    const names = this.tunnel?.session.endpoints ?? []
-    const first = options.port ?? stable
-    for (const [index, endpoint] of names.entries()) {
-      const port = await openLocalPort(
-        {
-          ...(first === undefined ? {} : { port: first + index }),
-          ...(options.bind === undefined ? {} : { bind: options.bind }),
-          ...(options.socket === undefined ? {} : { socket: options.socket }),
-        },
-        (socket) => {
-          if (this.tunnel === undefined || this.#ending !== undefined) socket.destroy()
-          else tieSocket(this.tunnel.mux, endpoint, socket)
-        },
-      )
-      this.#ports.push(port)
-      this.endpoints[endpoint] = port.host.includes(':')
-        ? `[${port.host}]:${port.port}`
-        : `${port.host}:${port.port}`
-    }
-    const main = this.#ports[0]
-    if (main === undefined)
-      throw new VgateError('VGATE_UNEXPECTED', 'the gateway offers no endpoint for this target')
-    return main
-  }
-
-  message(message: GatewayMessage): void {
-    if (message.type === 'denied') {
-      this.#tell({
-        event: 'denied',
-        operation: message.operation,
-        rule: message.rule,
-        message: message.message,
-      })
-    }
-    if (message.type === 'expiring')
-      this.#tell({ event: 'expiring', expires_at: message.expires_at })
-    if (message.type === 'end')
-      void this.finish({ reason: message.reason, error: endError(message) })
-  }
-
-  lost(error: VgateError): void {
-    void this.finish({ reason: 'gateway_lost', error })
-  }
-
-  /** Ends everything once; later calls wait for the first. */
-  finish(closed: Closed): Promise<void> {
-    this.#ending ??= this.#end(closed)
-    return this.#ending
-  }
-
-  async #end(closed: Closed): Promise<void> {
-    this.runtime?.removeNow()
-    const stopped = Promise.all(this.#ports.map((port) => port.close()))
-    if (closed.error !== undefined && closed.reason !== 'gateway_lost') await this.#deliver()
-    await this.tunnel?.close()
-    await stopped
-    this.#resolve(closed)
-  }
-
-  /** The gateway's last words on each stream come before the tunnel goes. */
-  async #deliver(): Promise<void> {
-    const until = Date.now() + FINISH_MS
-    while ((this.tunnel?.mux.size ?? 0) > 0 && Date.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, FINISH_POLL_MS))
-    }
   }
 }

@@ -25,6 +25,7 @@ import {
 } from '../core/api.js'
 import { isErrorCode, VgateError } from '../core/errors.js'
 import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
+import { versionRefusal } from './versions.js'
 
 const RECORDING_BYTES = 2 * 1024 * 1024 * 1024
 
@@ -45,8 +46,13 @@ export class GatewayApi {
     this.#token = token
   }
 
-  discovery(): Promise<Discovery> {
-    return this.#call(discovery, { method: 'GET' }, PATHS.discovery, false)
+  /** Rejects with VGATE_VERSION_UNSUPPORTED when client and gateway have no version in common. */
+  async discovery(): Promise<Discovery> {
+    const answer = await this.#send({ method: 'GET' }, PATHS.discovery, false)
+    const body = parseJson(answer.body)
+    const refused = versionRefusal(body)
+    if (refused !== undefined) throw refused
+    return this.#checked(discovery, body)
   }
 
   /** A provider's ID token for vgate's own access token. */
@@ -118,7 +124,11 @@ export class GatewayApi {
     authenticated = true,
   ): Promise<T> {
     const answer = await this.#send(request, path, authenticated)
-    const parsed = schema.safeParse(parseJson(answer.body))
+    return this.#checked(schema, parseJson(answer.body))
+  }
+
+  #checked<T>(schema: z.ZodType<T>, body: unknown): T {
+    const parsed = schema.safeParse(body)
     if (parsed.success) return parsed.data
     throw new VgateError(
       'VGATE_GATEWAY_UNREACHABLE',

@@ -6,6 +6,8 @@ import http from 'node:http'
 import https from 'node:https'
 import { rootCertificates } from 'node:tls'
 import { VgateError } from '../core/errors.js'
+import { isLoopbackHost } from './loopback.js'
+import { type HttpProxy, proxyAgent, proxyFor } from './proxy.js'
 
 const TIMEOUT_MS = 15_000
 const ANSWER_BYTES = 4 * 1024 * 1024
@@ -25,13 +27,6 @@ export interface HttpAnswer {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
   readonly body: Buffer
-}
-
-/** Host names for which plain http is accepted: literal loopback. */
-export function isLoopbackHost(host: string): boolean {
-  return (
-    host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
-  )
 }
 
 /** The gateway's address as an origin. Throws VGATE_USAGE for another scheme, a path, or plain http beyond loopback. */
@@ -88,13 +83,39 @@ export function authorities(ca: string | undefined): string[] | undefined {
   return ca === undefined ? undefined : [...rootCertificates, ca]
 }
 
-/** One exchange. Rejects with VGATE_GATEWAY_UNREACHABLE when there is no whole answer. */
-export function sendHttp(url: URL, request: HttpRequest): Promise<HttpAnswer> {
-  const send = url.protocol === 'https:' ? https.request : http.request
+/** One exchange, through a proxy where the environment names one. Rejects with VGATE_GATEWAY_UNREACHABLE when there is no whole answer. */
+export async function sendHttp(url: URL, request: HttpRequest): Promise<HttpAnswer> {
+  const proxy = proxyFor(url)
   const ca = authorities(request.ca)
+  let refusal: VgateError | undefined
+  const agent =
+    proxy === undefined
+      ? false
+      : await proxyAgent(proxy, ca, (error) => {
+          refusal = error
+        })
+  try {
+    const answer = await exchange(url, request, {
+      agent,
+      timeout: TIMEOUT_MS,
+      ...(ca === undefined ? {} : { ca }),
+    })
+    if (refusal === undefined) return answer
+  } catch (error) {
+    if (refusal === undefined) throw unreachable(url, error, proxy)
+  }
+  throw refusal
+}
+
+function exchange(
+  url: URL,
+  request: HttpRequest,
+  options: https.RequestOptions,
+): Promise<HttpAnswer> {
+  const send = url.protocol === 'https:' ? https.request : http.request
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => reject(unreachable(url, error))
     const outgoing = send(url, {
+      ...options,
       method: request.method,
       headers: {
         'user-agent': 'vgate',
@@ -104,19 +125,16 @@ export function sendHttp(url: URL, request: HttpRequest): Promise<HttpAnswer> {
           ? {}
           : { 'content-length': String(Buffer.byteLength(request.body)) }),
       },
-      timeout: TIMEOUT_MS,
-      agent: false,
-      ...(ca === undefined ? {} : { ca }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
     outgoing.on('timeout', () =>
       outgoing.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)),
     )
-    outgoing.on('error', fail)
+    outgoing.on('error', reject)
     outgoing.on('response', (answer) => {
       collect(answer, request.limit ?? ANSWER_BYTES).then(
         (body) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }),
-        fail,
+        reject,
       )
     })
     outgoing.end(request.body)
@@ -136,8 +154,9 @@ async function collect(answer: http.IncomingMessage, limit: number): Promise<Buf
 }
 
 /** Names what went wrong with a connection, and what to check. An abort passes through as it is. */
-export function unreachable(url: URL, error: unknown): unknown {
+export function unreachable(url: URL, error: unknown, proxy?: HttpProxy): unknown {
   if (error instanceof Error && error.name === 'AbortError') return error
+  if (error instanceof VgateError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const text = error instanceof Error ? error.message : String(error)
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS/.test(code)) {
@@ -159,10 +178,13 @@ export function unreachable(url: URL, error: unknown): unknown {
   }
   return new VgateError(
     'VGATE_GATEWAY_UNREACHABLE',
-    `cannot reach ${url.origin}: ${why[code] ?? (text || code)}`,
+    `cannot reach ${url.origin}${proxy === undefined ? '' : ` through the proxy ${proxy.origin}`}: ${why[code] ?? (text || code)}`,
     {
       cause: error,
-      hint: 'check the address (--gateway, VGATE_GATEWAY), the network, and that it runs',
+      hint:
+        proxy === undefined
+          ? 'check the address (--gateway, VGATE_GATEWAY), the network, and that it runs'
+          : 'check HTTPS_PROXY and NO_PROXY, the address (--gateway, VGATE_GATEWAY), and that it runs',
     },
   )
 }

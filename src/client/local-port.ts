@@ -6,7 +6,7 @@ import { chmod, stat, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { VgateError } from '../core/errors.js'
-import { isLoopbackHost } from './http-request.js'
+import { isLoopbackHost } from './loopback.js'
 
 const FIRST_PORT = 20_000
 const PORTS = 10_000

@@ -3,7 +3,8 @@
 
 import { readFile, stat } from 'node:fs/promises'
 import { VgateError } from '../core/errors.js'
-import { isLoopbackHost, sendHttp } from './http-request.js'
+import { sendHttp } from './http-request.js'
+import { isLoopbackHost } from './loopback.js'
 import type { Environment } from './state-dir.js'
 
 /** Where Kubernetes' projected token is, by docs/ci.md. */

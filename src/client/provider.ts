@@ -3,7 +3,8 @@
 
 import * as oidc from 'openid-client'
 import { VgateError } from '../core/errors.js'
-import { isLoopbackHost, sendHttp } from './http-request.js'
+import { fetchBy } from './fetch-by.js'
+import { isLoopbackHost } from './loopback.js'
 
 export interface ProviderAddress {
   readonly name: string
@@ -96,31 +97,6 @@ function tokensOf(tokens: oidc.TokenEndpointResponse): ProviderTokens {
   }
   const refreshToken = tokens.refresh_token
   return { idToken: tokens.id_token, ...(refreshToken === undefined ? {} : { refreshToken }) }
-}
-
-async function fetchBy(
-  url: string,
-  options: oidc.CustomFetchOptions,
-  ca: string | undefined,
-): Promise<Response> {
-  const body =
-    options.body === undefined || options.body === null ? undefined : String(options.body)
-  const answer = await sendHttp(new URL(url), {
-    method: options.method === 'POST' ? 'POST' : 'GET',
-    headers: options.headers,
-    ...(body === undefined ? {} : { body }),
-    ...(ca === undefined ? {} : { ca }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  })
-  const headers = new Headers()
-  for (const [name, value] of Object.entries(answer.headers)) {
-    for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one)
-  }
-  const empty = answer.status === 204 || answer.status === 304
-  return new Response(empty ? null : new Uint8Array(answer.body), {
-    status: answer.status,
-    headers,
-  })
 }
 
 /** The one place where the provider's failures become ours. */

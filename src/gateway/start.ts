@@ -9,6 +9,7 @@ import { type AuditLog, openAuditLog } from '../audit/audit-log.js'
 import { loadOrCreateKey, type SigningKeyPair } from '../audit/keys.js'
 import { recoverRecordings } from '../audit/recover.js'
 import { CHECKPOINT_MS } from '../audit/writer.js'
+import { outboundFetch } from '../client/fetch-by.js'
 import { type Control, createControl } from '../control/app.js'
 import { type ControlAuthority, createAuthority, processSchedule } from '../control/authority.js'
 import type { LoadedPolicy } from '../control/settings.js'
@@ -133,7 +134,7 @@ async function assemble(
     providers: new Map(
       config.providers.map((provider) => [
         provider.name,
-        createOidcVerifier({ provider, fetch, clock: systemClock }),
+        createOidcVerifier({ provider, fetch: outboundFetch, clock: systemClock }),
       ]),
     ),
     workloads: new Map(

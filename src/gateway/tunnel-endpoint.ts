@@ -10,25 +10,35 @@ import {
   type GatewayMessage,
   PATHS,
   TUNNEL_SUBPROTOCOL,
+  TUNNEL_VERSION,
 } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import type { Principal } from '../core/principal.js'
+import { VERSION } from '../core/version.js'
 import { findDatabase } from '../databases/list.js'
 import type { DataPlane } from '../proxy/data-plane.js'
 import type { Session } from '../proxy/session.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
+import { Heartbeat, type Now, TICK_MS } from '../tunnel/heartbeat.js'
 import type { Mux } from '../tunnel/mux.js'
 import { type MuxStream, RESET } from '../tunnel/stream.js'
 import { StreamDuplex } from './stream-duplex.js'
 
 /** A tunnel that names no grant within this time is closed. */
 export const HELLO_DEADLINE_MS = 10_000
-export const HEARTBEAT_MS = 15_000
-export const SILENCE_MS = 45_000
 /** How long an ended session's last messages may take to leave. */
 export const GOODBYE_MS = 1_000
+
+/** RFC 6455 §7.4.1. */
+const GOING_AWAY = 1001
+const POLICY_VIOLATION = 1008
+/** Pings of the WebSocket that are answered in this time; one more ends it. */
+const MAX_PINGS = 100
+const PING_WINDOW_MS = 10_000
+/** Versions in a refusal: enough for people. */
+const VERSIONS_SHOWN = 8
 
 /** Pongs that the peer provokes and does not take may fill the socket up to here. */
 const PONG_QUEUE_BYTES = 512 * 1024
@@ -71,10 +81,7 @@ export class TunnelEndpoint {
       this.#server.handleUpgrade(request, socket, head, (websocket) => {
         this.#count(principal.id, 1)
         websocket.once('close', () => this.#count(principal.id, -1))
-        websocket.on('ping', (data) => {
-          if (websocket.bufferedAmount > PONG_QUEUE_BYTES) websocket.terminate()
-          else if (websocket.readyState === websocket.OPEN) websocket.pong(data)
-        })
+        answerPings(websocket)
         new Tunnel(websocket, principal, this.#options).start()
       })
     } catch (error) {
@@ -85,7 +92,7 @@ export class TunnelEndpoint {
   /** Closes every tunnel that is still open; what was said last may take a second to leave. */
   close(): void {
     for (const websocket of this.#server.clients) {
-      websocket.close(1001, 'the gateway is stopping')
+      websocket.close(GOING_AWAY, 'the gateway is stopping')
       setTimeout(() => websocket.terminate(), GOODBYE_MS).unref()
     }
     this.#server.close()
@@ -106,14 +113,7 @@ export class TunnelEndpoint {
     if (request.headers.origin !== undefined) {
       throw new VgateError('VGATE_DENIED', 'the tunnel is not for browsers')
     }
-    const offered = (request.headers['sec-websocket-protocol'] ?? '')
-      .split(',')
-      .map((name) => name.trim())
-    if (!offered.includes(TUNNEL_SUBPROTOCOL)) {
-      throw new VgateError('VGATE_USAGE', `this gateway speaks ${TUNNEL_SUBPROTOCOL}`, {
-        hint: 'client and gateway are of different versions: update the older one',
-      })
-    }
+    refuseOtherVersions(request.headers['sec-websocket-protocol'] ?? '')
     const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(request.headers.authorization ?? '')?.[1]
     if (bearer === undefined)
       throw new VgateError('VGATE_LOGIN_REQUIRED', 'the tunnel needs an access token')
@@ -136,9 +136,9 @@ class Tunnel {
   #session: Session | undefined
   #opening = false
   #closed = false
-  #lastHeard = Date.now()
+  readonly #heartbeat = new Heartbeat(now())
   #hello: NodeJS.Timeout | undefined
-  #heartbeat: NodeJS.Timeout | undefined
+  #pulse: NodeJS.Timeout | undefined
 
   constructor(socket: WebSocket, principal: Principal, options: TunnelOptions) {
     this.#socket = socket
@@ -149,11 +149,12 @@ class Tunnel {
       {
         opened: (stream) => this.#opened(stream),
         control: (message) => this.#control(message),
-        heard: () => {
-          this.#lastHeard = Date.now()
+        heard: () => this.#heartbeat.heard(),
+        violated: () => {
+          // A peer that broke the rules need not answer the close: nothing of its session waits for it.
+          this.#lost()
+          setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
         },
-        // `ws` alone would go on reading for half a minute.
-        violated: () => void setTimeout(() => socket.terminate(), GOODBYE_MS).unref(),
         closed: () => this.#lost(),
       },
       { side: 'gateway', maxStreams: options.maxStreams },
@@ -164,10 +165,16 @@ class Tunnel {
     this.#hello = setTimeout(() => {
       this.#end('error', new VgateError('VGATE_USAGE', 'the tunnel named no grant in time'))
     }, HELLO_DEADLINE_MS)
-    this.#heartbeat = setInterval(() => {
-      if (Date.now() - this.#lastHeard > SILENCE_MS) this.#socket.terminate()
-      else this.#mux.ping(0)
-    }, HEARTBEAT_MS)
+    this.#beat(TICK_MS)
+  }
+
+  #beat(after: number): void {
+    this.#pulse = setTimeout(() => {
+      const { verdict, next } = this.#heartbeat.tick(now())
+      if (verdict === 'lost') return this.#socket.terminate()
+      if (verdict === 'ask') this.#mux.ping(0)
+      this.#beat(next)
+    }, after)
   }
 
   #control(raw: unknown): void {
@@ -251,7 +258,7 @@ class Tunnel {
   #lost(): void {
     this.#closed = true
     clearTimeout(this.#hello)
-    clearInterval(this.#heartbeat)
+    clearTimeout(this.#pulse)
     const error = new VgateError('VGATE_GATEWAY_UNREACHABLE', 'the client is gone')
     this.#session
       ?.end('stopped', error)
@@ -259,6 +266,9 @@ class Tunnel {
   }
 
   #end(reason: CloseReason, error: VgateError): void {
+    // A gateway that goes away is not the end of a grant: without an `end` the client dials again.
+    if (reason === 'stopped' && error.code === 'VGATE_GATEWAY_UNREACHABLE')
+      return this.#goAway(error)
     this.#send({
       type: 'end',
       reason,
@@ -270,9 +280,59 @@ class Tunnel {
     setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
   }
 
+  /** The last words of the streams may still leave. */
+  #goAway(error: VgateError): void {
+    setTimeout(() => this.#socket.close(GOING_AWAY, error.message.slice(0, 120)), 0)
+    setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
+  }
+
   #send(message: GatewayMessage): void {
     if (!this.#closed) this.#mux.sendControl(message)
   }
+}
+
+/** Throws VGATE_VERSION_UNSUPPORTED, naming both sides and who is older, unless this gateway's version is offered. */
+function refuseOtherVersions(header: string): void {
+  const offered = header.split(',').map((name) => name.trim())
+  if (offered.includes(TUNNEL_SUBPROTOCOL)) return
+  const versions = offered
+    .map((name) => /^vgate\.tunnel\.v(\d{1,4})$/.exec(name)?.[1])
+    .filter((version) => version !== undefined)
+    .slice(0, VERSIONS_SHOWN)
+  if (versions.length === 0)
+    throw new VgateError('VGATE_USAGE', `the tunnel needs the subprotocol ${TUNNEL_SUBPROTOCOL}`)
+  const older = Math.max(...versions.map(Number)) < TUNNEL_VERSION
+  throw new VgateError(
+    'VGATE_VERSION_UNSUPPORTED',
+    `this gateway (${VERSION}) speaks tunnel version ${TUNNEL_VERSION}, and the client speaks ${versions.join(', ')}`,
+    {
+      hint: older
+        ? 'the client is the older one: update vgate'
+        : 'the gateway is the older one: ask its administrator to update it, or use an older vgate',
+    },
+  )
+}
+
+/** Answers the WebSocket's own pings, which no client of ours sends: a few, and never more than the peer reads. */
+function answerPings(websocket: WebSocket): void {
+  let since = performance.now()
+  let pings = 0
+  websocket.on('ping', (data) => {
+    if (performance.now() - since > PING_WINDOW_MS) {
+      since = performance.now()
+      pings = 0
+    }
+    pings += 1
+    if (websocket.readyState !== websocket.OPEN) return
+    if (websocket.bufferedAmount > PONG_QUEUE_BYTES) return websocket.terminate()
+    if (pings <= MAX_PINGS) return websocket.pong(data)
+    websocket.close(POLICY_VIOLATION, 'too many pings')
+    setTimeout(() => websocket.terminate(), GOODBYE_MS).unref()
+  })
+}
+
+function now(): Now {
+  return { steady: performance.now(), wall: Date.now() }
 }
 
 /** Answers a refused upgrade as the control API would, and closes, also when the peer keeps its side open. */

@@ -238,7 +238,9 @@ policy: file:p.yaml
   })
 
   it('a gateway that dies under an open session', async () => {
-    const connection = product.start('alice', ['connect', 'prod-vectors', '--json'])
+    const connection = product.start('alice', ['connect', 'prod-vectors', '--json'], {
+      env: { VGATE_RECONNECT: '0' },
+    })
     await connection.event('ready')
     await product.stopGateway('SIGKILL')
     expect(await connection.event('closed')).toMatchObject({ reason: 'gateway_lost' })

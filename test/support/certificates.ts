@@ -5,8 +5,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A self-signed certificate for 127.0.0.1 and localhost that is its own CA. PEM text. */
-export function selfSignedCertificate(): { readonly cert: string; readonly key: string } {
+/** A self-signed certificate for 127.0.0.1, localhost and more names that is its own CA. PEM text. */
+export function selfSignedCertificate(names: readonly string[] = []): {
+  readonly cert: string
+  readonly key: string
+} {
   const folder = mkdtempSync(join(tmpdir(), 'vgate-cert-'))
   const cert = join(folder, 'cert.pem')
   const key = join(folder, 'key.pem')
@@ -16,7 +19,12 @@ export function selfSignedCertificate(): { readonly cert: string; readonly key: 
       [
         ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
         ...['-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost'],
-        ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
+        ...[
+          '-addext',
+          ['subjectAltName=DNS:localhost,IP:127.0.0.1', ...names.map((name) => `DNS:${name}`)].join(
+            ',',
+          ),
+        ],
       ],
       { stdio: 'ignore' },
     )

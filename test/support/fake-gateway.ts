@@ -2,6 +2,7 @@
 // endpoints that echo or stall. It decides nothing and records nothing.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { type ClientMessage, type GatewayMessage, TUNNEL_SUBPROTOCOL } from '../../src/core/api.js'
@@ -71,12 +72,18 @@ export function echo(stream: MuxStream): void {
 }
 
 export async function startFakeGateway(
-  options: { readonly issuer?: string } = {},
+  options: {
+    readonly issuer?: string
+    readonly tls?: { readonly cert: string; readonly key: string }
+    /** The subprotocol that it picks. */
+    readonly subprotocol?: string
+    readonly versions?: readonly number[]
+  } = {},
 ): Promise<FakeGateway> {
   let closedSessions = 0
-  const server = createServer()
+  const server = options.tls === undefined ? createServer() : createTlsServer(options.tls)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}`
   const soon = (ms: number): string => new Date(Date.now() + ms).toISOString()
   let exchanges = 0
   const routes = new Map<string, Route>([
@@ -88,8 +95,8 @@ export async function startFakeGateway(
           v: 1,
           name: 'vgate',
           version: '0.1.0',
-          api: { versions: [1] },
-          tunnel: { path: '/v1/tunnel', versions: [1] },
+          api: { versions: options.versions ?? [1] },
+          tunnel: { path: '/v1/tunnel', versions: options.versions ?? [1] },
           providers: [
             {
               name: 'corp',
@@ -183,7 +190,7 @@ export async function startFakeGateway(
     noServer: true,
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: () => TUNNEL_SUBPROTOCOL,
+    handleProtocols: () => options.subprotocol ?? TUNNEL_SUBPROTOCOL,
   })
   const gateway: FakeGateway = {
     url,

@@ -58,7 +58,7 @@ anything when stdin is not a terminal or \`CI\` is set.
 | command | events |
 |---|---|
 | \`login\` | \`device_code{verification_uri,user_code,verification_uri_complete,expires_at}\`, \`logged_in{principal}\` |
-| \`connect\` | \`ready{session,target,host,port,url,endpoints,env,expires_at}\`, \`denied{operation,rule,message}\`, \`expiring{expires_at}\`, \`closed{reason}\` |
+| \`connect\` | \`ready{session,target,host,port,url,endpoints,env,expires_at}\`, \`denied{operation,rule,message}\`, \`expiring{expires_at}\`, \`reconnecting{cut,message,until}\`, \`reconnected{session,expires_at}\`, \`closed{reason}\` |
 | \`gateway start\` | \`listening{url}\`, \`stopped\` |
 | \`replay\` | \`verified{verdict,reason,records}\`, then every record under its own type |
 
@@ -67,6 +67,8 @@ anything when stdin is not a terminal or \`CI\` is set.
 |---|---|
 | \`VGATE_GATEWAY\` | address of the gateway |
 | \`VGATE_CA_FILE\` | PEM file of an authority to trust besides the usual ones |
+| \`VGATE_RECONNECT\` | seconds for which \`connect\` and \`exec\` dial a lost gateway again; default 30, 0: never |
+| \`HTTPS_PROXY\`, \`HTTP_PROXY\`, \`NO_PROXY\` | the HTTP proxy for every call and the tunnel, in capitals or not; \`http://user:password@host:port\`. \`NO_PROXY\` lists names, \`.suffixes\`, \`*.suffixes\`, each with \`:port\` or not, or \`*\`. This machine (\`localhost\`, 127.0.0.0/8, ::1) is never asked for through a proxy |
 | \`VGATE_CONFIG_DIR\` | folder of the state; default \`$XDG_CONFIG_HOME/vgate\` or \`~/.config/vgate\` |
 | \`VGATE_TOKEN_STORE\` | \`keychain\`, \`file\` or \`memory\` |
 | \`VGATE_STORE_KEY\` | encrypts the file that stands in for a keychain |

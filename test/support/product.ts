@@ -71,6 +71,8 @@ export interface ProductOptions {
   readonly providers?: string
   /** YAML lines to put at the top level of vgate.yaml. */
   readonly more?: string
+  /** YAML lines to put below `gateway` in vgate.yaml, indented by two. */
+  readonly gateway?: string
   readonly target?: string
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
@@ -170,7 +172,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
   listen: 127.0.0.1:${listen}
   data: ${options.data ?? './data'}
   auditors: [{ group: data-owners }]
-identity:
+${options.gateway ?? ''}identity:
   providers:
     corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }
     ${options.providers ?? ''}

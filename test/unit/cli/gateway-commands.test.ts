@@ -294,7 +294,7 @@ describe('connect', () => {
 
   it('exits 8 when the gateway is lost', async () => {
     await login()
-    const child = spawnCli(['connect', 'prod-vectors', '--json'], folder)
+    const child = spawnCli(['connect', 'prod-vectors', '--json'], folder, { VGATE_RECONNECT: '0' })
     await untilLine(child, ready)
     gateway.tunnels[0]?.socket.terminate()
     const { exitCode, stdout } = await child
@@ -302,6 +302,19 @@ describe('connect', () => {
       8,
       { event: 'closed', reason: 'gateway_lost' },
     ])
+  })
+
+  it('reconnects, and says so on stderr', async () => {
+    await login()
+    const child = spawnCli(['connect', 'prod-vectors'], folder)
+    await untilLine(child, (line) => line.startsWith('postgresql://'))
+    gateway.tunnels[0]?.socket.terminate()
+    await expect.poll(() => gateway.tunnels.length, { timeout: 10_000 }).toBe(2)
+    gateway.tunnels[1]?.tell({ type: 'end', reason: 'expired', message: 'over' })
+    const { exitCode, stderr } = await child
+    expect(exitCode).toBe(0)
+    expect(stderr).toMatch(/! reconnecting until .*: the gateway is gone: closed with code 1006\n/)
+    expect(stderr).toMatch(/✔ reconnected, session ses_1: same port, same secret/)
   })
 
   it('exits 2 for an unknown target, and 2 for a bad duration', async () => {
