@@ -6,6 +6,7 @@ import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { findDatabase } from '../databases/list.js'
 import type { Snippet } from '../databases/types.js'
+import { approvedGrant } from './await-approval.js'
 import type { GatewayApi } from './gateway-api.js'
 import { type LocalPort, openLocalPort, stablePort } from './local-port.js'
 import { newPortSecret, portSecret, scramVerifierOf } from './port-secret.js'
@@ -29,6 +30,8 @@ export interface ConnectOptions {
   readonly bind?: string
   readonly socket?: string
   readonly newSecret: boolean
+  /** False: where a second person has to approve, say so and end (VGATE_APPROVAL_PENDING). */
+  readonly wait: boolean
 }
 
 export interface Ready {
@@ -55,6 +58,22 @@ export type ConnectEvent =
       readonly message: string
     }
   | { readonly event: 'expiring'; readonly expires_at: string }
+  | {
+      readonly event: 'waiting_approval'
+      readonly request: string
+      readonly approvers: readonly string[]
+      readonly url: string
+    }
+  | {
+      readonly event: 'held'
+      readonly request: string
+      readonly operation: string
+      readonly collections: readonly string[]
+      readonly preview: string
+      readonly approvers: readonly string[]
+      readonly url: string
+    }
+  | { readonly event: 'released'; readonly request: string }
 
 /** Why it ended, and the error for all but the client's own wish. */
 export interface Closed {
@@ -87,7 +106,7 @@ export async function connect(
   const target = options.request.target
   const runtime = new RuntimeFile(context.state, context.gateway.url, target)
   if (options.command === 'connect') await runtime.refuseSecond()
-  const { grant } = await api.requestGrant(options.request)
+  const grant = await approvedGrant(api, options, tell)
   const owner = { gateway: context.gateway.url, user: principal.id, target }
   const secret =
     options.command === 'exec'
@@ -220,6 +239,11 @@ class Running {
         message: message.message,
       })
     }
+    if (message.type === 'held') {
+      const { type: event, ...held } = message
+      this.#tell({ event, ...held })
+    }
+    if (message.type === 'released') this.#tell({ event: 'released', request: message.request })
     if (message.type === 'expiring')
       this.#tell({ event: 'expiring', expires_at: message.expires_at })
     if (message.type === 'end')

@@ -1,6 +1,7 @@
 // Owns the control plane's side of the Authority: who may hold a session, until when, under which policy, with which
 // credential. Every renewal looks into the store, so that a revocation counts within one lease.
 
+import type { ApprovalAsked, ApprovalStanding } from '../core/approval.js'
 import type {
   Authority,
   OpenSessionRequest,
@@ -18,6 +19,7 @@ import { createSecretSource, type SecretDeps, type SecretSource } from '../secre
 import type { OpenResult, Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
 import { EndedSessions } from './ended-sessions.js'
+import type { Requests } from './requests.js'
 import type { TargetSettings } from './settings.js'
 
 /** A lease without renewal ends after this long. */
@@ -43,11 +45,20 @@ export interface AuthorityDeps {
   readonly secretDeps: SecretDeps
   readonly clock: Clock
   readonly schedule: Schedule
+  readonly requests: Requests
 }
 
 export interface ControlAuthority extends Authority {
   /** Tells every session of the policy that `deps.policy()` now answers; those it no longer allows end. */
   policyChanged(): void
+  /** Ends the sessions that `which` names by id, grant or principal, upstream cancelled first. Answers their ids. */
+  revokeSessions(
+    which:
+      | { readonly session: string }
+      | { readonly grant: string }
+      | { readonly principal: string },
+    message: string,
+  ): string[]
   /** Ends every session: the gateway stops. */
   stop(): void
 }
@@ -89,6 +100,12 @@ class LocalAuthority implements ControlAuthority {
   constructor(deps: AuthorityDeps) {
     this.#deps = deps
     this.#ended = new EndedSessions(deps)
+    deps.requests.onChange((record, request) => {
+      for (const { principal, grant, listeners } of this.#live.values()) {
+        if (principal.id !== record.principal || grant.target !== record.target) continue
+        for (const listener of [...listeners]) listener({ kind: 'request', request })
+      }
+    })
   }
 
   async openSession(request: OpenSessionRequest): Promise<SessionLease> {
@@ -102,6 +119,7 @@ class LocalAuthority implements ControlAuthority {
     }
     const target = this.#permitted(principal, grant)
     await this.#ended.settle()
+    const requests = await this.#deps.requests.live(principal.id, grant.target)
     const session = newId('ses')
     const { database } = target.spec
     const opened = await store.openSession({
@@ -132,10 +150,12 @@ class LocalAuthority implements ControlAuthority {
     this.#live.set(session, live)
     this.#arm(session, live)
     const { source, hash } = this.#deps.policy()
-    const { id, roles, startsAt, endsAt, reason, ticket } = grant
+    const { id, roles, startsAt, endsAt, reason, ticket, collections, request: from } = grant
     const said = {
       ...(reason === undefined ? {} : { reason }),
       ...(ticket === undefined ? {} : { ticket }),
+      ...(collections === undefined ? {} : { collections }),
+      ...(from === undefined ? {} : { request: from }),
     }
     return {
       session,
@@ -152,6 +172,7 @@ class LocalAuthority implements ControlAuthority {
       target: target.spec,
       policy: { source, hash },
       leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt),
+      requests,
     }
   }
 
@@ -195,6 +216,63 @@ class LocalAuthority implements ControlAuthority {
     )
   }
 
+  async requestApproval(asked: ApprovalAsked): Promise<ApprovalStanding> {
+    const { principal, grant } = await this.#standing(asked.session)
+    return await this.#deps.requests.open({
+      body: { kind: 'operation', operation: asked.operation },
+      principal,
+      target: grant.target,
+      roles: grant.roles,
+      ...(grant.reason === undefined ? {} : { reason: grant.reason }),
+      ...(grant.ticket === undefined ? {} : { ticket: grant.ticket }),
+      session: asked.session,
+      digest: asked.digest,
+      terms: asked.terms,
+    })
+  }
+
+  async consumeApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly digest: string
+  }): Promise<{ consumed: boolean }> {
+    const { principal, grant } = await this.#standing(given.session)
+    const consumed = await this.#deps.requests.consume({
+      id: given.request,
+      principal: principal.id,
+      target: grant.target,
+      digest: given.digest,
+      session: given.session,
+    })
+    return { consumed }
+  }
+
+  async voidApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly reason: string
+  }): Promise<void> {
+    await this.#own(given.session, given.request)
+    await this.#deps.requests.void(given.request, given.reason)
+  }
+
+  async recordOutcome(given: Parameters<Authority['recordOutcome']>[0]): Promise<void> {
+    await this.#own(given.session, given.request)
+    await this.#deps.requests.outcome(given.request, given.outcome, given.message)
+  }
+
+  revokeSessions(
+    which: Parameters<ControlAuthority['revokeSessions']>[0],
+    message: string,
+  ): string[] {
+    const ended = [...this.#live].filter(([session, { grant, principal }]) => {
+      if ('session' in which) return session === which.session
+      return 'grant' in which ? grant.id === which.grant : principal.id === which.principal
+    })
+    for (const [session] of ended) this.#end(session, 'revoked', message)
+    return ended.map(([session]) => session)
+  }
+
   policyChanged(): void {
     const { source, hash, compiled } = this.#deps.policy()
     for (const [session, { grant, principal, listeners }] of this.#live) {
@@ -235,9 +313,21 @@ class LocalAuthority implements ControlAuthority {
     )
   }
 
+  /** A request may be touched only by a session of its own principal. The session may be over by now. */
+  async #own(session: string, request: string): Promise<void> {
+    const [record, found] = await Promise.all([
+      this.#deps.requests.find(request),
+      this.#deps.store.findSession(session),
+    ])
+    if (record === undefined || found === undefined || record.principal !== found.principal)
+      throw new VgateError('VGATE_NOT_FOUND', 'there is no request of that id for this session')
+  }
+
   async #standing(session: string): Promise<Live> {
     const live = this.#live.get(session)
     const standing = await this.#deps.store.sessionStanding(session)
+    if (live?.ended?.kind === 'ended' && live.ended.reason === 'revoked')
+      throw revoked(live.ended.message)
     if (live === undefined || standing?.state !== 'open') {
       throw new VgateError('VGATE_NOT_FOUND', 'the session is over')
     }

@@ -11,6 +11,7 @@ import { recoverRecordings } from '../audit/recover.js'
 import { CHECKPOINT_MS } from '../audit/writer.js'
 import { type Control, createControl } from '../control/app.js'
 import { type ControlAuthority, createAuthority, processSchedule } from '../control/authority.js'
+import { createRequests } from '../control/requests.js'
 import type { LoadedPolicy } from '../control/settings.js'
 import { DEFAULT_LIMITS } from '../core/adapter.js'
 import type { SigningKey } from '../core/api.js'
@@ -97,7 +98,16 @@ async function assemble(
   })
   const audit = await openLog(paths.audit, pair, policy, undo)
   await recover(store, audit, paths.recordings, pair)
+  const requests = createRequests({
+    config,
+    store,
+    audit,
+    clock: systemClock,
+    schedule: processSchedule,
+  })
+  await requests.resume()
   const authority = createAuthority({
+    requests,
     config,
     policy: () => policy,
     store,
@@ -125,6 +135,8 @@ async function assemble(
     audit,
     signingKeys: (): readonly SigningKey[] => history,
     recordings: { directory: paths.recordings },
+    requests,
+    revokeSessions: (which, message) => authority.revokeSessions(which, message),
     clock: systemClock,
     logger,
     version: VERSION,

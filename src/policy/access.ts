@@ -1,5 +1,6 @@
 // Owns who may take which role on which target. It knows nothing of operations.
 
+import type { ApprovalTerms } from '../core/approval.js'
 import type { Principal } from '../core/principal.js'
 import type { AccessRule, CompiledPolicy } from './compile.js'
 import { covers } from './glob.js'
@@ -14,11 +15,13 @@ export interface RoleOffer {
   /** Absent: not asked for. */
   readonly reason?: 'required' | 'optional'
   readonly ticket?: 'required' | 'optional'
+  /** Who must approve first. */
+  readonly approval?: ApprovalTerms
 }
 
 /**
  * The roles that a principal may take on a target, one offer a role, in the order of the file. Where several access
- * rules offer one role, the longest grant wins, then the first rule.
+ * rules offer one role, one without an approval wins, then the longest grant, then the first rule.
  */
 export function rolesFor(
   policy: CompiledPolicy,
@@ -29,7 +32,7 @@ export function rolesFor(
   for (const rule of policy.access) {
     if (!principal.groups.includes(rule.group) || !reaches(rule, target)) continue
     const known = offers.get(rule.role)
-    if (known === undefined || rule.maxMs > known.maxMs) offers.set(rule.role, offerOf(rule))
+    if (known === undefined || isBetter(rule, known)) offers.set(rule.role, offerOf(rule))
   }
   return [...offers.values()]
 }
@@ -67,6 +70,12 @@ function reaches(rule: AccessRule, target: string): boolean {
   return rule.targets.some((pattern) => covers(pattern, target))
 }
 
+function isBetter(rule: AccessRule, known: RoleOffer): boolean {
+  const free = rule.approval === undefined
+  if (free !== (known.approval === undefined)) return free
+  return rule.maxMs > known.maxMs
+}
+
 function offerOf(rule: AccessRule): RoleOffer {
   return {
     role: rule.role,
@@ -75,5 +84,6 @@ function offerOf(rule: AccessRule): RoleOffer {
     maxMs: rule.maxMs,
     ...(rule.reason === undefined ? {} : { reason: rule.reason }),
     ...(rule.ticket === undefined ? {} : { ticket: rule.ticket }),
+    ...(rule.approval === undefined ? {} : { approval: rule.approval }),
   }
 }

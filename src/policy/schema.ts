@@ -124,6 +124,13 @@ const role = z.strictObject({
   thresholds: thresholds.optional(),
 })
 
+const approval = z.strictObject({
+  /** Groups of people. */
+  by: names,
+  count: z.number().int().min(1).max(20).optional(),
+  expires: duration().optional(),
+})
+
 const access = z.strictObject({
   who: z.strictObject({
     group: z.string().min(1),
@@ -139,7 +146,7 @@ const access = z.strictObject({
       max: duration().optional(),
       reason: z.enum(['required', 'optional']).optional(),
       ticket: z.enum(['required', 'optional']).optional(),
-      approval: notSupportedYet(),
+      approval: approval.optional(),
       schedule: notSupportedYet(),
     })
     .optional(),
@@ -160,13 +167,7 @@ const hold = z.strictObject({
     .array(z.strictObject({ role: z.string() }))
     .min(1)
     .optional(),
-  approval: z
-    .strictObject({
-      by: names,
-      count: z.number().int().min(1).max(20).optional(),
-      expires: duration().optional(),
-    })
-    .optional(),
+  approval: approval.optional(),
   inTransaction: duration().optional(),
 })
 

@@ -67,6 +67,8 @@ export interface ProductOptions {
   readonly database: string
   /** Source of policy.yaml. */
   readonly policy: string
+  /** A line to put under `gateway` in vgate.yaml. */
+  readonly gatewayMore?: string
   /** YAML lines to put at the top level of vgate.yaml. */
   readonly more?: string
   readonly target?: string
@@ -168,6 +170,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
   listen: 127.0.0.1:${listen}
   data: ${options.data ?? './data'}
   auditors: [{ group: data-owners }]
+  ${options.gatewayMore ?? ''}
 identity:
   providers:
     corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }

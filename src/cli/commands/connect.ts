@@ -46,6 +46,7 @@ export default class Connect extends RunCommand {
           command: 'connect',
           version: this.config.version,
           newSecret: flags['new-secret'],
+          wait: flags.wait,
           ...listenOptions(flags),
         },
         (happened) => {
@@ -65,7 +66,10 @@ export default class Connect extends RunCommand {
     this.exitWith(exitCodeOf(closed))
   }
 
-  async #stay(connection: Connection, signal: Promise<NodeJS.Signals>): Promise<Closed | number> {
+  async #stay(
+    connection: Connection,
+    signal: ReturnType<typeof firstSignal>['signal'],
+  ): Promise<Closed | number> {
     const { snippets, notes, ...ready } = connection.ready
     this.output.event('ready', ready)
     this.output.say(readyLines(this.output, { ...ready, snippets, notes }, Date.now()).join('\n'))

@@ -2,6 +2,7 @@
 
 import type { Hono } from 'hono'
 import { type GrantBody, grantRequest, PATHS, type TargetsBody } from '../../core/api.js'
+import type { GrantPending } from '../../core/api-requests.js'
 import { rolesFor } from '../../policy/access.js'
 import { type ControlDeps, isoTime } from '../deps.js'
 import { issueGrant } from '../grants.js'
@@ -16,9 +17,9 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const policy = deps.policy().compiled
     const targets: TargetsBody['targets'] = []
     for (const [name, { spec }] of deps.config.targets) {
-      const roles = rolesFor(policy, principal, name).map(({ role }) => ({
+      const roles = rolesFor(policy, principal, name).map(({ role, approval }) => ({
         name: role,
-        approval: false,
+        approval: approval !== undefined,
       }))
       if (roles.length === 0) continue
       const contact = spec.contact === undefined ? {} : { contact: spec.contact }
@@ -31,7 +32,18 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const { principal } = context.get('caller')
     perPrincipal.take(principal.id)
     const request = await readJson(context, grantRequest)
-    const { grant, target, notes } = await issueGrant(deps, principal, request)
+    const issued = await issueGrant(deps, principal, request)
+    if ('pending' in issued) {
+      const { request: id, approvers, url, expiresAt } = issued.pending
+      const pending: GrantPending = {
+        request: id,
+        approvers: [...approvers],
+        url,
+        expires_at: isoTime(expiresAt),
+      }
+      return context.json({ pending }, 202)
+    }
+    const { grant, target, notes } = issued
     const body: GrantBody = {
       grant: {
         id: grant.id,

@@ -56,6 +56,7 @@ async function start(
     command: 'connect',
     version: '0.1.0',
     newSecret: false,
+    wait: true,
     ...change,
   }
   const connection = await connect(context, api, options, (event) => events.push(event))

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { StreamDuplex } from '../../../src/gateway/stream-duplex.js'
-import { makeSide, settle, Sink } from '../../support/mux-pair.js'
+import { makeSide, Sink, settle } from '../../support/mux-pair.js'
 
 describe('StreamDuplex', () => {
   const pair = () => {

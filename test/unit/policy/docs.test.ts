@@ -30,7 +30,6 @@ const LATER: Readonly<Record<string, readonly [string, string]>> = {
   'limits.rate': ['{ rows: 500 }', '{ rate: 50/s }'],
   budget: ['    limits:', '    budget: []\n    limits:'],
   requires: ['role: reader,', 'role: reader, requires: {},'],
-  'grant.approval': ['default: 30m,', 'approval: {},'],
   'grant.schedule': ['default: 30m,', 'schedule: x,'],
   'who.provider': ['group: data-science', 'group: data-science, provider: x'],
   'who.claims': ['group: data-science', 'group: data-science, claims: {}'],
