@@ -5,7 +5,7 @@ import type { Closed, Connection } from '../../client/connect.js'
 import { closedLine, eventLine, readyLines } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
-import { exitCodeOfSignal, firstSignal } from '../signals.js'
+import { type EndingSignal, exitCodeOfSignal, firstSignal } from '../signals.js'
 import { spin } from '../spinner.js'
 
 export default class Connect extends RunCommand {
@@ -26,7 +26,6 @@ export default class Connect extends RunCommand {
       exclusive: ['port', 'bind'],
     }),
     'new-secret': Flags.boolean({ description: 'replace the secret of the local port' }),
-    wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
     ...gatewayFlags,
   }
 
@@ -66,10 +65,7 @@ export default class Connect extends RunCommand {
     this.exitWith(exitCodeOf(closed))
   }
 
-  async #stay(
-    connection: Connection,
-    signal: ReturnType<typeof firstSignal>['signal'],
-  ): Promise<Closed | number> {
+  async #stay(connection: Connection, signal: Promise<EndingSignal>): Promise<Closed | number> {
     const { snippets, notes, ...ready } = connection.ready
     this.output.event('ready', ready)
     this.output.say(readyLines(this.output, { ...ready, snippets, notes }, Date.now()).join('\n'))

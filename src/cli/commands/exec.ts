@@ -1,6 +1,6 @@
 // Owns `vgate exec`.
 
-import { Args, Flags } from '@oclif/core'
+import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
 import { closedLine, eventLine } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
@@ -19,11 +19,7 @@ export default class Exec extends RunCommand {
   static override args = {
     name: Args.string({ description: 'target to connect to', required: true }),
   }
-  static override flags = {
-    ...grantFlags,
-    wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
-    ...gatewayFlags,
-  }
+  static override flags = { ...grantFlags, ...gatewayFlags }
 
   async run(): Promise<void> {
     // What follows the first `--` is the child's, word for word: no parser of ours may touch it.
