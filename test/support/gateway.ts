@@ -105,7 +105,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     schedule: processSchedule,
   })
   const owners = new Map<string, Principal>()
-  const denier = options.deniers === undefined ? undefined : principalOf('denier', [options.deniers])
+  const denier =
+    options.deniers === undefined ? undefined : principalOf('denier', [options.deniers])
   if (denier !== undefined) {
     await store.upsertPrincipal(denier)
     requests.onChange((record) => {
