@@ -28,6 +28,10 @@ export interface RecordedGrant {
   /** ISO 8601, UTC. */
   readonly startsAt: string
   readonly endsAt: string
+  /** An approver narrowed it to these. */
+  readonly collections?: readonly string[]
+  /** The access request that it was given for. */
+  readonly request?: string
 }
 
 export interface RecordedClient {
@@ -94,6 +98,7 @@ export interface OperationJudged {
   /** Why, for a refusal: the message the caller got. */
   readonly reason?: string
   readonly obligations?: RecordedObligations
+  readonly approval?: RecordedApproval
   /** Keys written or deleted as far as the request names them: collection → keys. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
   /** Keys are written or deleted that the request does not name. */
@@ -105,6 +110,37 @@ export interface OperationDelivered extends Omit<Delivery, 'request'> {
   readonly type: 'operation.delivered'
   readonly connection: string
   readonly op: number
+}
+
+/** A held request waits for a second person. */
+export interface HoldOpened {
+  readonly type: 'hold.opened'
+  readonly connection: string
+  readonly op: number
+  readonly request: string
+  readonly rules: readonly string[]
+  readonly approvers: readonly string[]
+  readonly preview: string
+  /** ISO 8601, UTC. */
+  readonly expiresAt: string
+}
+
+/** The wait is over: answered, expired, given up by the client, or ended with its session. */
+export interface HoldAnswered {
+  readonly type: 'hold.answered'
+  readonly connection: string
+  readonly op: number
+  readonly request: string
+  readonly state: string
+  readonly by?: readonly string[]
+  readonly message?: string
+}
+
+/** An approval under which an operation runs. */
+export interface RecordedApproval {
+  readonly request: string
+  /** Ids of the people who approved. */
+  readonly by: readonly string[]
 }
 
 export interface OperationEnded {
@@ -137,6 +173,8 @@ export type SessionRecord =
   | OperationJudged
   | OperationDelivered
   | OperationEnded
+  | HoldOpened
+  | HoldAnswered
   | SessionClosed
 
 /** Head of a recording: number of records, and hash of its last block in hex. */
@@ -215,6 +253,49 @@ export type LogRecord =
       readonly type: 'grant.revoked'
       readonly grant: string
       readonly by: RecordedPrincipal
+      readonly reason?: string
+    }
+  | {
+      readonly type: 'request.opened'
+      readonly request: string
+      readonly kind: 'operation' | 'access'
+      readonly principal: RecordedPrincipal
+      readonly target: string
+      readonly roles: readonly string[]
+      readonly rules: readonly string[]
+      readonly approvers: readonly string[]
+      readonly session?: string
+      readonly digest: string
+      readonly expiresAt: string
+    }
+  | {
+      readonly type: 'request.answered'
+      readonly request: string
+      readonly by: RecordedPrincipal
+      readonly verdict: 'approve' | 'deny'
+      readonly reason?: string
+    }
+  | { readonly type: 'request.approved'; readonly request: string; readonly by: readonly string[] }
+  | {
+      readonly type: 'request.denied'
+      readonly request: string
+      readonly by: RecordedPrincipal
+      readonly reason?: string
+    }
+  | { readonly type: 'request.expired'; readonly request: string }
+  | { readonly type: 'request.voided'; readonly request: string; readonly reason: string }
+  | { readonly type: 'request.consumed'; readonly request: string; readonly session?: string }
+  | {
+      readonly type: 'request.outcome'
+      readonly request: string
+      readonly outcome: string
+      readonly message?: string
+    }
+  | {
+      readonly type: 'principal.revoked'
+      readonly principal: RecordedPrincipal
+      readonly by: RecordedPrincipal
+      readonly grants: readonly string[]
       readonly reason?: string
     }
   | {

@@ -32,6 +32,16 @@ export function eventLine(output: Output, event: ConnectEvent): string {
   if (event.event === 'reconnected') {
     return `${output.colour.green('✔')} reconnected, session ${visible(event.session)}: same port, same secret; open your connections again`
   }
+  if (event.event === 'waiting_approval') {
+    const who = event.approvers.map(visible).join(' or ')
+    return `${output.colour.yellow('⏸')} waits for ${who}: request ${event.request}\n  they type: vgate approve ${event.request}\n  or open:   ${visible(event.url)}`
+  }
+  if (event.event === 'held') {
+    const where = event.collections.map(visible).join(', ')
+    return `${output.colour.yellow('⏸')} held ${visible(event.operation)} on ${where}: ${visible(event.preview)}\n  request ${event.request} waits for ${event.approvers.map(visible).join(' or ')}`
+  }
+  if (event.event === 'released')
+    return `${output.colour.green('✔')} approved: ${event.request} runs`
   const rule = event.message.includes(event.rule) ? '' : ` (${visible(event.rule)})`
   return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)}${output.colour.dim(rule)}`
 }

@@ -13,6 +13,7 @@ export const grantFlags = {
     description: 'how long, for instance 30m; default and maximum are the rule’s',
     helpValue: 'TIME',
   }),
+  wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
   port: Flags.integer({ description: 'local port', min: 1, max: 65_535, helpValue: 'N' }),
   bind: Flags.string({
     description: 'loopback address to listen on; default every loopback family',

@@ -6,6 +6,7 @@ import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { findDatabase } from '../databases/list.js'
 import type { Snippet } from '../databases/types.js'
+import { approvedGrant } from './await-approval.js'
 import type { GatewayApi } from './gateway-api.js'
 import { stablePort } from './local-port.js'
 import { newPortSecret, portSecret, scramVerifierOf } from './port-secret.js'
@@ -30,6 +31,8 @@ export interface ConnectOptions {
   readonly newSecret: boolean
   /** How long a lost gateway is dialled again, in milliseconds; 0: never. Half a minute by default. */
   readonly reconnectMs?: number
+  /** False: where a second person has to approve, say so and end (VGATE_APPROVAL_PENDING). */
+  readonly wait: boolean
 }
 
 export interface Ready {
@@ -65,6 +68,22 @@ export type ConnectEvent =
     }
   /** The same port and secret work again, in a new session under the same grant. */
   | { readonly event: 'reconnected'; readonly session: string; readonly expires_at: string }
+  | {
+      readonly event: 'waiting_approval'
+      readonly request: string
+      readonly approvers: readonly string[]
+      readonly url: string
+    }
+  | {
+      readonly event: 'held'
+      readonly request: string
+      readonly operation: string
+      readonly collections: readonly string[]
+      readonly preview: string
+      readonly approvers: readonly string[]
+      readonly url: string
+    }
+  | { readonly event: 'released'; readonly request: string }
 
 /** Why it ended, and the error for all but the client's own wish. */
 export interface Closed {
@@ -98,7 +117,8 @@ export async function connect(
   const runtime = new RuntimeFile(context.state, context.gateway.url, target)
   if (options.command === 'connect') await runtime.refuseSecond()
   const fresh = context.workload?.source.fresh === true ? { fresh_tokens: true } : {}
-  const { grant } = await api.requestGrant({ ...options.request, ...fresh })
+  const asked = { request: { ...options.request, ...fresh }, wait: options.wait }
+  const grant = await approvedGrant(api, asked, tell)
   const owner = { gateway: context.gateway.url, user: principal.id, target }
   const secret =
     options.command === 'exec'

@@ -1,7 +1,7 @@
 // Owns the client's side of the control API (core/api.ts): typed calls whose answers are checked. Must never
 // decide anything, and never put a token into an error.
 
-import type { z } from 'zod'
+import { z } from 'zod'
 import {
   type Discovery,
   discovery,
@@ -23,6 +23,18 @@ import {
   type WhoamiBody,
   whoamiBody,
 } from '../core/api.js'
+import {
+  type ApproveRequest,
+  type GrantPending,
+  grantPendingBody,
+  killedBody,
+  type RequestRow,
+  type RevokedBody,
+  type RevokeRequest,
+  requestBody,
+  requestsBody,
+  revokedBody,
+} from '../core/api-requests.js'
 import { isErrorCode, VgateError } from '../core/errors.js'
 import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
 import { versionRefusal } from './versions.js'
@@ -86,8 +98,43 @@ export class GatewayApi {
     return this.#call(targetsBody, { method: 'GET' }, PATHS.targets)
   }
 
-  requestGrant(request: GrantRequest): Promise<GrantBody> {
-    return this.#call(grantBody, { method: 'POST', body: JSON.stringify(request) }, PATHS.grants)
+  /** The grant, or what has to be approved first; then the same call again takes it up. */
+  requestGrant(request: GrantRequest): Promise<GrantBody | { pending: GrantPending }> {
+    const body = JSON.stringify(request)
+    return this.#call(
+      z.union([grantBody, grantPendingBody]),
+      { method: 'POST', body },
+      PATHS.grants,
+    )
+  }
+
+  /** Newest first; all states without `state`. */
+  async requests(state?: RequestRow['state']): Promise<RequestRow[]> {
+    const path = state === undefined ? PATHS.requests : `${PATHS.requests}?state=${state}`
+    return (await this.#call(requestsBody, { method: 'GET' }, path)).requests
+  }
+
+  async request(id: string): Promise<RequestRow> {
+    const path = `${PATHS.requests}/${encodeURIComponent(id)}`
+    return (await this.#call(requestBody, { method: 'GET' }, path)).request
+  }
+
+  async approve(id: string, narrowed: ApproveRequest): Promise<RequestRow> {
+    return await this.#answer(id, 'approve', narrowed)
+  }
+
+  async deny(id: string, reason: string): Promise<RequestRow> {
+    return await this.#answer(id, 'deny', { reason })
+  }
+
+  revoke(request: RevokeRequest): Promise<RevokedBody> {
+    return this.#call(revokedBody, { method: 'POST', body: JSON.stringify(request) }, PATHS.revoke)
+  }
+
+  async kill(session: string, reason: string | undefined): Promise<string> {
+    const path = `${PATHS.sessions}/${encodeURIComponent(session)}/kill`
+    const body = JSON.stringify(reason === undefined ? {} : { reason })
+    return (await this.#call(killedBody, { method: 'POST', body }, path)).session
   }
 
   /** Newest first. */
@@ -115,6 +162,12 @@ export class GatewayApi {
 
   async keys(): Promise<SigningKey[]> {
     return (await this.#call(keysBody, { method: 'GET' }, PATHS.keys)).keys
+  }
+
+  async #answer(id: string, how: 'approve' | 'deny', given: object): Promise<RequestRow> {
+    const path = `${PATHS.requests}/${encodeURIComponent(id)}/${how}`
+    const body = JSON.stringify(given)
+    return (await this.#call(requestBody, { method: 'POST', body }, path)).request
   }
 
   async #call<T>(

@@ -11,6 +11,8 @@ import { type ControlContext, type ControlEnv, errorResponse, SECURITY_HEADERS }
 import { addAccessRoutes } from './routes/access.js'
 import { addIdentityRoutes, addTokenRoute } from './routes/identity.js'
 import { addPublicRoutes } from './routes/public.js'
+import { addRequestPage, addRequestRoutes } from './routes/requests.js'
+import { addRevokeRoutes } from './routes/revoke.js'
 import { addSessionRoutes } from './routes/sessions.js'
 
 export interface Control {
@@ -34,6 +36,13 @@ const METHODS: Readonly<Record<string, string>> = {
   [PATHS.sessions]: 'GET, HEAD',
   [`${PATHS.sessions}/:id`]: 'GET, HEAD',
   [`${PATHS.sessions}/:id/recording`]: 'GET, HEAD',
+  [`${PATHS.sessions}/:id/kill`]: 'POST',
+  [PATHS.requests]: 'GET, HEAD',
+  [`${PATHS.requests}/:id`]: 'GET, HEAD',
+  [`${PATHS.requests}/:id/approve`]: 'POST',
+  [`${PATHS.requests}/:id/deny`]: 'POST',
+  [PATHS.revoke]: 'POST',
+  [`${PATHS.requestPage}/:id`]: 'GET, HEAD',
 }
 
 function checkMethod(context: ControlContext, allowed: string): void {
@@ -68,6 +77,12 @@ function addAuthentication(app: Hono<ControlEnv>, deps: ControlDeps): void {
     `${PATHS.grants}/:id/renew`,
     `${PATHS.sessions}/:id`,
     `${PATHS.sessions}/:id/recording`,
+    `${PATHS.sessions}/:id/kill`,
+    PATHS.requests,
+    `${PATHS.requests}/:id`,
+    `${PATHS.requests}/:id/approve`,
+    `${PATHS.requests}/:id/deny`,
+    PATHS.revoke,
   ]) {
     app.use(path, async (context, next) => {
       const bearer = bearerOf(context.req.header('authorization'))
@@ -97,11 +112,14 @@ export function createControl(deps: ControlDeps): Control {
   )
   addChecks(app, deps)
   addPublicRoutes(app, deps)
+  addRequestPage(app)
   addTokenRoute(app, deps)
   addAuthentication(app, deps)
   addIdentityRoutes(app, deps)
   addAccessRoutes(app, deps)
   addSessionRoutes(app, deps)
+  addRequestRoutes(app, deps)
+  addRevokeRoutes(app, deps)
   return {
     fetch: async (request, peer) => await app.fetch(request, peer ?? { address: 'unknown' }),
     authenticate: async (bearer) => (await authenticateToken(deps, bearer)).principal,

@@ -1,6 +1,7 @@
 // Owns the control plane's side of the Authority: who may hold a session, until when, under which policy, with which
 // credential. Every renewal looks into the store, so that a revocation counts within one lease.
 
+import type { ApprovalAsked, ApprovalStanding } from '../core/approval.js'
 import type {
   Authority,
   OpenSessionRequest,
@@ -18,6 +19,9 @@ import { createSecretSource, type SecretDeps, type SecretSource } from '../secre
 import type { OpenResult, Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
 import { EndedSessions } from './ended-sessions.js'
+import { grantEnded, revoked, unknownGrant } from './grant-errors.js'
+import type { Requests } from './requests.js'
+import type { Schedule } from './schedule.js'
 import type { TargetSettings } from './settings.js'
 import { proofEnded, provedPrincipal } from './workload-grants.js'
 
@@ -25,16 +29,6 @@ import { proofEnded, provedPrincipal } from './workload-grants.js'
 export const LEASE_MS = 5000
 /** Longest delay that a timer takes (Node's setTimeout, 32 bits). */
 const MAX_DELAY_MS = 2 ** 31 - 1
-
-/** Runs a function once after `ms`; the answer cancels it. */
-export type Schedule = (ms: number, run: () => void) => () => void
-
-/** Timers of this process; they do not keep it alive. */
-export const processSchedule: Schedule = (ms, run) => {
-  const timer = setTimeout(run, ms)
-  timer.unref()
-  return () => clearTimeout(timer)
-}
 
 export interface AuthorityDeps {
   readonly config: ControlDeps['config']
@@ -44,11 +38,20 @@ export interface AuthorityDeps {
   readonly secretDeps: SecretDeps
   readonly clock: Clock
   readonly schedule: Schedule
+  readonly requests: Requests
 }
 
 export interface ControlAuthority extends Authority {
   /** Tells every session of the policy that `deps.policy()` now answers; those it no longer allows end. */
   policyChanged(): void
+  /** Ends the sessions that `which` names by id, grant or principal, upstream cancelled first. Answers their ids. */
+  revokeSessions(
+    which:
+      | { readonly session: string }
+      | { readonly grant: string }
+      | { readonly principal: string },
+    message: string,
+  ): string[]
   /** Ends every session: the gateway stops. */
   stop(): void
 }
@@ -63,18 +66,6 @@ interface Live {
   cancelTimer: () => void
   /** The end, once told; whoever watches later hears it too. */
   ended?: SessionNotice
-}
-
-function grantEnded(): VgateError {
-  return new VgateError('VGATE_GRANT_ENDED', 'the grant has ended', { hint: 'connect again' })
-}
-
-function revoked(message: string): VgateError {
-  return new VgateError('VGATE_REVOKED', message, { hint: 'ask for access again' })
-}
-
-function unknownGrant(): VgateError {
-  return new VgateError('VGATE_NOT_FOUND', 'there is no grant of that id for you')
 }
 
 /** The authority of one gateway process. Methods reject with a VgateError. */
@@ -92,6 +83,12 @@ class LocalAuthority implements ControlAuthority {
   constructor(deps: AuthorityDeps) {
     this.#deps = deps
     this.#ended = new EndedSessions(deps)
+    deps.requests.onChange((record, request) => {
+      for (const { principal, grant, listeners } of this.#live.values()) {
+        if (principal.id !== record.principal || grant.target !== record.target) continue
+        for (const listener of [...listeners]) listener({ kind: 'request', request })
+      }
+    })
   }
 
   async openSession(request: OpenSessionRequest): Promise<SessionLease> {
@@ -106,6 +103,7 @@ class LocalAuthority implements ControlAuthority {
     const { principal, proofUntil } = await this.#proved(known, grant.id)
     const target = this.#permitted(principal, grant)
     await this.#ended.settle()
+    const requests = await this.#deps.requests.live(principal.id, grant.target)
     const session = newId('ses')
     const { database } = target.spec
     const opened = await store.openSession({
@@ -137,10 +135,12 @@ class LocalAuthority implements ControlAuthority {
     this.#live.set(session, live)
     this.#arm(session, live)
     const { source, hash } = this.#deps.policy()
-    const { id, roles, startsAt, endsAt, reason, ticket } = grant
+    const { id, roles, startsAt, endsAt, reason, ticket, collections, request: from } = grant
     const said = {
       ...(reason === undefined ? {} : { reason }),
       ...(ticket === undefined ? {} : { ticket }),
+      ...(collections === undefined ? {} : { collections }),
+      ...(from === undefined ? {} : { request: from }),
     }
     return {
       session,
@@ -157,6 +157,7 @@ class LocalAuthority implements ControlAuthority {
       target: target.spec,
       policy: { source, hash },
       leaseUntil: Math.min(clock.now() + LEASE_MS, endsAt, proofUntil),
+      requests,
     }
   }
 
@@ -198,6 +199,63 @@ class LocalAuthority implements ControlAuthority {
         ? undefined
         : { principal: recordedPrincipal(live.principal), target: live.grant.target },
     )
+  }
+
+  async requestApproval(asked: ApprovalAsked): Promise<ApprovalStanding> {
+    const { principal, grant } = await this.#standing(asked.session)
+    return await this.#deps.requests.open({
+      body: { kind: 'operation', operation: asked.operation },
+      principal,
+      target: grant.target,
+      roles: grant.roles,
+      ...(grant.reason === undefined ? {} : { reason: grant.reason }),
+      ...(grant.ticket === undefined ? {} : { ticket: grant.ticket }),
+      session: asked.session,
+      digest: asked.digest,
+      terms: asked.terms,
+    })
+  }
+
+  async consumeApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly digest: string
+  }): Promise<{ consumed: boolean }> {
+    const { principal, grant } = await this.#standing(given.session)
+    const consumed = await this.#deps.requests.consume({
+      id: given.request,
+      principal: principal.id,
+      target: grant.target,
+      digest: given.digest,
+      session: given.session,
+    })
+    return { consumed }
+  }
+
+  async voidApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly reason: string
+  }): Promise<void> {
+    await this.#own(given.session, given.request)
+    await this.#deps.requests.void(given.request, given.reason)
+  }
+
+  async recordOutcome(given: Parameters<Authority['recordOutcome']>[0]): Promise<void> {
+    await this.#own(given.session, given.request)
+    await this.#deps.requests.outcome(given.request, given.outcome, given.message)
+  }
+
+  revokeSessions(
+    which: Parameters<ControlAuthority['revokeSessions']>[0],
+    message: string,
+  ): string[] {
+    const ended = [...this.#live].filter(([session, { grant, principal }]) => {
+      if ('session' in which) return session === which.session
+      return 'grant' in which ? grant.id === which.grant : principal.id === which.principal
+    })
+    for (const [session] of ended) this.#end(session, 'revoked', message)
+    return ended.map(([session]) => session)
   }
 
   policyChanged(): void {
@@ -249,9 +307,21 @@ class LocalAuthority implements ControlAuthority {
     )
   }
 
+  /** A request may be touched only by a session of its own principal. The session may be over by now. */
+  async #own(session: string, request: string): Promise<void> {
+    const [record, found] = await Promise.all([
+      this.#deps.requests.find(request),
+      this.#deps.store.findSession(session),
+    ])
+    if (record === undefined || found === undefined || record.principal !== found.principal)
+      throw new VgateError('VGATE_NOT_FOUND', 'there is no request of that id for this session')
+  }
+
   async #standing(session: string): Promise<Live> {
     const live = this.#live.get(session)
     const standing = await this.#deps.store.sessionStanding(session)
+    if (live?.ended?.kind === 'ended' && live.ended.reason === 'revoked')
+      throw revoked(live.ended.message)
     if (live === undefined || standing?.state !== 'open') {
       throw new VgateError('VGATE_NOT_FOUND', 'the session is over')
     }

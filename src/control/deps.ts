@@ -8,6 +8,8 @@ import type { IdentityVerifier } from '../identity/oidc.js'
 import type { Tokens } from '../identity/tokens.js'
 import type { WorkloadVerifier } from '../identity/workload.js'
 import type { Store } from '../store/store.js'
+import type { ControlAuthority } from './authority.js'
+import type { Requests } from './requests.js'
 import type { ControlSettings, LoadedPolicy } from './settings.js'
 
 /** The audit log as the control plane sees it. A rejection means: what the event speaks of must not happen. */
@@ -35,6 +37,9 @@ export interface ControlDeps {
   /** Public keys of recordings and audit log, oldest first. */
   readonly signingKeys: () => readonly SigningKey[]
   readonly recordings: { readonly directory: string }
+  readonly requests: Requests
+  /** Ends live sessions. */
+  readonly revokeSessions: ControlAuthority['revokeSessions']
   readonly clock: Clock
   readonly logger: ControlLogger
   /** Of vgate itself. */

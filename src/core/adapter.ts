@@ -61,7 +61,29 @@ export interface JudgeRequest {
   readonly form: string
   /** Keys written or deleted as far as the request names them: collection → keys. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
+  /**
+   * SHA-256 in hex over the exact text, the parameters (types, formats, bytes) and the search path: what tells this
+   * request from any other. A request without it cannot be approved.
+   */
+  readonly exact?: () => string
+  /** A transaction is open, and others may wait for it. */
+  readonly inTransaction?: boolean
+  /** What would count how much it touches; asked only when it is held. */
+  readonly preview?: () => readonly PreviewQuery[]
 }
+
+/** Counts what a statement would touch, in a read-only transaction of the gateway's own. */
+export type PreviewQuery =
+  | {
+      readonly collection: string
+      /** Counts the rows it would touch, and all that there are. */
+      readonly count: string
+      readonly total: string
+      readonly parameters: readonly (string | null)[]
+      /** Schemas, in order. */
+      readonly searchPath: readonly string[]
+    }
+  | { readonly collection: string; readonly unknown: string }
 
 /** How a refusal looks to the caller. The message already names the rule and whom to ask. */
 export interface Refusal {
@@ -96,6 +118,8 @@ export type Question =
     }
   /** Work too long for the event loop: runs `entry` (a worker module that answers one message with one) with `input`. */
   | { readonly kind: 'offload'; readonly entry: URL; readonly input: string }
+  /** An unbounded read reached a limit that a second person may lift: opens a request. Answers what to tell the caller. */
+  | { readonly kind: 'limit'; readonly request: number; readonly index: number }
 
 export type Answer =
   | { readonly ok: true; readonly value: unknown }
@@ -127,6 +151,8 @@ export interface Delivery {
   readonly keys?: Readonly<Record<string, readonly string[]>>
   /** The operation is over. */
   readonly done: boolean
+  /** It ended with its connection, before the database had answered. */
+  readonly abandoned?: true
 }
 
 export interface AdapterHost {
@@ -165,6 +191,8 @@ export interface Adapter {
   /** Could not dial or log in, or the connection was lost: the client gets the protocol's own fatal error. */
   upstreamFailed(error: VgateError): void
   ruled(id: number, ruling: Ruling): void
+  /** A request waits for a second person: tells the client, in order, in the protocol's own way. */
+  notify(text: string): void
   answered(id: number, answer: Answer): void
   /** Grant over, revoked, gateway stopping: finish the message under way, the protocol's fatal error, `host.close`. */
   terminate(error: VgateError): void

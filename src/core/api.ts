@@ -16,6 +16,10 @@ export const PATHS = {
   grants: '/v1/grants',
   tunnel: '/v1/tunnel',
   sessions: '/v1/sessions',
+  requests: '/v1/requests',
+  revoke: '/v1/revoke',
+  /** The page of a request, for browsers. */
+  requestPage: '/r',
   keys: '/v1/keys',
 } as const
 
@@ -223,6 +227,16 @@ export const gatewayMessage = z.discriminatedUnion('type', [
     rule: z.string(),
     message: z.string(),
   }),
+  z.object({
+    type: z.literal('held'),
+    request: z.string(),
+    operation: z.string(),
+    collections: z.array(z.string()),
+    preview: z.string(),
+    approvers: z.array(z.string()),
+    url: z.string(),
+  }),
+  z.object({ type: z.literal('released'), request: z.string() }),
   z.object({ type: z.literal('expiring'), expires_at: z.string() }),
   z.object({
     type: z.literal('end'),

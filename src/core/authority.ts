@@ -2,6 +2,7 @@
 // it is a call in one process and a message between an agent and its gateway. A test runs the product through a
 // serialising one.
 
+import type { ApprovalAsked, ApprovalOutcome, ApprovalStanding } from './approval.js'
 import type { CloseReason, Grant } from './grant.js'
 import type { Principal } from './principal.js'
 
@@ -40,12 +41,16 @@ export interface SessionLease {
   readonly policy: { readonly source: string; readonly hash: string }
   /** Milliseconds since the epoch; without a newer lease by then the data plane denies. */
   readonly leaseUntil: number
+  /** Live approval requests of this principal on this target, so that a retry is known without asking. */
+  readonly requests: readonly ApprovalStanding[]
 }
 
 /** Pushed to the data plane while a session is open. */
 export type SessionNotice =
   | { readonly kind: 'ended'; readonly reason: CloseReason; readonly message: string }
   | { readonly kind: 'policy'; readonly source: string; readonly hash: string }
+  /** A request of this principal on this target was opened or changed its state. */
+  | { readonly kind: 'request'; readonly request: ApprovalStanding }
 
 export interface SessionSummary {
   readonly session: string
@@ -70,4 +75,28 @@ export interface Authority {
   /** Tells of an end or a new policy. The answer stops watching. */
   watch(session: string, listener: (notice: SessionNotice) => void): () => void
   closeSession(summary: SessionSummary): Promise<void>
+  /** Opens a request, or finds the live one of the same digest, principal and target. */
+  requestApproval(asked: ApprovalAsked): Promise<ApprovalStanding>
+  /**
+   * Takes an approval for one run, durably, by compare-and-set: of any number of callers one gets `true`. False when it
+   * is not approved any more, is over, or is bound to another digest, principal or target.
+   */
+  consumeApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly digest: string
+  }): Promise<{ readonly consumed: boolean }>
+  /** What it was asked for has changed too much: nobody's answer counts any more. */
+  voidApproval(given: {
+    readonly session: string
+    readonly request: string
+    readonly reason: string
+  }): Promise<void>
+  /** How the one run of a consumed approval ended. The first word stands. */
+  recordOutcome(given: {
+    readonly session: string
+    readonly request: string
+    readonly outcome: ApprovalOutcome
+    readonly message?: string
+  }): Promise<void>
 }

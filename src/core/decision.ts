@@ -1,5 +1,6 @@
 // Owns what policy answers and what must be carried out for a permit to stand.
 
+import type { ApprovalTerms } from './approval.js'
 import type { ErrorCode } from './errors.js'
 import type { Risk } from './operation.js'
 
@@ -35,6 +36,8 @@ export interface RowLimit {
   /** `roles.reader.limits.rows`, or `holds.destructive` with thresholds.rows. */
   readonly rule: string
   readonly because: 'limit' | 'hold'
+  /** Of `hold`: what a second person would have to say for the read to run without it. */
+  readonly terms?: readonly ApprovalTerms[]
 }
 
 export interface Obligations {
@@ -42,6 +45,8 @@ export interface Obligations {
   readonly masks: readonly FieldMask[]
   /** An unbounded read fails at this many rows; absent where none applies. */
   readonly rowLimit?: RowLimit
+  /** What is left of `rowLimit` in a run that was approved: a deny's. */
+  readonly rowLimitApproved?: RowLimit
   readonly record: RecordLevel
 }
 
@@ -66,7 +71,12 @@ export interface Deny {
 
 export interface Hold {
   readonly verdict: 'hold'
+  /** The hold that matched first. */
   readonly rule: string
+  /** Of every hold that matches: all apply. Empty where one of them names nobody who could approve. */
+  readonly terms: readonly ApprovalTerms[]
+  /** The allow rule that stands once it is approved. */
+  readonly permittedBy: string
   readonly risks: readonly Risk[]
   readonly reason: string
   readonly obligations: Obligations

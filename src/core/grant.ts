@@ -12,6 +12,10 @@ export interface Grant {
   readonly startsAt: number
   /** Absolute; checked on every operation. */
   readonly endsAt: number
+  /** An approver narrowed it to these collections (patterns); absent: what its roles allow. */
+  readonly collections?: readonly string[]
+  /** The access request that it was given for, where a second person had to approve. */
+  readonly request?: string
 }
 
 export type CloseReason =

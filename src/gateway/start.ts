@@ -11,7 +11,9 @@ import { recoverRecordings } from '../audit/recover.js'
 import { CHECKPOINT_MS } from '../audit/writer.js'
 import { outboundFetch } from '../client/fetch-by.js'
 import { type Control, createControl } from '../control/app.js'
-import { type ControlAuthority, createAuthority, processSchedule } from '../control/authority.js'
+import { type ControlAuthority, createAuthority } from '../control/authority.js'
+import { createRequests } from '../control/requests.js'
+import { processSchedule } from '../control/schedule.js'
 import type { LoadedPolicy } from '../control/settings.js'
 import { DEFAULT_LIMITS } from '../core/adapter.js'
 import type { SigningKey } from '../core/api.js'
@@ -104,6 +106,14 @@ async function assemble(
   })
   const audit = await openLog(paths.audit, pair, policy, undo)
   await recover(store, audit, paths.recordings, pair)
+  const requests = createRequests({
+    config,
+    store,
+    audit,
+    clock: systemClock,
+    schedule: processSchedule,
+  })
+  await requests.resume()
   const watch = new PolicyWatch({
     file: config.policyFile,
     initial: policy,
@@ -113,6 +123,7 @@ async function assemble(
     changed: () => authority.policyChanged(),
   })
   const authority: ControlAuthority = createAuthority({
+    requests,
     config,
     policy: watch.current,
     store,
@@ -146,6 +157,8 @@ async function assemble(
     audit,
     signingKeys: (): readonly SigningKey[] => history,
     recordings: { directory: paths.recordings },
+    requests,
+    revokeSessions: (which, message) => authority.revokeSessions(which, message),
     clock: systemClock,
     logger,
     version: VERSION,

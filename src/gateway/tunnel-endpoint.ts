@@ -209,6 +209,14 @@ class Tunnel {
             this.#send({ type: 'denied', operation, rule: refusal.rule, message: refusal.message }),
           expiring: (endsAt) =>
             this.#send({ type: 'expiring', expires_at: new Date(endsAt).toISOString() }),
+          held: (event) =>
+            this.#send({
+              type: 'held',
+              ...event,
+              collections: [...event.collections],
+              approvers: [...event.approvers],
+            }),
+          released: (request) => this.#send({ type: 'released', request }),
           ended: (reason, error) => this.#end(reason, error),
         },
       )

@@ -1,5 +1,6 @@
 // Owns who may take which role on which target. It knows nothing of operations.
 
+import type { ApprovalTerms } from '../core/approval.js'
 import type { Principal } from '../core/principal.js'
 import { claimsMatch } from './claims.js'
 import type { AccessRule, CompiledPolicy } from './compile.js'
@@ -18,12 +19,14 @@ export interface RoleOffer {
   /** Absent: not asked for. */
   readonly reason?: 'required' | 'optional'
   readonly ticket?: 'required' | 'optional'
+  /** Who must approve first. */
+  readonly approval?: ApprovalTerms
 }
 
 /**
  * The roles that a principal may take on a target, one offer a role, in the order of the file. Where several access
- * rules offer one role, the longest grant wins, then the first rule. A rule that has ended by `now` (milliseconds
- * since the epoch) offers nothing; without `now` its end is not looked at.
+ * rules offer one role, one without an approval wins, then the longest grant, then the first rule. A rule that has
+ * ended by `now` (milliseconds since the epoch) offers nothing; without `now` its end is not looked at.
  */
 export function rolesFor(
   policy: CompiledPolicy,
@@ -35,9 +38,7 @@ export function rolesFor(
   for (const rule of policy.access) {
     if (!serves(rule, principal, now) || !reaches(rule, target)) continue
     const known = offers.get(rule.role)
-    if (known === undefined || longest(rule, now) > longest(known, now)) {
-      offers.set(rule.role, offerOf(rule))
-    }
+    if (known === undefined || isBetter(rule, known, now)) offers.set(rule.role, offerOf(rule))
   }
   return [...offers.values()]
 }
@@ -109,6 +110,12 @@ function reaches(rule: AccessRule, target: string): boolean {
   return rule.targets.some((pattern) => covers(pattern, target))
 }
 
+function isBetter(rule: AccessRule, known: RoleOffer, now: number | undefined): boolean {
+  const free = rule.approval === undefined
+  if (free !== (known.approval === undefined)) return free
+  return longest(rule, now) > longest(known, now)
+}
+
 function offerOf(rule: AccessRule): RoleOffer {
   return {
     role: rule.role,
@@ -118,5 +125,6 @@ function offerOf(rule: AccessRule): RoleOffer {
     ...(rule.until === undefined ? {} : { until: rule.until }),
     ...(rule.reason === undefined ? {} : { reason: rule.reason }),
     ...(rule.ticket === undefined ? {} : { ticket: rule.ticket }),
+    ...(rule.approval === undefined ? {} : { approval: rule.approval }),
   }
 }

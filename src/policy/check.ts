@@ -124,6 +124,9 @@ function checkAccess(
     checkWho(path, entry, options, report)
     check.roleName([...path, 'role'], entry.role)
     check.targets([...path, 'targets'], entry.targets)
+    entry.grant?.approval?.by.forEach((group, item) => {
+      check.group([...path, 'grant', 'approval', 'by', item], group)
+    })
     const max = entry.grant?.max ?? DEFAULT_GRANT_MAX_MS
     if (entry.grant?.default !== undefined && entry.grant.default > max) {
       report(

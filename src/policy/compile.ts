@@ -1,6 +1,7 @@
 // Owns the policy as it is decided on: names resolved, patterns compiled, defaults filled in. It must never be built
 // from a document with an open issue.
 
+import type { ApprovalTerms } from '../core/approval.js'
 import type { FieldTransform, RecordLevel, ScoreTransform } from '../core/decision.js'
 import type { Access, Risk } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
@@ -8,8 +9,10 @@ import { ConfigError, inFileOrder } from '../core/strict-yaml.js'
 import { checkPolicy } from './check.js'
 import { type ClaimRule, compileClaim } from './claims.js'
 import {
+  DEFAULT_APPROVAL_MS,
   DEFAULT_GRANT_MAX_MS,
   DEFAULT_GRANT_MS,
+  DEFAULT_IN_TRANSACTION_MS,
   DEFAULT_RECORD,
   DEFAULT_SCORES,
   DEFAULT_THRESHOLDS,
@@ -80,11 +83,15 @@ export interface AccessRule {
   readonly maxMs: number
   readonly reason: 'required' | 'optional' | undefined
   readonly ticket: 'required' | 'optional' | undefined
+  /** Who must approve before a grant is given. */
+  readonly approval: ApprovalTerms | undefined
 }
 
 export interface HoldRule extends Condition {
   /** Roles whose own permit is not held. */
   readonly except: ReadonlySet<string>
+  /** Absent: nobody can approve, so that what it matches is refused. */
+  readonly approval: ApprovalTerms | undefined
 }
 
 export interface DenyRule extends Condition {
@@ -134,6 +141,7 @@ export function compilePolicy(document: PolicyDocument, options: CompileOptions)
     holds: (file.holds ?? []).map((entry) => ({
       ...condition(`holds.${entry.name}`, entry.match),
       except: new Set((entry.except ?? []).map((exception) => exception.role)),
+      approval: termsOf(`holds.${entry.name}`, entry, options.peopleProviders),
     })),
     deny: (file.deny ?? []).map((entry, index) => ({
       ...condition(`deny[${index}]`, entry.match),
@@ -221,6 +229,26 @@ function compileAccess(
     maxMs,
     reason: entry.grant?.reason,
     ticket: entry.grant?.ticket,
+    approval: termsOf(`access[${index}]`, entry.grant ?? {}, people),
+  }
+}
+
+function termsOf(
+  rule: string,
+  entry: {
+    readonly approval?: NonNullable<PolicyFile['holds']>[number]['approval']
+    readonly inTransaction?: number | undefined
+  },
+  providers: readonly string[],
+): ApprovalTerms | undefined {
+  const { approval } = entry
+  if (approval === undefined) return undefined
+  return {
+    rule,
+    by: approval.by.map((group) => qualifiedGroup(group, providers)),
+    count: approval.count ?? 1,
+    expiresMs: approval.expires ?? DEFAULT_APPROVAL_MS,
+    inTransactionMs: entry.inTransaction ?? DEFAULT_IN_TRANSACTION_MS,
   }
 }
 

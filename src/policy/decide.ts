@@ -1,6 +1,7 @@
 // Owns the decision on one operation: deny beats hold beats allow, and what no rule permits is denied. Pure and
 // total. It must never enforce: `proxy/pep.ts` does.
 
+import type { ApprovalTerms } from '../core/approval.js'
 import type { Decision, Deny, Hold, Obligations, RowLimit } from '../core/decision.js'
 import type { ErrorCode } from '../core/errors.js'
 import type { Operation } from '../core/operation.js'
@@ -8,7 +9,7 @@ import type { Principal } from '../core/principal.js'
 import { mayTake } from './access.js'
 import type { CompiledPolicy, CompiledRole, Condition, DenyRule, HoldRule } from './compile.js'
 import type { Thresholds } from './defaults.js'
-import { covers } from './glob.js'
+import { compilePattern, covers, permits } from './glob.js'
 import { hintFor } from './hint.js'
 import { applyMasks, type MaskRefusal } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
@@ -33,13 +34,15 @@ export interface DecideRequest {
    * answered as a hold, which the enforcement point lets be prepared.
    */
   readonly phase: 'prepare' | 'execute'
+  /** Patterns that the grant was narrowed to; absent: what its roles allow. */
+  readonly collections?: readonly string[]
 }
 
 /** Decides one operation under the roles of a grant. */
 export function decide(policy: CompiledPolicy, request: DecideRequest): Decision {
   const held = heldRoles(policy, request)
   if (!Array.isArray(held)) return deny(policy, request, held)
-  const outcome = judge(policy, held, request)
+  const outcome = outsideGrant(request) ?? judge(policy, held, request)
   return 'verdict' in outcome ? outcome : deny(policy, request, outcome)
 }
 
@@ -67,6 +70,24 @@ function heldRoles(policy: CompiledPolicy, request: DecideRequest): CompiledRole
     held.push(role)
   }
   return held
+}
+
+/** Whoever approved the access may have narrowed it to some collections. */
+function outsideGrant(request: DecideRequest): Refusal | undefined {
+  const { collections, operation } = request
+  if (collections === undefined) return undefined
+  const patterns = collections.map(compilePattern)
+  const outside = neededUses(operation).find(
+    (use) =>
+      catalogueUse(use) !== 'permitted' &&
+      !patterns.some((pattern) => permits(pattern, use.collection)),
+  )
+  if (outside === undefined) return undefined
+  return {
+    rule: 'grant',
+    reason: `${describeUse(outside)} is outside what was approved for this access: ${collections.join(', ')}`,
+    advice: 'ask for access to it in a request of its own',
+  }
 }
 
 function deny(policy: CompiledPolicy, request: DecideRequest, refusal: Refusal): Deny {
@@ -126,13 +147,15 @@ function judge(
   if (gathered !== undefined) return gathered
   const holds = policy.holds.filter((hold) => !excepted(hold, roles, operation))
   const rowLimit = rowLimitOf(roles, operation, { denials, holds }, risks, limits)
+  const approved = rowLimitOf([], operation, { denials, holds: [] }, risks, limits)
   const obligations: Obligations = {
     masks: masked.masks,
     ...(rowLimit === undefined ? {} : { rowLimit }),
+    ...(approved === undefined ? {} : { rowLimitApproved: approved }),
     record: strictestRecord(roles),
   }
-  const hold = holds.find((rule) => conditionMet(rule, operation, risks))
-  if (hold !== undefined) return held(hold, operation, risks, obligations)
+  const matching = holds.filter((rule) => conditionMet(rule, operation, risks))
+  if (matching.length > 0) return held(matching, operation, risks, obligations, permitted.rule)
   return {
     verdict: 'permit',
     rule: permitted.rule,
@@ -243,15 +266,32 @@ function excepted(hold: HoldRule, roles: readonly CompiledRole[], operation: Ope
   return free.length > 0 && !('reason' in permittedBy(free, operation))
 }
 
-function held(hold: HoldRule, operation: Operation, risks: Risks, obligations: Obligations): Hold {
+/** Every hold that matches applies. An approved export runs without the roles' row limits. */
+function held(
+  holds: readonly HoldRule[],
+  operation: Operation,
+  risks: Risks,
+  obligations: Obligations,
+  permittedBy: string,
+): Hold {
   const found = allRisks(risks)
+  const [first] = holds
+  if (first === undefined) throw new Error('a hold without a rule')
   return {
     verdict: 'hold',
-    rule: hold.rule,
+    rule: first.rule,
+    terms: termsOf(holds) ?? [],
+    permittedBy,
     risks: found,
-    reason: describeHold(hold, operation, found),
+    reason: describeHold(first, operation, found),
     obligations,
   }
+}
+
+/** Undefined when one of them names nobody: then it cannot be approved. */
+function termsOf(holds: readonly HoldRule[]): readonly ApprovalTerms[] | undefined {
+  const terms = holds.flatMap((hold) => (hold.approval === undefined ? [] : [hold.approval]))
+  return terms.length === holds.length ? terms : undefined
 }
 
 /**
@@ -261,7 +301,7 @@ function held(hold: HoldRule, operation: Operation, risks: Risks, obligations: O
 function rowLimitOf(
   roles: readonly CompiledRole[],
   operation: Operation,
-  rules: { readonly denials: readonly Condition[]; readonly holds: readonly Condition[] },
+  rules: { readonly denials: readonly Condition[]; readonly holds: readonly HoldRule[] },
   risks: Risks,
   thresholds: Thresholds,
 ): RowLimit | undefined {
@@ -277,8 +317,17 @@ function rowLimitOf(
   const denial = rules.denials.find(ends)
   if (denial !== undefined)
     limits.push({ rows: thresholds.rows, rule: denial.rule, because: 'limit' })
-  const hold = rules.holds.find(ends)
-  if (hold !== undefined) limits.push({ rows: thresholds.rows, rule: hold.rule, because: 'hold' })
+  const held = rules.holds.filter(ends)
+  const [hold] = held
+  if (hold !== undefined) {
+    const terms = termsOf(held)
+    limits.push({
+      rows: thresholds.rows,
+      rule: hold.rule,
+      because: 'hold',
+      ...(terms === undefined ? {} : { terms }),
+    })
+  }
   for (const role of roles) {
     if (role.rows === undefined) continue
     limits.push({ rows: role.rows, rule: `roles.${role.name}.limits.rows`, because: 'limit' })

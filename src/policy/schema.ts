@@ -166,6 +166,13 @@ const until = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message })
 })
 
+const approval = z.strictObject({
+  /** Groups of people. */
+  by: names,
+  count: z.number().int().min(1).max(20).optional(),
+  expires: duration().optional(),
+})
+
 const access = z.strictObject({
   who,
   role: z.string(),
@@ -177,7 +184,7 @@ const access = z.strictObject({
       max: duration().optional(),
       reason: z.enum(['required', 'optional']).optional(),
       ticket: z.enum(['required', 'optional']).optional(),
-      approval: notSupportedYet(),
+      approval: approval.optional(),
       schedule: notSupportedYet(),
     })
     .optional(),
@@ -198,13 +205,7 @@ const hold = z.strictObject({
     .array(z.strictObject({ role: z.string() }))
     .min(1)
     .optional(),
-  approval: z
-    .strictObject({
-      by: names,
-      count: z.number().int().min(1).max(20).optional(),
-      expires: duration().optional(),
-    })
-    .optional(),
+  approval: approval.optional(),
   inTransaction: duration().optional(),
 })
 

@@ -35,7 +35,7 @@ export interface ConnectionSession {
   flush(): void
   /** The answer where it is at hand; undefined: `answer` finds it out. */
   known(question: Question): { readonly value: unknown } | undefined
-  answer(question: Question): Promise<unknown>
+  answer(connection: string, question: Question): Promise<unknown>
   dial(parameters: Readonly<Record<string, string>>): Promise<UpstreamConnection>
   cancel(packet: Buffer): void
   cancelOther(key: Buffer): void
@@ -88,6 +88,11 @@ export class Connection implements AdapterHost {
     setTimeout(() => this.close(error), CUT_DEADLINE_MS).unref()
   }
 
+  /** Tells the client of a wait. */
+  notify(text: string): void {
+    this.#guarded(() => this.#adapter.notify(text))
+  }
+
   toClient(bytes: Buffer): void {
     if (this.#closed) return
     // The last words of a connection hold no data, and must be said when recording is what failed.
@@ -133,7 +138,7 @@ export class Connection implements AdapterHost {
       this.#adapter.answered(id, { ok: true, value: known.value })
       return
     }
-    this.#session.answer(question).then(
+    this.#session.answer(this.id, question).then(
       (value) => this.#guarded(() => this.#adapter.answered(id, { ok: true, value })),
       (error: unknown) =>
         this.#guarded(() =>

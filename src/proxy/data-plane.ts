@@ -73,6 +73,8 @@ export class DataPlane {
         {
           denied: (operation, refusal) => events.denied(operation, refusal),
           expiring: (endsAt) => events.expiring(endsAt),
+          held: (event) => events.held(event),
+          released: (request) => events.released(request),
           ended: (reason, error) => {
             this.#sessions.delete(lease.session)
             events.ended(reason, error)

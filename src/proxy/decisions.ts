@@ -39,6 +39,7 @@ function sameAsker(
     one?.principal === other.principal &&
     one.roles === other.roles &&
     one.target === other.target &&
-    one.contact === other.contact
+    one.contact === other.contact &&
+    one.collections === other.collections
   )
 }

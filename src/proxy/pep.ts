@@ -1,15 +1,17 @@
 // Owns the order in which one request is let through or refused (architecture.md, "The order that makes it safe").
 // Nothing else in the house builds a permit. Any throw on the way is a denial.
 
+import type { RecordedApproval } from '../audit/records.js'
 import type { JudgeRequest, Refusal, Ruling } from '../core/adapter.js'
 import type { Clock } from '../core/clock.js'
-import type { Hold, Obligations } from '../core/decision.js'
+import type { Hold, Obligations, RowLimit } from '../core/decision.js'
 import { ERRORS, VgateError } from '../core/errors.js'
 import type { Grant } from '../core/grant.js'
 import type { Operation, Unclassified } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import type { Decisions } from './decisions.js'
+import { type HoldQuestion, holdQuestion, lifted, limitQuestion } from './hold-question.js'
 
 /** What the judgement of a session stands on, as of now. */
 export interface Standing {
@@ -25,10 +27,30 @@ export interface Standing {
 
 /** The outcome of one request, as it is recorded before anything is forwarded. */
 export interface Judgement {
-  readonly verdict: 'permit' | 'deny'
+  readonly verdict: 'permit' | 'deny' | 'hold'
   readonly rule: string
   readonly reason?: string
   readonly obligations: readonly Obligations[]
+  readonly approval?: RecordedApproval
+}
+
+/** Asking, waiting and using up (proxy/holds.ts). Decides nothing. */
+export interface HoldPort {
+  /** True while a request of this digest is alive. Asks nobody. */
+  isAsked(digest: string): boolean
+  /** Asks and waits. Answers the request's id once it is approved; rejects with why it may not run. */
+  wait(id: number, request: JudgeRequest, question: HoldQuestion): Promise<string>
+  /** Uses an approval up, durably. Undefined when it cannot be used: it is over, or another run was faster. */
+  consume(
+    id: number,
+    request: JudgeRequest,
+    approved: string,
+    digest: string,
+  ): Promise<RecordedApproval | undefined>
+  /** What was used up was not forwarded. */
+  notRun(id: number, why: string): void
+  /** A permitted read may reach a limit that a second person can lift. */
+  mayExceed(id: number, request: JudgeRequest, question: HoldQuestion): void
 }
 
 /** Where outcomes are recorded. */
@@ -51,6 +73,7 @@ export interface PepOptions {
   readonly durability: 'standard' | 'strict'
   /** Tells the session's owner of a refusal. */
   readonly onDenied: (operation: string, refusal: Refusal) => void
+  readonly holds: HoldPort
 }
 
 /**
@@ -68,7 +91,20 @@ export function enforce(
   } catch (error) {
     outcome = denial(asVgateError(error), 'fail closed')
   }
+  // 6: hold, and after it 2–5 again.
+  if (outcome.hold !== undefined) return release(options, id, request, outcome, outcome.hold)
+  return record(options, id, request, outcome)
+}
+
+/** Step 5, and what follows it. */
+function record(
+  options: PepOptions,
+  id: number,
+  request: JudgeRequest,
+  outcome: Outcome,
+): Ruling | Promise<Ruling> {
   const { judgement } = outcome
+  if (outcome.limit !== undefined) options.holds.mayExceed(id, request, outcome.limit)
   // A prepared statement that is permitted runs nothing: its intent is recorded when it is bound.
   if (request.phase === 'prepare' && judgement.verdict === 'permit')
     return finish(options, request, outcome)
@@ -89,9 +125,74 @@ export function enforce(
   }
 }
 
+/** Times that an approval may turn out to be used or void before the request gives up. */
+const RELEASES_MAX = 10
+
+/**
+ * Waits for a second person, then judges anew, uses the approval up and records it; only then is it permitted. What
+ * was approved is what runs: another digest asks again.
+ */
+async function release(
+  options: PepOptions,
+  id: number,
+  request: JudgeRequest,
+  first: Outcome,
+  asked: HoldQuestion,
+): Promise<Ruling> {
+  let question = asked
+  try {
+    const { rule, reason } = question
+    await options.log.intent(
+      id,
+      request,
+      { verdict: 'hold', rule, reason, obligations: first.judgement.obligations },
+      false,
+    )
+    for (let round = 0; round < RELEASES_MAX; round += 1) {
+      const approved = await options.holds.wait(id, request, question)
+      const again = judge(options, request)
+      if (again.hold === undefined) return await record(options, id, request, again)
+      const { digest } = again.hold
+      if (digest === question.digest) {
+        const approval = await options.holds.consume(id, request, approved, digest)
+        if (approval !== undefined) return await approvedRun(options, id, request, again, approval)
+      }
+      question = again.hold
+    }
+    throw new VgateError('VGATE_APPROVAL_EXPIRED', 'the approval was used by another run')
+  } catch (error) {
+    return await record(options, id, request, denial(asVgateError(error), question.rule))
+  }
+}
+
+async function approvedRun(
+  options: PepOptions,
+  id: number,
+  request: JudgeRequest,
+  outcome: Outcome,
+  approval: RecordedApproval,
+): Promise<Ruling> {
+  const judgement: Judgement = { ...outcome.judgement, approval }
+  let refused: Outcome | undefined
+  try {
+    await options.log.intent(id, request, judgement, true)
+    const over = whyOver(options.standing(), options.clock.now())
+    if (over !== undefined) refused = denial(over, 'session')
+  } catch (error) {
+    refused = denial(asVgateError(error), 'recording')
+  }
+  if (refused === undefined) return finish(options, request, { judgement })
+  options.holds.notRun(id, refused.judgement.reason ?? 'refused')
+  return finish(options, request, refused)
+}
+
 interface Outcome {
   readonly judgement: Judgement
   readonly refusal?: Refusal
+  /** A second person has to say yes before the judgement stands. */
+  readonly hold?: HoldQuestion
+  /** What a second person would be asked if the read reaches its limit. */
+  readonly limit?: HoldQuestion
 }
 
 function judge(options: PepOptions, request: JudgeRequest): Outcome {
@@ -99,6 +200,8 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
   const over = whyOver(standing, options.clock.now())
   if (over !== undefined) return denial(over, 'session')
   const rules: string[] = []
+  const holds: Hold[] = []
+  const ends: RowLimit[] = []
   const obligations: Obligations[] = []
   for (const operation of request.operations) {
     if (isUnclassified(operation)) return unclassified(operation)
@@ -109,6 +212,9 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
       ...(standing.target.contact === undefined ? {} : { contact: standing.target.contact }),
       operation,
       phase: request.phase,
+      ...(standing.grant.collections === undefined
+        ? {}
+        : { collections: standing.grant.collections }),
     })
     if (decision.verdict === 'deny') {
       return denial(
@@ -117,17 +223,26 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
       )
     }
     // What will be held may be parsed and described: that runs nothing.
-    if (decision.verdict === 'hold' && request.phase === 'execute') return held(decision)
-    rules.push(decision.rule)
-    obligations.push(decision.obligations)
+    const isHeld = decision.verdict === 'hold' && request.phase === 'execute'
+    const { rowLimit } = decision.obligations
+    if (isHeld) holds.push(decision)
+    else if (rowLimit?.because === 'hold') ends.push(rowLimit)
+    rules.push(decision.verdict === 'hold' ? decision.permittedBy : decision.rule)
+    obligations.push(
+      isHeld && decision.risks.includes('bulk-export')
+        ? lifted(decision.obligations)
+        : decision.obligations,
+    )
   }
-  return {
-    judgement: {
-      verdict: 'permit',
-      rule: [...new Set(rules)].join(', ') || 'no operation',
-      obligations,
-    },
+  const judgement: Judgement = {
+    verdict: 'permit',
+    rule: [...new Set(rules)].join(', ') || 'no operation',
+    obligations,
   }
+  if (holds.length > 0) return held(standing, request, judgement, holds)
+  return request.phase === 'execute' && ends.length > 0
+    ? unbounded(options, standing, request, judgement, ends)
+    : { judgement }
 }
 
 /** The grant has an absolute end, and without a fresh lease nobody knows whether it still stands. */
@@ -150,17 +265,32 @@ function whyOver(standing: Standing, now: number): VgateError | undefined {
   return undefined
 }
 
-function held(decision: Hold): Outcome {
-  return denial(
-    new VgateError(
-      'VGATE_DENIED',
-      `${decision.reason}: it would wait for a second person, and approvals are not supported yet`,
-      {
-        hint: 'narrow it (name the keys, add a LIMIT), or ask for a role that is excepted from the hold',
-      },
-    ),
-    decision.rule,
-  )
+/** Several holds, of one statement or of several: all apply, and one answer is for the whole request. */
+function held(
+  standing: Standing,
+  request: JudgeRequest,
+  judgement: Judgement,
+  holds: readonly Hold[],
+): Outcome {
+  const question = holdQuestion(standing, request, holds)
+  return 'digest' in question
+    ? { judgement, hold: question }
+    : denial(question.refused, question.rule)
+}
+
+/** A read that nothing bounds runs up to its limit; where that has happened, the identical retry waits. */
+function unbounded(
+  options: PepOptions,
+  standing: Standing,
+  request: JudgeRequest,
+  judgement: Judgement,
+  ends: readonly RowLimit[],
+): Outcome {
+  const question = limitQuestion(standing, request, ends)
+  if (question === undefined) return { judgement }
+  if (!options.holds.isAsked(question.digest)) return { judgement, limit: question }
+  const obligations = judgement.obligations.map(lifted)
+  return { judgement: { ...judgement, obligations }, hold: question }
 }
 
 function unclassified(operation: Unclassified): Outcome {

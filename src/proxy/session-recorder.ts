@@ -50,7 +50,8 @@ export class SessionRecorder {
     judgement: Judgement,
     durable: boolean,
   ): void | Promise<void> {
-    this.totals.operations += 1
+    // What waits is counted when it is known what became of it.
+    if (judgement.verdict !== 'hold') this.totals.operations += 1
     const mistaken = request.operations.some((one) => 'serverError' in one)
     if (judgement.verdict === 'deny' && !mistaken) this.totals.denied += 1
     const level = levelOf(judgement)
@@ -67,6 +68,7 @@ export class SessionRecorder {
       verdict: judgement.verdict,
       rule: judgement.rule,
       ...(judgement.reason === undefined ? {} : { reason: judgement.reason }),
+      ...(judgement.approval === undefined ? {} : { approval: judgement.approval }),
       ...(judgement.verdict === 'deny' ? {} : { obligations: recordedObligations(judgement) }),
       ...(request.keys === undefined ? {} : { keys: request.keys }),
     })

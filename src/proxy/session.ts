@@ -1,7 +1,7 @@
 // Owns one session of the data plane: its lease, its recording, its connections, and its end. One grant, one target.
 
 import type { Duplex } from 'node:stream'
-import type { RecordingHead, SessionOpened } from '../audit/records.js'
+import type { RecordingHead } from '../audit/records.js'
 import type { Recording } from '../audit/writer.js'
 import type {
   AdapterLimits,
@@ -26,9 +26,11 @@ import { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
 import { Decisions } from './decisions.js'
+import { type HeldEvent, Holds } from './holds.js'
 import { offload } from './offload.js'
 import { enforce, type Standing } from './pep.js'
 import { SessionRecorder } from './session-recorder.js'
+import { endError, opened } from './session-words.js'
 import type { SideQueries } from './side-queries.js'
 import { dial, sendCancel } from './upstream.js'
 
@@ -40,6 +42,10 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export interface SessionEvents {
   denied(operation: string, refusal: Refusal): void
   expiring(endsAt: number): void
+  /** A request waits for a second person. */
+  held(event: HeldEvent): void
+  /** It was approved, and runs. */
+  released(request: string): void
   /** After every stream has been cut. */
   ended(reason: CloseReason, error: VgateError): void
 }
@@ -74,6 +80,7 @@ export class Session {
   readonly #events: SessionEvents
   readonly #secret: ScramVerifier
   readonly #recorder: SessionRecorder
+  readonly #holds: Holds
   readonly #connections = new Map<string, Connection>()
   readonly #timers: NodeJS.Timeout[] = []
   #unwatch: () => void = () => undefined
@@ -106,6 +113,7 @@ export class Session {
     this.#recorder.flush()
     // The first sync makes the file's name durable too.
     this.#recorder.sync().catch((error: unknown) => this.#recordingFailed(error))
+    this.#holds = this.#openHolds()
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
     this.#timers.push(setInterval(() => this.#renew(), LEASE_RENEWAL_MS))
     this.#armExpiry()
@@ -148,10 +156,13 @@ export class Session {
         limits,
       },
       judge: (connection, id, request) => this.#judge(connection, id, request),
-      delivered: (connection, delivery) => this.#recorder.delivered(connection, delivery),
+      delivered: (connection, delivery) => {
+        this.#recorder.delivered(connection, delivery)
+        this.#holds.delivered(connection, delivery)
+      },
       flush: () => this.#recorder.flush(),
       known: (question) => (question.kind === 'load' ? this.#side?.known(question) : undefined),
-      answer: (question) => this.#answer(question),
+      answer: (connection, question) => this.#answer(connection, question),
       dial: async (parameters) =>
         dial({
           family,
@@ -181,6 +192,7 @@ export class Session {
         decisions: this.#decisions,
         durability: this.#deps.durability,
         onDenied: (operation, refusal) => this.#events.denied(operation, refusal),
+        holds: this.#holds.port(connection),
       },
       id,
       request,
@@ -199,7 +211,36 @@ export class Session {
     }
   }
 
-  async #answer(question: Question): Promise<unknown> {
+  #openHolds(): Holds {
+    return new Holds(
+      {
+        session: this.id,
+        authority: this.#deps.authority,
+        now: () => this.#deps.clock.now(),
+        append: (body) => {
+          if (this.#ended !== undefined) return
+          this.#recorder.append(body)
+          this.#recorder.flush()
+        },
+        count: async (request) => {
+          const previews = request.preview?.() ?? []
+          if (previews.length === 0) return []
+          const side = await this.#deps.sideQueries(this.lease, () => this.#credential())
+          return await Promise.all(previews.map((preview) => side.count(preview)))
+        },
+        notify: (connection, text) => this.#connections.get(connection)?.notify(text),
+        events: {
+          held: (event) => this.#events.held(event),
+          released: (request) => this.#events.released(request),
+        },
+        report: this.#deps.report,
+      },
+      this.lease.requests,
+    )
+  }
+
+  async #answer(connection: string, question: Question): Promise<unknown> {
+    if (question.kind === 'limit') return await this.#holds.exceeded(connection, question.request)
     if (question.kind === 'offload') return await offload(question.entry, question.input)
     this.#side = await this.#deps.sideQueries(this.lease, () => this.#credential())
     return await this.#side.load(question)
@@ -212,11 +253,14 @@ export class Session {
 
   #cancelOther(key: Buffer): void {
     for (const connection of this.#connections.values()) {
-      if (connection.cancelKey?.equals(key) === true) connection.cancelUpstream()
+      if (connection.cancelKey?.equals(key) !== true) continue
+      // What waits for a second person does not run yet: there is nothing to cancel upstream.
+      if (!this.#holds.cancel(connection.id)) connection.cancelUpstream()
     }
   }
 
   #connectionClosed(connection: string, error: VgateError | undefined): void {
+    this.#holds.gone(connection)
     if (!this.#connections.delete(connection)) return
     this.#recorder.forget(connection)
     if (error?.code === 'VGATE_UNEXPECTED')
@@ -249,6 +293,10 @@ export class Session {
   }
 
   #noticed(notice: SessionNotice): void {
+    if (notice.kind === 'request') {
+      this.#holds.update(notice.request)
+      return
+    }
     if (notice.kind === 'policy') {
       try {
         this.#policy = this.#deps.compilePolicy(notice)
@@ -320,45 +368,5 @@ export class Session {
       this.#deps.report('recording.close_failed', cause)
       return { records: 0, head: '' }
     }
-  }
-}
-
-function opened(lease: SessionLease, client: OpenSessionRequest['client']): SessionOpened {
-  const { principal, grant, target } = lease
-  return {
-    type: 'session.opened',
-    session: lease.session,
-    principal: {
-      id: principal.id,
-      name: principal.name,
-      provider: principal.provider,
-      kind: principal.kind,
-    },
-    grant: {
-      id: grant.id,
-      roles: grant.roles,
-      startsAt: new Date(grant.startsAt).toISOString(),
-      endsAt: new Date(grant.endsAt).toISOString(),
-      ...(grant.reason === undefined ? {} : { reason: grant.reason }),
-      ...(grant.ticket === undefined ? {} : { ticket: grant.ticket }),
-    },
-    target: target.name,
-    database: target.database,
-    databaseName: target.databaseName,
-    policyHash: lease.policy.hash,
-    client,
-  }
-}
-
-function endError(reason: CloseReason, message: string): VgateError {
-  switch (reason) {
-    case 'expired':
-      return new VgateError('VGATE_GRANT_ENDED', message, { hint: 'run `vgate connect` again' })
-    case 'revoked':
-      return new VgateError('VGATE_REVOKED', message)
-    case 'upstream_lost':
-      return new VgateError('VGATE_UPSTREAM_FAILED', message)
-    default:
-      return new VgateError('VGATE_GATEWAY_UNREACHABLE', message)
   }
 }

@@ -2,7 +2,8 @@
 // shared by the sessions of that target for as long as each question allows.
 
 import pg from 'pg'
-import type { SideQuery } from '../core/adapter.js'
+import type { PreviewQuery, SideQuery } from '../core/adapter.js'
+import type { PreviewCount } from '../core/approval.js'
 import type { TargetSpec } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
@@ -12,6 +13,8 @@ import { tlsOptions } from './upstream.js'
 export const SIDE_CONNECTIONS = 2
 export const SIDE_QUERY_DEADLINE_MS = 5_000
 export const SIDE_ROWS_MAX = 500_000
+/** How long counting for a preview may take. */
+export const PREVIEW_MS = 2_000
 /** Sessions whose right to the credential is kept; the newest are enough. */
 const LENDERS_MAX = 8
 
@@ -68,6 +71,31 @@ export class SideQueries {
     if (this.#lenders.size > LENDERS_MAX && oldest !== undefined) this.#lenders.delete(oldest)
   }
 
+  /**
+   * Counts what a statement would touch: read-only, 2 s for each of its two counts, on a connection of the gateway's own. Never rejects: what
+   * cannot be counted says why.
+   */
+  async count(preview: PreviewQuery): Promise<PreviewCount> {
+    if ('unknown' in preview) return preview
+    const { collection } = preview
+    let client: pg.PoolClient | undefined
+    try {
+      client = await this.#pool.connect()
+      await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${PREVIEW_MS}`)
+      const path = preview.searchPath.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ')
+      await client.query('SELECT set_config($1, $2, true)', ['search_path', path])
+      const rows = await counted(client, preview.count, preview.parameters)
+      const of = await counted(client, preview.total, []).catch(() => undefined)
+      await client.query('ROLLBACK')
+      client.release()
+      return { collection, rows, ...(of === undefined ? {} : { of }) }
+    } catch (error) {
+      client?.release(true)
+      const slow = error instanceof Error && 'code' in error && error.code === '57014'
+      return { collection, unknown: slow ? 'counting took too long' : 'it could not be counted' }
+    }
+  }
+
   async close(): Promise<void> {
     await this.#pool.end()
   }
@@ -106,6 +134,17 @@ export class SideQueries {
       )
     }
   }
+}
+
+async function counted(
+  client: pg.PoolClient,
+  text: string,
+  values: readonly (string | null)[],
+): Promise<number> {
+  const result = await client.query<[string]>({ text, values: [...values], rowMode: 'array' })
+  const rows = Number(result.rows[0]?.[0])
+  if (!Number.isSafeInteger(rows)) throw new Error('a count that is no number')
+  return rows
 }
 
 function queryOn(client: pg.PoolClient): SideQuery {

@@ -16,6 +16,8 @@ function fromRow(row: GrantRecord): StoredGrant {
     endsAt: row.ends_at,
     createdAt: row.created_at,
     policyHash: row.policy_hash,
+    ...(row.collections === null ? {} : { collections: JSON.parse(row.collections) as string[] }),
+    ...(row.request === null ? {} : { request: row.request }),
     ...(row.revoked_at === null
       ? {}
       : {
@@ -32,7 +34,7 @@ function fromRow(row: GrantRecord): StoredGrant {
 export function createGrants(
   run: Run,
   clock: Clock,
-): Pick<Store, 'createGrant' | 'findGrant' | 'revokeGrant'> {
+): Pick<Store, 'createGrant' | 'findGrant' | 'revokeGrant' | 'liveGrants'> {
   return {
     async createGrant(grant, policyHash) {
       await run((db) =>
@@ -52,6 +54,8 @@ export function createGrants(
             revoked_at: null,
             revoked_by: null,
             revoke_reason: null,
+            collections: grant.collections === undefined ? null : JSON.stringify(grant.collections),
+            request: grant.request ?? null,
           })
           .execute(),
       )
@@ -76,6 +80,19 @@ export function createGrants(
           .executeTakeFirst(),
       )
       return result.numUpdatedRows === 1n
+    },
+
+    async liveGrants(principal) {
+      const rows = await run((db) =>
+        db
+          .selectFrom('grants')
+          .selectAll()
+          .where('principal', '=', principal)
+          .where('revoked_at', 'is', null)
+          .where('ends_at', '>', clock.now())
+          .execute(),
+      )
+      return rows.map(fromRow)
     },
   }
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.js'
 import { openDatabase, storeError } from './database.js'
 import { createGrants } from './grants.js'
 import { createPrincipals } from './principals.js'
+import { createRequests } from './requests.js'
 import { createSessions } from './sessions.js'
 import type { Run, Store } from './store.js'
 import { createWorkloadGrants } from './workload-grants.js'
@@ -26,6 +27,7 @@ export function openStore(options: { readonly directory: string; readonly clock:
     ...createGrants(run, options.clock),
     ...createSessions(run, options.clock),
     ...createWorkloadGrants(run),
+    ...createRequests(run, options.clock),
     close: () => run(close),
   }
 }

@@ -27,6 +27,8 @@ type Part = Pick<
   | 'recordLogin'
   | 'revokeLogin'
   | 'isLoginActive'
+  | 'revokeLogins'
+  | 'principalsNamed'
 >
 
 /** The store's methods for principals and logins. */
@@ -102,6 +104,27 @@ export function createPrincipals(run: Run, clock: Clock): Part {
           .executeTakeFirst(),
       )
       return result.numUpdatedRows === 1n
+    },
+
+    async revokeLogins(principal) {
+      const now = clock.now()
+      const result = await run((db) =>
+        db
+          .updateTable('logins')
+          .set({ revoked_at: now })
+          .where('principal', '=', principal)
+          .where('revoked_at', 'is', null)
+          .where('expires_at', '>', now)
+          .executeTakeFirst(),
+      )
+      return Number(result.numUpdatedRows)
+    },
+
+    async principalsNamed(name) {
+      const rows = await run((db) =>
+        db.selectFrom('principals').selectAll().where('name', '=', name).limit(10).execute(),
+      )
+      return rows.map(fromRow)
     },
 
     async isLoginActive(jti) {

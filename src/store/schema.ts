@@ -39,6 +39,10 @@ export interface Tables {
     revoked_at: number | null
     revoked_by: string | null
     revoke_reason: string | null
+    /** Patterns that an approver narrowed it to, as JSON. */
+    collections: string | null
+    /** The access request it was given for. */
+    request: string | null
   }
   workload_grants: {
     grant_id: string
@@ -68,10 +72,49 @@ export interface Tables {
     records: number
     head: string
   }
+  /** Questions to a second person. `state` changes by conditional updates only. */
+  requests: {
+    id: string
+    kind: string
+    principal: string
+    principal_name: string
+    provider: string
+    target: string
+    roles: string
+    reason: string | null
+    ticket: string | null
+    digest: string
+    terms: string
+    body: string
+    session: string | null
+    state: string
+    created_at: number
+    expires_at: number
+    closed_at: number | null
+    /** Of a consumed one: done, failed or unknown. */
+    outcome: string | null
+    outcome_message: string | null
+  }
+  /** One row for each person that answered. */
+  answers: {
+    request: string
+    principal: string
+    principal_name: string
+    provider: string
+    groups: string
+    /** `approve` or `deny`. */
+    verdict: string
+    reason: string | null
+    /** What this person narrowed, as JSON. */
+    narrowed: string | null
+    at: number
+  }
 }
 
 export type SessionRecord = Selectable<Tables['sessions']>
 export type GrantRecord = Selectable<Tables['grants']>
+export type RequestRecord = Selectable<Tables['requests']>
+export type AnswerRecord = Selectable<Tables['answers']>
 export type PrincipalRecord = Selectable<Tables['principals']>
 
 /** Statements of each version, in order; `PRAGMA user_version` is not used because other stores have none. */
@@ -109,5 +152,25 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE workload_grants (
       grant_id TEXT PRIMARY KEY REFERENCES grants (id), proof TEXT NOT NULL,
       proof_until BIGINT NOT NULL)`,
+  ],
+  [
+    `ALTER TABLE grants ADD COLUMN collections TEXT`,
+    `ALTER TABLE grants ADD COLUMN request TEXT`,
+    `CREATE TABLE requests (
+      id TEXT PRIMARY KEY, kind TEXT NOT NULL, principal TEXT NOT NULL REFERENCES principals (id),
+      principal_name TEXT NOT NULL, provider TEXT NOT NULL, target TEXT NOT NULL,
+      roles TEXT NOT NULL, reason TEXT, ticket TEXT, digest TEXT NOT NULL, terms TEXT NOT NULL,
+      body TEXT NOT NULL, session TEXT, state TEXT NOT NULL, created_at BIGINT NOT NULL,
+      expires_at BIGINT NOT NULL, closed_at BIGINT, outcome TEXT, outcome_message TEXT)`,
+    // One live request for one question: an identical retry finds it.
+    `CREATE UNIQUE INDEX requests_live ON requests (principal, target, digest)
+      WHERE state IN ('open', 'approved')`,
+    `CREATE INDEX requests_created ON requests (created_at)`,
+    `CREATE INDEX requests_state ON requests (state, expires_at)`,
+    `CREATE TABLE answers (
+      request TEXT NOT NULL REFERENCES requests (id),
+      principal TEXT NOT NULL REFERENCES principals (id), principal_name TEXT NOT NULL,
+      provider TEXT NOT NULL, groups TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT,
+      narrowed TEXT, at BIGINT NOT NULL, PRIMARY KEY (request, principal))`,
   ],
 ]

@@ -2,11 +2,12 @@
 // conditional statement whose row count decides. It must never be called on the path of an operation.
 
 import type { Kysely } from 'kysely'
+import type { ApprovalOutcome, RequestState } from '../core/approval.js'
 import type { SessionSummary } from '../core/authority.js'
 import type { Grant } from '../core/grant.js'
 import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
-import type { SessionRecord, Tables } from './schema.js'
+import type { AnswerRecord, RequestRecord, SessionRecord, Tables } from './schema.js'
 
 export interface StoredGrant extends Grant {
   readonly createdAt: number
@@ -33,6 +34,19 @@ export interface SessionFilter {
   readonly target?: string
   /** Started at or after. Milliseconds since the epoch. */
   readonly since?: number
+  /** 1–1000. */
+  readonly limit: number
+}
+
+export type NewRequest = Omit<
+  RequestRecord,
+  'state' | 'created_at' | 'closed_at' | 'outcome' | 'outcome_message'
+>
+
+export interface RequestFilter {
+  readonly principal?: string
+  readonly target?: string
+  readonly states?: readonly RequestState[]
   /** 1–1000. */
   readonly limit: number
 }
@@ -78,6 +92,12 @@ export interface Store {
   /** Moves the proof on. False when it was as late before, or is unknown. */
   renewProof(grant: string, principal: Principal, until: number): Promise<boolean>
   findProof(grant: string): Promise<WorkloadProof | undefined>
+  /** Grants of a principal that are neither over nor revoked. */
+  liveGrants(principal: string): Promise<StoredGrant[]>
+  /** Ends every login of a principal; answers how many there were. */
+  revokeLogins(principal: string): Promise<number>
+  /** By display name, which need not be unique; ten at most. */
+  principalsNamed(name: string): Promise<Principal[]>
   /** Checks grant, principal and the number of open sessions, and opens, in one statement. */
   openSession(session: OpenSession): Promise<OpenResult>
   /** False when it was closed before. */
@@ -86,6 +106,41 @@ export interface Store {
   sessionStanding(id: string): Promise<SessionStanding | undefined>
   /** Newest first. */
   listSessions(filter: SessionFilter): Promise<SessionRecord[]>
+  /** Writes a request, unless a live one of the same principal, target and digest is there. Answers the live one. */
+  openRequest(
+    request: NewRequest,
+  ): Promise<{ readonly record: RequestRecord; readonly isNew: boolean }>
+  findRequest(id: string): Promise<RequestRecord | undefined>
+  /** Newest first. */
+  listRequests(filter: RequestFilter): Promise<RequestRecord[]>
+  /** Oldest first. */
+  answersOf(request: string): Promise<AnswerRecord[]>
+  /** Writes one person's answer to a request that is open. False when it is not, is over, is theirs, or they answered before. */
+  addAnswer(answer: Omit<AnswerRecord, 'at'>): Promise<boolean>
+  /** Moves a live request from one state to another. False when it was not in it, or is over. */
+  moveRequest(
+    id: string,
+    from: RequestState,
+    to: RequestState,
+    expiresAt?: number,
+  ): Promise<boolean>
+  /** Takes an approval for its one run. True for exactly one of any number of callers. */
+  consumeRequest(given: {
+    readonly id: string
+    readonly principal: string
+    readonly target: string
+    readonly digest: string
+  }): Promise<boolean>
+  /** The first outcome stands. */
+  setRequestOutcome(
+    id: string,
+    outcome: ApprovalOutcome,
+    message: string | undefined,
+  ): Promise<boolean>
+  /** Ends live requests whose time is over. Answers them. */
+  expireRequests(): Promise<RequestRecord[]>
+  /** Runs that a dead process left without an outcome become `unknown`; called once at the start. Answers their ids. */
+  markUnknownOutcomes(): Promise<string[]>
   /** Sessions left open by a process that died; called once at the start. Answers their ids. */
   markCrashed(): Promise<string[]>
   close(): Promise<void>

@@ -31,7 +31,7 @@ access:
   - { who: { group: data-science }, role: reader, targets: [prod-*], grant: { default: 1h, max: 8h } }
   - { who: { group: data-owners }, role: owner, targets: [prod-*], grant: { max: 1h } }
 holds:
-  - { name: destructive, match: { risk: [bulk-delete, bulk-update, bulk-export, drop, index-rebuild] }, approval: { by: [data-owners], count: 1, expires: 15m } }
+  - { name: destructive, match: { risk: [bulk-delete, bulk-update, bulk-export, drop, index-rebuild] }, approval: { by: [data-owners], count: 1, expires: 15m }, inTransaction: 1s }
 `
 
 const SETUP = `
@@ -204,10 +204,13 @@ describe.skipIf(!hasPostgres('pgvector'))('the story', () => {
       '-e',
       `import pg from ${JSON.stringify(import.meta.resolve('pg'))}
        const client = new pg.Client(process.env.DATABASE_URL); await client.connect()
+       client.on('notice', (notice) => console.log('notice', notice.message))
+       await client.query('BEGIN')
        try { await client.query('DELETE FROM notes') } catch (error) { console.log(error.code, error.message) }
        await client.end()`,
     ])
-    expect(result.stdout).toMatch(/^42501 .*approvals are not supported yet/)
+    expect(result.stdout).toMatch(/notice vgate: held by rule holds\.destructive: request req_/)
+    expect(result.stdout).toMatch(/^42501 .*request req_.*a transaction is open/m)
     expect((await client.query('SELECT count(*)::int AS n FROM notes')).rows).toEqual([{ n: 500 }])
   })
 

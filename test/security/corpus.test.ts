@@ -54,6 +54,7 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
       postgres: { ...upstream, superuser, password },
       database,
       policy,
+      deniers: 'corp:vector-approvers',
       users: { alice: ['corp:analysts'], dan: ['corp:vector-admins'] },
     })
     const witness = await login(await gateway.connectAs('dan'), 'dan')

@@ -27,8 +27,18 @@ export async function observe(evidence: Evidence): Promise<Verdict> {
   if (seen.closedByServer) return 'reject'
   const codes = errorsOf(seen.replies).map((error) => error['C'])
   if (codes.includes(LIMITED)) return 'limited'
-  if (codes.length > 0 && stopped(item, seen, statementLog)) return 'deny'
+  if (codes.length > 0 && stopped(item, seen, statementLog)) {
+    // It waited, and then ended in an error without having run: for an item that states so, that is a denial.
+    return held(seen) && item.expect !== 'deny' ? 'approval' : 'deny'
+  }
   return outcomeOf(seen.replies) === (await evidence.direct()) ? 'allow' : 'mask'
+}
+
+/** A notice named the request that waited for a second person. */
+function held(seen: Transcript): boolean {
+  return seen.replies.some(
+    ({ type, body }) => type === 'N' && body.toString().includes('request req_'),
+  )
 }
 
 /** A simple query is judged by its own replies; other messages are judged by the last text among them. */

@@ -8,6 +8,8 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generatePair } from '../../src/audit/keys.js'
+import { createRequests, type Requests } from '../../src/control/requests.js'
+import { processSchedule } from '../../src/control/schedule.js'
 import { type AdapterLimits, DEFAULT_LIMITS, type ScramVerifier } from '../../src/core/adapter.js'
 import type {
   Authority,
@@ -25,7 +27,10 @@ import { rolesFor } from '../../src/policy/access.js'
 import { compilePolicy } from '../../src/policy/compile.js'
 import { loadPolicy } from '../../src/policy/schema.js'
 import { DataPlane } from '../../src/proxy/data-plane.js'
+import type { HeldEvent } from '../../src/proxy/holds.js'
 import type { Session } from '../../src/proxy/session.js'
+import { openStore } from '../../src/store/open.js'
+import type { Store } from '../../src/store/store.js'
 
 export interface TestGatewayOptions {
   readonly postgres: {
@@ -45,6 +50,8 @@ export interface TestGatewayOptions {
   readonly contact?: string
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
+  /** Somebody of this group denies every request at once. */
+  readonly deniers?: string
   readonly grantMs?: number
   readonly clock?: Clock
   readonly connectionsPerSession?: number
@@ -61,6 +68,7 @@ export interface TestConnection {
   readonly session: Session
   readonly recording: string
   readonly denied: { operation: string; rule: string; message: string }[]
+  readonly held: HeldEvent[]
   /** Ends the session and waits until its recording is closed. */
   close(): Promise<void>
 }
@@ -69,6 +77,9 @@ export interface TestGateway {
   readonly recordings: string
   connectAs(user: string): Promise<TestConnection>
   notify(session: string, notice: SessionNotice): void
+  /** Answers requests as the control plane would; `person` makes somebody who may. */
+  readonly requests: Requests
+  person(name: string, groups: readonly string[]): Promise<Principal>
   readonly summaries: Map<string, SessionSummary>
   readonly reports: { event: string; error: unknown }[]
   stop(): Promise<void>
@@ -85,7 +96,38 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const reports: { event: string; error: unknown }[] = []
   const grants = new Map<string, Principal>()
   const policy = compilePolicy(loadPolicy(options.policy, 'policy.yaml'), COMPILE)
-  const inner = memoryAuthority({ options, grants, policy, listeners, summaries })
+  const store = openStore({ directory, clock: systemClock })
+  const requests = createRequests({
+    config: { publicUrl: 'https://vgate.test' } as Parameters<typeof createRequests>[0]['config'],
+    store,
+    audit: { append: async () => undefined },
+    clock: systemClock,
+    schedule: processSchedule,
+  })
+  const owners = new Map<string, Principal>()
+  const denier =
+    options.deniers === undefined ? undefined : principalOf('denier', [options.deniers])
+  if (denier !== undefined) {
+    await store.upsertPrincipal(denier)
+    requests.onChange((record) => {
+      if (record.state === 'open')
+        void requests.deny(denier, record.id, 'not in this test').catch(() => undefined)
+    })
+  }
+  requests.onChange((record, request) => {
+    for (const [session, owner] of owners)
+      if (owner.id === record.principal) listeners.get(session)?.({ kind: 'request', request })
+  })
+  const inner = memoryAuthority({
+    options,
+    grants,
+    policy,
+    listeners,
+    summaries,
+    requests,
+    owners,
+    store,
+  })
   const dataPlane = new DataPlane({
     authority: options.wrapAuthority?.(inner) ?? inner,
     clock: options.clock ?? systemClock,
@@ -108,10 +150,17 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     summaries,
     reports,
     notify: (session, notice) => listeners.get(session)?.(notice),
+    requests,
+    person: async (name, groups) => {
+      const principal = principalOf(name, groups)
+      await store.upsertPrincipal(principal)
+      return principal
+    },
     connectAs: (user) => connectAs({ user, options, grants, dataPlane, servers, recordings }),
     stop: async () => {
       await dataPlane.stop()
       for (const server of servers) server.close()
+      await store.close()
       rmSync(directory, { recursive: true, force: true })
     },
   }
@@ -131,6 +180,7 @@ async function connectAs(given: {
   grants.set(grant, principal)
   const password = randomBytes(18).toString('base64url')
   const denied: TestConnection['denied'] = []
+  const held: HeldEvent[] = []
   let over: () => void = () => undefined
   const ended = new Promise<void>((resolve) => {
     over = resolve
@@ -145,6 +195,8 @@ async function connectAs(given: {
     {
       denied: (operation, { rule, message }) => denied.push({ operation, rule, message }),
       expiring: () => undefined,
+      held: (event) => held.push(event),
+      released: () => undefined,
       ended: () => over(),
     },
   )
@@ -168,6 +220,7 @@ async function connectAs(given: {
     session,
     recording: join(recordings, `${session.id}.vgr`),
     denied,
+    held,
     close: async () => {
       await session.end('stopped', new VgateError('VGATE_GRANT_ENDED', 'closed by the test'))
       await ended
@@ -183,8 +236,11 @@ function memoryAuthority(state: {
   policy: ReturnType<typeof compilePolicy>
   listeners: Map<string, (notice: SessionNotice) => void>
   summaries: Map<string, SessionSummary>
+  requests: Requests
+  owners: Map<string, Principal>
+  store: Store
 }): Authority {
-  const { options, grants, policy, listeners, summaries } = state
+  const { options, grants, policy, listeners, summaries, requests, owners, store } = state
   const target = options.target ?? 'prod-vectors'
   return {
     openSession: async ({ grant, principal: id }): Promise<SessionLease> => {
@@ -192,8 +248,12 @@ function memoryAuthority(state: {
       if (principal === undefined || principal.id !== id)
         throw new VgateError('VGATE_REVOKED', 'no such grant')
       const now = (options.clock ?? systemClock).now()
+      await store.upsertPrincipal(principal)
+      const session = newId('ses')
+      owners.set(session, principal)
       return {
-        session: newId('ses'),
+        session,
+        requests: await requests.live(id, target),
         principal,
         grant: {
           id: grant,
@@ -234,6 +294,19 @@ function memoryAuthority(state: {
     closeSession: async (summary) => {
       summaries.set(summary.session, summary)
     },
+    requestApproval: async ({ session, operation, digest, terms }) => {
+      const principal = owners.get(session)
+      if (principal === undefined) throw new VgateError('VGATE_NOT_FOUND', 'no such session')
+      const roles = rolesFor(policy, principal, target).map((offer) => offer.role)
+      const body = { kind: 'operation', operation } as const
+      return requests.open({ body, principal, target, roles, digest, terms })
+    },
+    consumeApproval: async ({ session, request, digest }) => {
+      const principal = owners.get(session)?.id ?? ''
+      return { consumed: await requests.consume({ id: request, principal, target, digest }) }
+    },
+    voidApproval: ({ request, reason }) => requests.void(request, reason),
+    recordOutcome: ({ request, outcome, message }) => requests.outcome(request, outcome, message),
   }
 }
 

@@ -41,6 +41,12 @@ export function serialising(
       call('leaseCredential', session, (sent) => inner.leaseCredential(sent)),
     renewLease: (session) => call('renewLease', session, (sent) => inner.renewLease(sent)),
     closeSession: (summary) => call('closeSession', summary, (sent) => inner.closeSession(sent)),
+    requestApproval: (asked) =>
+      call('requestApproval', asked, (sent) => inner.requestApproval(sent)),
+    consumeApproval: (given) =>
+      call('consumeApproval', given, (sent) => inner.consumeApproval(sent)),
+    voidApproval: (given) => call('voidApproval', given, (sent) => inner.voidApproval(sent)),
+    recordOutcome: (given) => call('recordOutcome', given, (sent) => inner.recordOutcome(sent)),
     watch: (session, listener) =>
       inner.watch(cross(session), (notice: SessionNotice) => {
         crossings.set('watch', (crossings.get('watch') ?? 0) + 1)

@@ -26,7 +26,6 @@ export default class Connect extends RunCommand {
       exclusive: ['port', 'bind'],
     }),
     'new-secret': Flags.boolean({ description: 'replace the secret of the local port' }),
-    wait: Flags.boolean({ description: 'wait for an approval', default: true, allowNo: true }),
     ...gatewayFlags,
   }
 
@@ -46,6 +45,7 @@ export default class Connect extends RunCommand {
           command: 'connect',
           version: this.config.version,
           newSecret: flags['new-secret'],
+          wait: flags.wait,
           ...listenOptions(flags),
         },
         (happened) => {

@@ -49,6 +49,7 @@ export default class Exec extends RunCommand {
           command: 'exec',
           version: this.config.version,
           newSecret: false,
+          wait: flags.wait,
           ...listenOptions(flags),
         },
         (event) => tell(eventLine(this.output, event)),

@@ -9,6 +9,7 @@ import {
   type renewBody,
   type TargetsBody,
 } from '../../core/api.js'
+import type { GrantPending } from '../../core/api-requests.js'
 import { rolesFor } from '../../policy/access.js'
 import { type ControlDeps, isoTime } from '../deps.js'
 import { issueGrant } from '../grants.js'
@@ -24,9 +25,10 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const policy = deps.policy().compiled
     const targets: TargetsBody['targets'] = []
     for (const [name, { spec }] of deps.config.targets) {
-      const roles = rolesFor(policy, principal, name, deps.clock.now()).map(({ role }) => ({
+      const offers = rolesFor(policy, principal, name, deps.clock.now())
+      const roles = offers.map(({ role, approval }) => ({
         name: role,
-        approval: false,
+        approval: approval !== undefined,
       }))
       if (roles.length === 0) continue
       const contact = spec.contact === undefined ? {} : { contact: spec.contact }
@@ -39,7 +41,18 @@ export function addAccessRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void 
     const caller = context.get('caller')
     perPrincipal.take(caller.principal.id)
     const request = await readJson(context, grantRequest)
-    const { grant, target, notes, proofUntil } = await issueGrant(deps, caller, request)
+    const issued = await issueGrant(deps, caller, request)
+    if ('pending' in issued) {
+      const { request: id, approvers, url, expiresAt } = issued.pending
+      const pending: GrantPending = {
+        request: id,
+        approvers: [...approvers],
+        url,
+        expires_at: isoTime(expiresAt),
+      }
+      return context.json({ pending }, 202)
+    }
+    const { grant, target, notes, proofUntil } = issued
     const body: GrantBody = {
       grant: {
         id: grant.id,

@@ -92,6 +92,10 @@ export class PostgresAdapter implements Adapter {
     this.#guard(() => this.#session?.ruled(id, ruling))
   }
 
+  notify(text: string): void {
+    this.#guard(() => this.#session?.notify(text))
+  }
+
   answered(id: number, answer: Answer): void {
     this.#guard(() => {
       if (id === FIRST_LOAD) this.#loaded(answer)

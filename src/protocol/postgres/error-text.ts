@@ -62,8 +62,8 @@ export function sanitised(
   return shown
 }
 
-/** The error of a read that went past its limit. */
-export function limitReply(run: Run): ErrorReply {
+/** The error of a read that went past its limit. `told`: which request was opened for it. */
+export function limitReply(run: Run, told?: string): ErrorReply {
   const { rows, rule, because } = run.limit ?? { rows: 0, rule: 'limits.rows', because: 'limit' }
   const base = { severity: 'ERROR', sqlstate: '53400', detail: `rule: ${rule}` } as const
   if (because === 'limit') {
@@ -75,7 +75,10 @@ export function limitReply(run: Run): ErrorReply {
   }
   return {
     ...base,
-    message: `the read went past ${rows} rows, where it needs an approval (${rule}); approvals are not supported yet`,
-    hint: `add LIMIT ${rows}`,
+    message: `the read went past ${rows} rows, where it needs an approval (${rule})${told === undefined ? ', and nobody could give it' : `: ${told}`}`,
+    hint:
+      told === undefined
+        ? `add LIMIT ${rows}`
+        : `add LIMIT ${rows}, or run the same again: it waits for the answer`,
   }
 }

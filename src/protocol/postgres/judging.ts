@@ -12,6 +12,7 @@ import type {
 import type { VgateError } from '../../core/errors.js'
 import type { Operation, ServerError, Unclassified } from '../../core/operation.js'
 import type { Pipeline } from './pipeline.js'
+import type { Run } from './run.js'
 import type {
   Catalogue,
   Classification,
@@ -113,6 +114,22 @@ export class Judging {
     const id = this.#lastId
     this.#rulings.set(id, (ruling) => then(ruling, id))
     this.#host.judge(id, request)
+  }
+
+  /** A read reached a limit that a second person may lift: opens a request. Answers what to tell the caller. */
+  limit(run: Run, then: (told: string) => void): void {
+    this.#ask({ kind: 'limit', request: run.request, index: run.index }, (answer) =>
+      then(
+        answer.ok && typeof answer.value === 'string'
+          ? answer.value
+          : 'no request could be opened; run it again to try once more',
+      ),
+    )
+  }
+
+  /** The path in which unqualified names are looked up. */
+  get path(): readonly string[] {
+    return this.searchPath ?? this.catalogue.defaultSearchPath
   }
 
   #ask(question: Question, then: (answer: Answer) => void): void {

@@ -28,6 +28,8 @@ export interface Portal {
   /** Parameters as recorded, and as the analysis saw them. */
   readonly parameters: readonly (string | null)[]
   readonly values: readonly Parameter[]
+  /** What tells its request from any other. */
+  readonly exact: () => string
   readonly segment: number
   /** A Describe of it has been sent. */
   describing: boolean
@@ -112,6 +114,8 @@ export class Pipeline {
   skipping = false
   /** Something was sent since the last ReadyForQuery. */
   unitOpen = false
+  /** Something ran in this unit: others may wait for its locks. */
+  unitRan = false
   /** Something with masks ran in this unit: texts of the database may carry values. */
   unitMasked = false
   /** The open transaction has changed the catalogue, since this segment. */
@@ -137,6 +141,11 @@ export class Pipeline {
   /** Nothing runs and no transaction is open: side queries see what the next statement will see. */
   get resting(): boolean {
     return this.idle && this.status === 'I' && !this.unitOpen
+  }
+
+  /** A transaction is open, or something has run in an implicit one: others may wait for its locks. */
+  get inTransaction(): boolean {
+    return this.status !== 'I' || this.unitRan
   }
 
   get head(): Expectation | undefined {
@@ -267,7 +276,10 @@ export class Pipeline {
     this.finished = this.#waiting[0]?.segment ?? this.finished
     this.shift()
     this.status = status
-    if (this.idle) this.unitOpen = false
+    if (this.idle) {
+      this.unitOpen = false
+      this.unitRan = false
+    }
     if (status !== 'I') return
     this.portals.clear()
     if (this.idle) this.unitMasked = false
@@ -281,11 +293,12 @@ export class Pipeline {
   /** A run was permitted and is being sent. */
   opened(run: Run): void {
     this.#open.set(run, this.segment)
+    this.unitRan = true
     if (run.masks) this.unitMasked = true
   }
 
   /** A run is over: its last delivery is recorded before what follows is given. */
-  over(run: Run | undefined, end: Pick<Delivery, 'tag' | 'error'>): void {
+  over(run: Run | undefined, end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): void {
     if (run === undefined) return
     this.#open.delete(run)
     const delivery = run.finish(end)
@@ -300,7 +313,7 @@ export class Pipeline {
 
   /** Every run is over (the connection ends). */
   abandon(error: { readonly sqlstate: string; readonly message: string }): void {
-    for (const run of [...this.#open.keys()]) this.over(run, { error })
+    for (const run of [...this.#open.keys()]) this.over(run, { error, abandoned: true })
   }
 
   flushToUpstream(): void {

@@ -37,10 +37,20 @@ export class Replies {
   readonly #pipeline: Pipeline
   readonly #lost: (error: VgateError) => void
 
-  /** `lost` is called when the database ended the session with a FATAL of its own, already passed on. */
-  constructor(pipeline: Pipeline, lost: (error: VgateError) => void) {
+  readonly #limit: (run: Run, then: (told: string) => void) => void
+
+  /**
+   * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
+   * request for a read that reached what a second person may lift.
+   */
+  constructor(
+    pipeline: Pipeline,
+    lost: (error: VgateError) => void,
+    limit: (run: Run, then: (told: string) => void) => void,
+  ) {
     this.#pipeline = pipeline
     this.#lost = lost
+    this.#limit = limit
   }
 
   /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
@@ -153,8 +163,7 @@ export class Replies {
     if (head.copy === 'in' && this.#pipeline.copying !== 'none') return false
     this.#pipeline.shift()
     if (run.exceeded) {
-      this.#pipeline.refuse('E', limitReply(run))
-      this.#pipeline.flushUpstream()
+      this.#exceeded(run)
       return true
     }
     if (type === 's') {
@@ -166,6 +175,17 @@ export class Replies {
     }
     this.#settleLimited()
     return this.#pass(bytes)
+  }
+
+  /** The database is made to fail the read; where a second person may lift the limit, that is asked first. */
+  #exceeded(run: Run): void {
+    const refuse = (told?: string): void => {
+      this.#pipeline.refuse('E', limitReply(run, told))
+      this.#pipeline.flushUpstream()
+    }
+    const { limit } = run
+    if (limit?.because === 'hold' && limit.terms !== undefined) this.#limit(run, refuse)
+    else refuse()
   }
 
   /** The limited Execute is answered: what was held back may go on. */

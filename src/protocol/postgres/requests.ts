@@ -210,7 +210,11 @@ export class Requests {
     if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
     else if (bind.portal !== '' && this.#pipeline.portals.full) this.#pipeline.refuse('B', FULL)
     else if (prepared.statement === undefined)
-      this.#forwardBind(bytes, bind.portal, prepared, undefined, [])
+      this.#forwardBind(bytes, bind.portal, prepared, undefined, {
+        recorded: [],
+        values: [],
+        exact: () => '',
+      })
     else this.#judgeBind(bytes, bind, prepared, prepared.statement)
     return true
   }
@@ -236,10 +240,12 @@ export class Requests {
     const recorded = typed.map(({ value, type, format }) =>
       recordedParameter(type, catalogue.isVectorType(type), format, value),
     )
-    const request = { form: 'extended', parameters: recorded, text: statement.text }
+    const exact = (): string => this.#simple.exact(prepared.text, typed)
+    const request = { form: 'extended', parameters: recorded, text: statement.text, exact }
     this.#simple.judgeRuns([statement], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
-      this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], recorded, parameters)
+      const given = { recorded, values: parameters, exact }
+      this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
   }
 
@@ -248,16 +254,16 @@ export class Requests {
     name: string,
     prepared: Prepared,
     run: Run | undefined,
-    recorded: readonly (string | null)[],
-    parameters: Portal['values'] = [],
+    given: Pick<Portal, 'values' | 'exact'> & { readonly recorded: Portal['parameters'] },
   ): void {
     const { segment } = this.#pipeline
     const portal: Portal = {
       name,
       prepared,
       run,
-      parameters: recorded,
-      values: parameters,
+      parameters: given.recorded,
+      values: given.values,
+      exact: given.exact,
       segment,
       describing: false,
       completed: false,
@@ -324,7 +330,8 @@ export class Requests {
       this.#forwardExecute(bytes, portal, max)
       return
     }
-    const request = { form: 'extended', parameters: portal.parameters, text: statement.text }
+    const { parameters, exact } = portal
+    const request = { form: 'extended', parameters, text: statement.text, exact }
     this.#simple.judgeRuns([statement], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       portal.run = result.runs[0]

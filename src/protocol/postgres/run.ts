@@ -19,8 +19,8 @@ const COPY_COLUMN = ['copy'] as const
 
 /** One operation of one request, from its permit to its completion. */
 export class Run {
-  readonly #request: number
-  readonly #index: number
+  readonly request: number
+  readonly index: number
   readonly operation: Operation
   readonly obligations: Obligations
   readonly #masker: MaskerFactory
@@ -47,8 +47,8 @@ export class Run {
     masker: MaskerFactory,
     catalogue: Catalogue,
   ) {
-    this.#request = id.request
-    this.#index = id.index
+    this.request = id.request
+    this.index = id.index
     this.operation = operation
     this.obligations = obligations
     this.#masker = masker
@@ -160,7 +160,7 @@ export class Run {
   }
 
   /** The last delivery, with the database's tag or error. Undefined when it was given before. */
-  finish(end: Pick<Delivery, 'tag' | 'error'>): Delivery | undefined {
+  finish(end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
     this.#batchRows += this.#upRows
@@ -168,13 +168,13 @@ export class Run {
     return this.#delivery({ ...end, done: true })
   }
 
-  #delivery(end: Pick<Delivery, 'tag' | 'error' | 'done'>): Delivery {
+  #delivery(end: Pick<Delivery, 'tag' | 'error' | 'done' | 'abandoned'>): Delivery {
     const rows = this.#rows
     const columns = this.#announce
     const metadata = this.obligations.record === 'metadata'
     const delivery: Delivery = {
-      request: this.#request,
-      index: this.#index,
+      request: this.request,
+      index: this.index,
       ...(columns === undefined || metadata ? {} : { columns }),
       ...(metadata || rows.length === 0 ? {} : { rows }),
       rowCount: this.#batchRows,

@@ -9,7 +9,7 @@ import { Pipeline } from './pipeline.js'
 import { Replies } from './replies.js'
 import { Requests } from './requests.js'
 import type { Catalogue, SqlAnalyzer } from './statement.js'
-import { violation } from './wire.js'
+import { fieldsMessage, violation } from './wire.js'
 
 /** Where the host stops reading although the queue is not full: a burst may be on its way. */
 const CONGESTED_BYTES = 1024 * 1024
@@ -48,7 +48,7 @@ export class Session {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
-    this.#replies = new Replies(this.pipeline, lost)
+    this.#replies = new Replies(this.pipeline, lost, (run, then) => this.#judging.limit(run, then))
     this.#requests = new Requests(host, context, this.pipeline, this.#judging)
     const { limits } = context
     this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
@@ -87,6 +87,17 @@ export class Session {
 
   answered(id: number, answer: Answer): void {
     this.#enter(() => this.#judging.answered(id, answer))
+  }
+
+  /** A warning (01000), at once: it may come at any time (PostgreSQL docs, "Asynchronous Operations"). */
+  notify(text: string): void {
+    const fields = new Map([
+      ['S', 'NOTICE'],
+      ['V', 'NOTICE'],
+      ['C', '01000'],
+      ['M', text],
+    ])
+    this.#enter(() => this.pipeline.client.add(fieldsMessage('N', fields)))
   }
 
   /** The connection is over: nothing is taken or sent any more. */

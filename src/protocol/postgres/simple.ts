@@ -1,7 +1,8 @@
 // Owns Query and FunctionCall, and what simple and extended requests share on the way to a permit: the rules
 // about schema changes, COPY and row limits. Must never send more than the runs that were permitted.
 
-import type { AdapterContext, JudgeRequest } from '../../core/adapter.js'
+import { createHash } from 'node:crypto'
+import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adapter.js'
 import type { Obligations } from '../../core/decision.js'
 import { asOneRequest } from '../../core/request-totals.js'
 import { readQuery } from './frontend.js'
@@ -20,6 +21,13 @@ export const NOT_UTF8: ErrorReply = {
 interface Trouble {
   readonly reason: string
   readonly hint: string
+}
+
+/** A parameter as Bind brought it. */
+export interface BoundParameter {
+  readonly type: number
+  readonly format: number
+  readonly value: Buffer | null
 }
 
 type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
@@ -163,26 +171,53 @@ export class SimpleQueries {
       return
     }
     const recorded = statements.map((statement) => statement.text).join(';\n')
-    this.judgeRuns(statements, undefined, { form: 'simple', text: recorded }, (result) => {
-      if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
-      const [run] = result.runs
-      if (run?.limit === undefined || statements.length > 1)
-        return this.#forward(bytes, statements, result.runs)
-      this.#limited(text, statements[0], run)
-    })
+    this.judgeRuns(
+      statements,
+      undefined,
+      { form: 'simple', text: recorded, exact: () => this.exact(text, []) },
+      (result) => {
+        if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
+        const [run] = result.runs
+        if (run?.limit === undefined || statements.length > 1)
+          return this.#forward(bytes, statements, result.runs)
+        this.#limited(text, statements[0], run)
+      },
+    )
+  }
+
+  /** What tells this request from any other: its text, its parameters as they came, and the search path. */
+  exact(text: string, parameters: readonly BoundParameter[]): string {
+    const hash = createHash('sha256')
+    const add = (part: string | Buffer): void => {
+      hash.update(`${Buffer.byteLength(part)}:`).update(part)
+    }
+    add(text)
+    for (const name of this.#judging.path) add(name)
+    for (const { type, format, value } of parameters) {
+      add(`${type}/${format}/${value === null ? 'null' : 'value'}`)
+      add(value ?? '')
+    }
+    return hash.digest('hex')
   }
 
   /** Classifies, judges and turns a permit into runs; anything else into the reply that refuses. */
   judgeRuns(
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
-    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters'>,
+    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact'>,
     then: (result: Judged) => void,
   ): void {
     this.#judging.classify(statements, parameters, (found) => {
       const operations = asOneRequest(found.map(({ operation }) => operation))
       this.#judging.judge(
-        { phase: 'execute', operations, ...request, ...mergedKeys(found) },
+        {
+          phase: 'execute',
+          operations,
+          ...request,
+          ...mergedKeys(found),
+          inTransaction: this.#pipeline.inTransaction,
+          preview: () => this.#previews(statements, parameters),
+        },
         (ruling, id) => {
           if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
           then(
@@ -191,6 +226,14 @@ export class SimpleQueries {
         },
       )
     })
+  }
+
+  #previews(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+  ): readonly PreviewQuery[] {
+    const { catalogue, path } = this.#judging
+    return statements.flatMap((one) => one.preview?.(catalogue, path, parameters) ?? [])
   }
 
   #permitted(
@@ -255,6 +298,7 @@ export class SimpleQueries {
       run,
       parameters: [],
       values: [],
+      exact: () => this.exact(text, []),
       segment: pipeline.segment,
       describing: true,
       completed: false,

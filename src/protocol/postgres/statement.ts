@@ -1,7 +1,7 @@
 // Owns the seam between the wire adapter and the SQL analysis: what the adapter must know of a statement.
 // The adapter never looks at SQL, the analysis never at bytes.
 
-import type { SideQuery } from '../../core/adapter.js'
+import type { PreviewQuery, SideQuery } from '../../core/adapter.js'
 import type { Operation, Unclassified } from '../../core/operation.js'
 
 /** A column as RowDescription names it, resolved: every base column its value can come from (views followed). */
@@ -69,6 +69,12 @@ export interface ParsedStatement {
     searchPath: readonly string[],
     parameters?: readonly Parameter[],
   ): Classification
+  /** What would count the rows that it touches, where it is a write of one table. Pure. */
+  preview?(
+    catalogue: Catalogue,
+    searchPath: readonly string[],
+    parameters?: readonly Parameter[],
+  ): readonly PreviewQuery[]
 }
 
 export type ParseOutcome =

@@ -57,6 +57,7 @@ async function start(
     version: '0.1.0',
     newSecret: false,
     reconnectMs: 0,
+    wait: true,
     ...change,
   }
   const connection = await connect(context, api, options, (event) => events.push(event))

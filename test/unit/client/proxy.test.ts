@@ -136,7 +136,13 @@ describe('through a real proxy', () => {
     const connection = await connect(
       context,
       api,
-      { request: { target: 'prod-vectors' }, command: 'exec', version: '0', newSecret: false },
+      {
+        request: { target: 'prod-vectors' },
+        command: 'exec',
+        version: '0',
+        wait: true,
+        newSecret: false,
+      },
       ({ event }) => events.push(event),
     )
     const said = async (): Promise<string> => {

@@ -177,6 +177,7 @@ describe('a lost tunnel', () => {
         command: 'connect',
         version: '0.1.0',
         newSecret: false,
+        wait: true,
         reconnectMs,
       },
       (event) => events.push(event),

@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import type { LogRecord } from '../../../src/audit/records.js'
 import { createControl } from '../../../src/control/app.js'
 import { createAuthority } from '../../../src/control/authority.js'
+import { createRequests } from '../../../src/control/requests.js'
+import type { Schedule } from '../../../src/control/schedule.js'
 import type { LoadedPolicy, TargetSettings } from '../../../src/control/settings.js'
 import { VgateError } from '../../../src/core/errors.js'
 import { createOidcVerifier } from '../../../src/identity/oidc.js'
@@ -101,7 +103,16 @@ export async function setup(
   const timers: { at: number; run: () => void }[] = []
   const logged: unknown[] = []
   const tokens = createTokens({ issuer: config.publicUrl, key: tokenKey, clock })
-  const base = { config, policy: () => policy.current, store, audit, clock }
+  const schedule: Schedule = (ms, run) => {
+    const timer = { at: clock.at + ms, run }
+    timers.push(timer)
+    return () => {
+      const at = timers.indexOf(timer)
+      if (at >= 0) timers.splice(at, 1)
+    }
+  }
+  const requests = createRequests({ config, store, audit, clock, schedule })
+  const base = { config, policy: () => policy.current, store, audit, clock, requests }
   const control = createControl({
     ...base,
     tokens,
@@ -116,17 +127,14 @@ export async function setup(
       { id: 'key_r', algorithm: 'Ed25519', public: 'AAAA', since: '2026-01-01T00:00:00Z' },
     ],
     recordings: { directory },
+    revokeSessions: (which, message) => authority.revokeSessions(which, message),
     logger: { info: (it) => logged.push(it), error: (it) => logged.push(it) },
     version: '0.0.0',
   })
   const authority = createAuthority({
     ...base,
     secretDeps: { baseDir: directory, env: { PGPASS: 'planted-password' }, files: diskFiles },
-    schedule: (ms, run) => {
-      const timer = { at: clock.at + ms, run }
-      timers.push(timer)
-      return () => timers.splice(timers.indexOf(timer), 1)
-    },
+    schedule,
   })
   /** Moves the clock, running what comes due. */
   const advance = (ms: number) => {
@@ -170,6 +178,7 @@ export async function setup(
     tokens,
     control,
     authority,
+    requests,
     advance,
     send,
     call,

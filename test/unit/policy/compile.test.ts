@@ -125,7 +125,6 @@ test.each([
     'targets: ["*"], requires: { acr: [mfa] } }',
     'access[2].requires: not supported yet',
   ],
-  ['max: 1h,', 'approval: { by: [x] },', 'access[1].grant.approval: not supported yet'],
   ['max: 1h,', 'schedule: x,', 'access[1].grant.schedule: not supported yet'],
   ['deny:\n', 'breakGlass: {}\ndeny:\n', 'breakGlass: not supported yet'],
   ['roles:', 'rolls:', 'rolls: unknown key; did you mean "roles"?'],

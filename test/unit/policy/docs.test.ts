@@ -32,7 +32,6 @@ const LATER: Readonly<Record<string, readonly [string, string]>> = {
   'limits.rate': ['{ rows: 500 }', '{ rate: 50/s }'],
   budget: ['    limits:', '    budget: []\n    limits:'],
   requires: ['role: reader,', 'role: reader, requires: {},'],
-  'grant.approval': ['default: 30m,', 'approval: {},'],
   'grant.schedule': ['default: 30m,', 'schedule: x,'],
   breakGlass: ['holds:\n', 'breakGlass: {}\nholds:\n'],
 }

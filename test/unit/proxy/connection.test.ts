@@ -25,6 +25,7 @@ function connection(over: Partial<ConnectionSession>) {
     upstreamFailed: nothing,
     ruled: (id, ruling) => told.push(['ruled', id, ruling.verdict]),
     answered: (id, answer) => told.push(['answered', id, answer.ok && answer.value]),
+    notify: nothing,
     terminate: (error) => told.push(['terminate', error.code]),
     cancelKey: undefined,
     congested: false,

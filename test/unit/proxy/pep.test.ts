@@ -7,7 +7,13 @@ import { KNOWN_ACTIONS } from '../../../src/databases/list.js'
 import { compilePolicy } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 import { Decisions } from '../../../src/proxy/decisions.js'
-import { enforce, type IntentLog, type Judgement, type Standing } from '../../../src/proxy/pep.js'
+import {
+  enforce,
+  type HoldPort,
+  type IntentLog,
+  type Judgement,
+  type Standing,
+} from '../../../src/proxy/pep.js'
 
 const POLICY = compilePolicy(
   loadPolicy(
@@ -68,6 +74,7 @@ interface World {
   log: IntentLog
   intents: { judgement: Judgement; durable: boolean }[]
   denied: { operation: string; refusal: Refusal }[]
+  holds: HoldPort
   judge(asked: JudgeRequest, durability?: 'standard' | 'strict'): Ruling | Promise<Ruling>
 }
 
@@ -99,6 +106,13 @@ function world(log?: IntentLog['intent']): World {
         return log?.(id, asked, judgement, durable)
       },
     },
+    holds: {
+      isAsked: () => false,
+      wait: () => Promise.reject(new VgateError('VGATE_APPROVAL_DENIED', 'denied by bob')),
+      consume: async () => undefined,
+      notRun: () => undefined,
+      mayExceed: () => undefined,
+    },
     judge: (asked, durability = 'standard') =>
       enforce(
         {
@@ -108,6 +122,7 @@ function world(log?: IntentLog['intent']): World {
           log: made.log,
           durability,
           onDenied: (name, refusal) => denied.push({ operation: name, refusal }),
+          holds: made.holds,
         },
         7,
         asked,
@@ -168,7 +183,7 @@ describe('enforce', () => {
       verdict: 'deny',
       refusal: {
         rule: 'holds.big',
-        message: expect.stringContaining('approvals are not supported yet'),
+        message: expect.stringContaining('it cannot be approved in this form'),
       },
     })
   })

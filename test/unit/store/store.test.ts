@@ -227,7 +227,7 @@ describe('the file', () => {
     raw.close()
     const open = (where: string) => () => openStore({ directory: where, clock })
     expect(open(directory)).toThrow(
-      'the store (vgate.db) was written by a newer vgate (schema 99, known 1)',
+      'the store (vgate.db) was written by a newer vgate (schema 99, known 2)',
     )
     const garbage = mkdtempSync(join(tmpdir(), 'vgate-store-'))
     writeFileSync(join(garbage, 'vgate.db'), 'not a database '.repeat(100))

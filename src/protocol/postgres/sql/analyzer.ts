@@ -2,6 +2,7 @@
 // with bounded caches. It must never answer from a cache for other parameters, another path or another catalogue.
 
 import { LRUCache } from 'lru-cache'
+import type { PreviewQuery } from '../../../core/adapter.js'
 import { VgateError } from '../../../core/errors.js'
 import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
@@ -17,6 +18,7 @@ import type {
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
+import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
 import { ByteText, shownText } from './shown-text.js'
 import { isFields, list, tagOf } from './tree.js'
@@ -190,6 +192,18 @@ class Statement implements ParsedStatement {
     paths.set(key, found)
     this.#known.set(catalogue, paths)
     return found
+  }
+
+  preview(
+    catalogue: Catalogue,
+    searchPath: readonly string[],
+    parameters?: readonly Parameter[],
+  ): readonly PreviewQuery[] {
+    return previewsOf(this.#tree, this.text, {
+      catalogue: this.#snapshot(catalogue),
+      path: searchPath,
+      parameters,
+    })
   }
 
   #judge(
