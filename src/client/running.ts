@@ -90,6 +90,11 @@ export class Running {
         message: message.message,
       })
     }
+    if (message.type === 'held') {
+      const { type: event, ...held } = message
+      this.#tell({ event, ...held })
+    }
+    if (message.type === 'released') this.#tell({ event: 'released', request: message.request })
     if (message.type === 'expiring')
       this.#tell({ event: 'expiring', expires_at: message.expires_at })
     if (message.type === 'end')
