@@ -10,6 +10,7 @@ import type { Grant } from '../../../src/core/grant.js'
 import { type Principal, principalId } from '../../../src/core/principal.js'
 import { storeError } from '../../../src/store/database.js'
 import { openStore } from '../../../src/store/open.js'
+import { MIGRATIONS } from '../../../src/store/schema.js'
 
 function person(subject: string): Principal {
   const issuer = 'https://id.example.com'
@@ -227,7 +228,7 @@ describe('the file', () => {
     raw.close()
     const open = (where: string) => () => openStore({ directory: where, clock })
     expect(open(directory)).toThrow(
-      'the store (vgate.db) was written by a newer vgate (schema 99, known 1)',
+      `the store (vgate.db) was written by a newer vgate (schema 99, known ${MIGRATIONS.length})`,
     )
     const garbage = mkdtempSync(join(tmpdir(), 'vgate-store-'))
     writeFileSync(join(garbage, 'vgate.db'), 'not a database '.repeat(100))
