@@ -1,6 +1,7 @@
 // Owns the list of sessions and reading their recordings: one's own, or everybody's for auditors. Reading a
 // recording is itself audited, before the first byte.
 
+import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -63,7 +64,11 @@ async function recordingResponse(context: ControlContext, deps: ControlDeps): Pr
   const { id } = await visibleSession(deps, principal, context.req.param('id') ?? '')
   let file: FileHandle
   try {
-    file = await open(join(deps.recordings.directory, `${id}${RECORDING_SUFFIX}`))
+    file = await open(
+      join(deps.recordings.directory, `${id}${RECORDING_SUFFIX}`),
+      // A link planted there could name the gateway's keys.
+      constants.O_RDONLY | constants.O_NOFOLLOW,
+    )
   } catch {
     throw new VgateError('VGATE_NOT_FOUND', 'the recording of this session is not on this gateway')
   }
