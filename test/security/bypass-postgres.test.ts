@@ -70,6 +70,8 @@ describe.skipIf(!hasPostgres('pgvector'))('further rows through a gateway', () =
       database,
       policy: file('policy-p1.yaml'),
       users: { alice: ['corp:analysts'], dan: ['corp:vector-admins'] },
+      // What is held would wait for a person: this one says no at once.
+      deniers: 'corp:vector-approvers',
     })
     return { gateway, admin, state: await stateOf(admin) }
   }
