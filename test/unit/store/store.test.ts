@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest'
 import type { SessionSummary } from '../../../src/core/authority.js'
 import type { Grant } from '../../../src/core/grant.js'
 import { type Principal, principalId } from '../../../src/core/principal.js'
-import { storeError } from '../../../src/store/database.js'
+import { libsqlError } from '../../../src/store/libsql-errors.js'
 import { openStore } from '../../../src/store/open.js'
 import { MIGRATIONS } from '../../../src/store/schema.js'
 
@@ -251,7 +251,7 @@ describe('the file', () => {
     ['SQLITE_READONLY', 'the store (vgate.db) cannot be written'],
     ['SOMETHING', 'the store (vgate.db) failed'],
   ])('%s is told as VGATE_STORE_UNAVAILABLE', (code, message) => {
-    const error = storeError(Object.assign(new Error('planted detail'), { code }))
+    const error = libsqlError(Object.assign(new Error('planted detail'), { code }))
     expect(error).toMatchObject({ code: 'VGATE_STORE_UNAVAILABLE', message })
     expect(error.hint).not.toContain('planted')
   })
