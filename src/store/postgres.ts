@@ -1,7 +1,6 @@
 // Owns the store's database on PostgreSQL: connections, their settings and limits, migrations, and the differences to the
 // embedded one. It must never hand a driver's error to a caller, nor show anything of the connection URL.
 
-import { isIP } from 'node:net'
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { VgateError } from '../core/errors.js'
@@ -107,8 +106,6 @@ function clientConfig(settings: PostgresSettings): pg.ClientConfig {
         : {
             rejectUnauthorized: true,
             minVersion: 'TLSv1.2',
-            // RFC 6066 §3: a literal address is no server name.
-            ...(isIP(host) === 0 ? { servername: host } : {}),
             ...(tls.ca === undefined ? {} : { ca: tls.ca }),
           },
     application_name: 'vgate',

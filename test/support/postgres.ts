@@ -46,6 +46,9 @@ export interface TestPostgres {
   connect(database: string): Promise<pg.Client>
   /** The server's whole log so far. */
   log(): Promise<string>
+  /** Stops the server, cutting every client; `up` starts it again with the same port and data. */
+  down(): Promise<void>
+  up(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -97,8 +100,8 @@ export async function startPostgres(options: PostgresOptions): Promise<TestPostg
   for (let attempt = 0; attempt < 5; attempt += 1) {
     try {
       const port = await freePort()
-      const server = await launch(bin, folder, user, port, options)
-      return new Cluster(server, folder, port, password, options.tls !== undefined).started()
+      const start = () => launch(bin, folder, user, port, options)
+      return new Cluster(await start(), start, folder, port, password, options).started()
     } catch (error) {
       last = error // another process may have taken the port meanwhile
     }
@@ -228,22 +231,31 @@ class Cluster implements TestPostgres {
   readonly superuser = SUPERUSER
   readonly port: number
   readonly password: string
-  readonly #server: ChildProcess
+  readonly #start: () => Promise<ChildProcess>
   readonly #folder: string
   readonly #tls: boolean
   readonly #kill = (): void => {
     this.#server.kill('SIGQUIT')
     rmSync(this.#folder, { recursive: true, force: true })
   }
+  #server: ChildProcess
   #admin: pg.Client | undefined
   #databases = 0
 
-  constructor(server: ChildProcess, folder: string, port: number, password: string, tls: boolean) {
+  constructor(
+    server: ChildProcess,
+    start: () => Promise<ChildProcess>,
+    folder: string,
+    port: number,
+    password: string,
+    options: PostgresOptions,
+  ) {
     this.#server = server
+    this.#start = start
     this.#folder = folder
     this.port = port
     this.password = password
-    this.#tls = tls
+    this.#tls = options.tls !== undefined
     process.once('exit', this.#kill)
   }
 
@@ -285,14 +297,22 @@ class Cluster implements TestPostgres {
     return readFileSync(join(this.#folder, 'server.log'), 'utf8')
   }
 
+  async down(): Promise<void> {
+    await this.#admin?.end()
+    if (this.#server.exitCode !== null) return
+    const ended = new Promise((resolve) => this.#server.once('exit', resolve))
+    this.#server.kill('SIGINT') // fast shutdown: ends clients first
+    await ended
+  }
+
+  async up(): Promise<void> {
+    this.#server = await this.#start()
+    await this.started()
+  }
+
   async stop(): Promise<void> {
     process.removeListener('exit', this.#kill)
-    await this.#admin?.end()
-    if (this.#server.exitCode === null) {
-      const ended = new Promise((resolve) => this.#server.once('exit', resolve))
-      this.#server.kill('SIGINT') // fast shutdown: ends clients first
-      await ended
-    }
+    await this.down()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }
