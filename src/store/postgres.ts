@@ -37,7 +37,7 @@ const INT8 = 20
 
 /**
  * What the store relies on, whatever role or database say: each statement sees what others have committed; what was
- * acknowledged is on the disk; and the server forgets, within half a minute, a gateway whose machine is gone.
+ * acknowledged is on the disk; and the server lets go of a gateway whose machine is gone after some 25 s.
  */
 const SESSION = `SELECT
   set_config('default_transaction_isolation', 'read committed', false),

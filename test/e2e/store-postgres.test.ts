@@ -94,7 +94,7 @@ describe.skipIf(!hasPostgres('plain'))('a gateway with its store on PostgreSQL',
     const open = String((await connection.event('held'))['request'])
     await connection.stop('SIGINT')
     expect(await left).toBeInstanceOf(Error)
-    const { stderr } = await product.stopGateway()
+    const { stderr } = await product.stopGateway('SIGKILL')
     expect(stderr).not.toContain(stores.password)
     await product.startGateway()
     expect((await product.run('bob', ['approve', open, '--yes'])).exitCode).toBe(0)
