@@ -42,6 +42,11 @@ async function exported(state: TourState): Promise<Played> {
       `vgate connect ends: ${String(closed['reason'])}, exit code ${exitCode}`,
     ],
     checks: [
+      check(
+        'how much it would touch',
+        /^[\d,]+ of [\d,]+ rows of archive$/.test(String(held['preview'])),
+        held,
+      ),
       check('nothing delivered while it was held', before === 0, before),
       check('bob to approve it', approve.exitCode === 0, approve),
       check('bob to revoke it', revoke.exitCode === 0, revoke),
