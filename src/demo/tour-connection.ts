@@ -1,6 +1,6 @@
 // Owns one person's open connection in the tour: the running `vgate connect`, and an ordinary client on its port.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import pg from 'pg'
 import { z } from 'zod'
 import type { Staying } from './tour-cli.js'
@@ -97,7 +97,7 @@ const REST_MS = 20
 /** A COPY … TO STDOUT under way, in the form that the client library takes. */
 export class CopyOut implements pg.Submittable {
   readonly #text: string
-  #stream: Pick<Socket, 'pause' | 'resume'> | undefined
+  #stream: Duplex | undefined
   #hurry = false
   #sip = 0
   #begin: () => void = () => undefined

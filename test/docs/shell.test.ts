@@ -92,13 +92,12 @@ describe.skipIf(!hasPostgres('pgvector'))('the commands of the pages', () => {
     command: string,
     words: RegExp,
     code = 0,
-  ): Promise<RegExpMatchArray> {
+  ): Promise<void> {
     const { exitCode, text } = await terminal.run(command)
     expect({ command, exitCode, text }).toMatchObject({
       exitCode: code,
       text: expect.stringMatching(words),
     })
-    return words.exec(text) ?? []
   }
 
   /** What is typed, and what its reader must see. */
