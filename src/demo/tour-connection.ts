@@ -90,9 +90,9 @@ export class TourConnection {
   }
 }
 
-/** Read so much, then rest: about 3 MB a second. */
+/** Read so much, then rest: about a megabyte a second. */
 const SIP_BYTES = 64 * 1024
-const REST_MS = 20
+const REST_MS = 50
 
 /** A COPY … TO STDOUT under way, in the form that the client library takes. */
 export class CopyOut implements pg.Submittable {
