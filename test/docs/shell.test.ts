@@ -87,12 +87,7 @@ describe.skipIf(!hasPostgres('pgvector'))('the commands of the pages', () => {
   }
 
   /** Runs it, expects its end with this code, and that it said this. */
-  async function says(
-    terminal: Terminal,
-    command: string,
-    words: RegExp,
-    code = 0,
-  ): Promise<void> {
+  async function says(terminal: Terminal, command: string, words: RegExp, code = 0): Promise<void> {
     const { exitCode, text } = await terminal.run(command)
     expect({ command, exitCode, text }).toMatchObject({
       exitCode: code,
