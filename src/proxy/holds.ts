@@ -13,7 +13,7 @@ import {
 } from '../core/approval.js'
 import type { Authority } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
-import type { Operation } from '../core/operation.js'
+import { isOperation } from '../core/operation.js'
 import type { HoldQuestion } from './hold-question.js'
 import type { HoldPort } from './pep.js'
 import { Running } from './running-approvals.js'
@@ -282,7 +282,7 @@ export class Holds {
       preview,
       expiresAt: new Date(standing.expiresAt).toISOString(),
     })
-    const operations = request.operations.filter((one): one is Operation => 'access' in one)
+    const operations = request.operations.filter(isOperation)
     const names = operations.flatMap((one) => one.collections.map((use) => use.collection))
     this.#deps.events.held({
       request: standing.request,
@@ -338,7 +338,7 @@ export class Holds {
 }
 
 function nameOf(request: JudgeRequest): string {
-  const names = request.operations.map((one) => ('access' in one ? one.name : 'unknown'))
+  const names = request.operations.map((one) => (isOperation(one) ? one.name : 'unknown'))
   return [...new Set(names)].join(', ')
 }
 
@@ -347,7 +347,7 @@ function operationOf(
   question: HoldQuestion,
   preview: readonly PreviewCount[],
 ): HeldOperation {
-  const operations = request.operations.filter((one): one is Operation => 'access' in one)
+  const operations = request.operations.filter(isOperation)
   return {
     name: nameOf(request),
     text: request.text,
