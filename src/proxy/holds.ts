@@ -166,7 +166,7 @@ export class Holds {
   }
 
   async #approved(asked: Asked, wait: Wait): Promise<string> {
-    for (let round = 0; round < RECOUNTS_MAX; round += 1) {
+    for (let grown = 0; grown < RECOUNTS_MAX; ) {
       const counted = await Promise.race([this.#deps.count(asked.request), wait.over])
       const first = await Promise.race([this.#ask(asked, counted), wait.over])
       this.#opened(asked, first)
@@ -179,6 +179,7 @@ export class Holds {
         this.#deps.events.released(end.request)
         return end.request
       }
+      grown += 1
       const why = `it would now touch ${previewText(recount)}, more than a tenth more than was approved (${previewText(first.preview)})`
       const { session, authority } = this.#deps
       await authority.voidApproval({ session, request: end.request, reason: why })

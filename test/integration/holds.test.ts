@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openVerified } from '../../src/audit/read.js'
 import { startTestGateway, type TestConnection, type TestGateway } from '../support/gateway.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+import { RawPostgres } from '../support/raw-postgres.js'
 
 const POLICY = `
 thresholds: { ids: 10, rows: 100, per: 60s }
@@ -210,6 +211,26 @@ describe.skipIf(!hasPostgres('plain'))('held requests', () => {
     await approve(id)
     expect((await waiting).rows).toHaveLength(300)
     await expect(client.query('SELECT * FROM docs')).rejects.toMatchObject({ code: '53400' })
+    await client.end()
+  })
+
+  it('lets an approved export through whole, once: COPY, a LIMIT above the bound, and no bound at all', async () => {
+    const { client } = await connected()
+    const raw = await RawPostgres.login({ ...at, timeoutMs: 20_000 })
+    const copy = raw.query('COPY docs TO STDOUT')
+    await approve(await heldRequest())
+    const types = (await copy).map(({ type }) => type).join('')
+    expect(types).toMatch(/^NHd{300}cCZ$/)
+    const select = started(client.query('SELECT * FROM docs WHERE id > $1 LIMIT 280', [0]))
+    await approve(await heldRequest(2))
+    expect((await select).rows).toHaveLength(280)
+    const text = 'SELECT * FROM docs WHERE id > $1'
+    await expect(client.query(text, [0])).rejects.toMatchObject({ code: '53400' })
+    await approve(await heldRequest(3))
+    expect((await client.query(text, [0])).rows).toHaveLength(300)
+    await expect(client.query(text, [0])).rejects.toMatchObject({ code: '53400' })
+    expect(new Set(at.held.map(({ request }) => request)).size).toBe(4)
+    raw.end()
     await client.end()
   })
 

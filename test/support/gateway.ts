@@ -75,7 +75,7 @@ export interface TestGateway {
   readonly recordings: string
   connectAs(user: string): Promise<TestConnection>
   notify(session: string, notice: SessionNotice): void
-  /** Takes the connection's grant away, as `vgate revoke` does. */
+  /** Takes the connection's grant away, as `vgate revoke GRANT` does: its requests stay open. */
   revoke(connection: TestConnection): Promise<void>
   /** Answers requests as the control plane would; `person` makes somebody who may. */
   readonly requests: Requests
@@ -142,13 +142,10 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     summaries,
     reports,
     notify: (session, notice) => listeners.get(session)?.(notice),
-    revoke: async ({ session, user }) => {
+    revoke: async ({ session }) => {
       grants.delete(session.lease.grant.id)
       const message = 'access was revoked by the test'
       listeners.get(session.id)?.({ kind: 'ended', reason: 'revoked', message })
-      const principal = principalOf(user, []).id
-      for (const { request } of await requests.live(principal, session.lease.target.name))
-        await requests.void(request, message)
     },
     requests,
     person: async (name, groups) => {
