@@ -209,7 +209,7 @@ export class Pipeline {
    * nothing of the Sync. What has run or is bound stays in its transaction.
    */
   letGo(): void {
-    const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping
+    const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
     if (!holdsLocks || this.unitRan || this.portals.names().length > 0) return
     this.lettingGo = true
     this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
