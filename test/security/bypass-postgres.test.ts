@@ -101,14 +101,14 @@ describe.skipIf(!hasPostgres('pgvector'))('further rows through a gateway', () =
       session = await bench.gateway.connectAs(as)
       const { host, port, password, database } = session
       const item = itemOf(row, as, expected)
-      const before = (await server.log()).length
-      const log = async (): Promise<string> => (await server.log()).slice(before)
+      const before = server.logSize()
+      const log = (): string => server.log(before)
       const control = controlOf(bench.gateway, session, log)
       const seen = await runItem(item, { host, port, password, database, user: as }, control)
       const verdict = await observe({
         item,
         seen,
-        statementLog: await log(),
+        statementLog: log(),
         holds: control.seen,
         direct: async () => 'not compared',
       })

@@ -106,8 +106,8 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
     bench = current
     const session = await current.gateway.connectAs(item.as)
     try {
-      const logBefore = (await server.log()).length
-      const log = async (): Promise<string> => (await server.log()).slice(logBefore)
+      const logBefore = server.logSize()
+      const log = (): string => server.log(logBefore)
       const control = controlOf(current.gateway, session, log)
       const { seen, verdict } = await send(item, session, control, {
         log,
@@ -169,7 +169,7 @@ async function send(
   item: CorpusItem,
   session: Session,
   control: Control,
-  from: { readonly log: () => Promise<string>; readonly direct: () => Promise<string> },
+  from: { readonly log: () => string; readonly direct: () => Promise<string> },
 ): Promise<{ seen: RawPostgres; verdict: Verdict }> {
   const { host, port, password, database } = session
   const endpoint = { host, port, password, database, user: item.as }
@@ -179,7 +179,7 @@ async function send(
   }
   const seen = await runItem(item, endpoint, control)
   expect({ id: item.id, timedOut: seen.timedOut }).toEqual({ id: item.id, timedOut: false })
-  const statementLog = await from.log()
+  const statementLog = from.log()
   const verdict = await observe({
     item,
     seen,

@@ -28,7 +28,7 @@ export interface Seen {
 export function controlOf(
   gateway: TestGateway,
   connection: TestConnection,
-  log: () => Promise<string>,
+  log: () => string,
 ): Control {
   const seen = { requests: [] as string[], logBefore: '', approved: false, revoked: false }
   const approver = (at: number): Promise<Principal> =>
@@ -37,7 +37,7 @@ export function controlOf(
     seen,
     held: async (request) => {
       seen.requests.push(request)
-      seen.logBefore = await log()
+      seen.logBefore = log()
     },
     deny: async (request) =>
       gateway.requests
