@@ -18,7 +18,7 @@ import type {
   SessionNotice,
 } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
-import { VgateError } from '../core/errors.js'
+import { asVgateError, VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { newId } from '../core/ids.js'
 import type { MaskerFactory } from '../core/masker.js'
@@ -333,13 +333,8 @@ export class Session {
   }
 
   #recordingFailed(cause: unknown): void {
-    const error =
-      cause instanceof VgateError
-        ? cause
-        : new VgateError('VGATE_RECORDING_UNAVAILABLE', 'the session cannot be recorded and ends', {
-            cause,
-          })
-    void this.end('error', error)
+    const said = 'the session cannot be recorded and ends'
+    void this.end('error', asVgateError(cause, said, 'VGATE_RECORDING_UNAVAILABLE'))
   }
 
   async #end(reason: CloseReason, error: VgateError): Promise<void> {
