@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectLocally } from '../support/local-connection.js'
 import { startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 import { measureStalled, WIDE, WIDE_POLICY } from '../support/stalled-result.js'
@@ -25,16 +26,7 @@ describe('the tunnel, for long', () => {
     const more = `limits: { connectionsPerSession: ${STREAMS + 50} }\n`
     product = await startProduct({ postgres, database, policy: WIDE_POLICY, more })
     await product.login('alice')
-    connection = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await connection.event('ready')
-    const env = ready['env'] as Record<string, string>
-    at = {
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    } as pg.ClientConfig
+    ;({ running: connection, at } = await connectLocally(product, 'alice'))
   })
 
   afterAll(async () => {
