@@ -17,6 +17,7 @@ import {
   TYPE,
   violation,
 } from './frame.js'
+import type { FramePool } from './frame-pool.js'
 import { Scheduler } from './scheduler.js'
 import { MuxStream, RESET, type StreamEvents, type StreamPort } from './stream.js'
 
@@ -50,6 +51,8 @@ export interface MuxOptions {
   readonly side: 'client' | 'gateway'
   /** Streams that the peer may have open; one more is reset with LIMIT. 0: an OPEN is a violation. */
   readonly maxStreams: number
+  /** Where memory for full frames comes from; without it each is new. */
+  readonly pool?: FramePool
 }
 
 export class Mux {
@@ -74,6 +77,7 @@ export class Mux {
     this.#nextId = options.side === 'client' ? 1 : 2
     this.#port = {
       dataBytes: DATA_BYTES[options.side],
+      frame: (length) => options.pool?.take(length) ?? Buffer.allocUnsafe(length),
       ready: (ready) => {
         this.#scheduler.add(ready)
         this.#pump()
