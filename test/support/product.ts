@@ -82,6 +82,8 @@ export interface ProductOptions {
   readonly more?: string
   /** YAML lines to put below `gateway` in vgate.yaml, indented by two. */
   readonly gateway?: string
+  /** The name in its public URL; by default it is reached as it listens. */
+  readonly name?: string
   readonly target?: string
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
@@ -155,7 +157,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
         ['gateway', 'start', '--config', configFile, '--json'],
         environment('gateway'),
       )
-      url = String((await gateway.event('listening'))['url'])
+      const listening = new URL(String((await gateway.event('listening'))['url']))
+      if (options.name !== undefined) listening.hostname = options.name
+      url = listening.origin
     },
     gatewayPid: () => {
       if (gateway?.pid === undefined) throw new Error('no gateway runs')
@@ -192,7 +196,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
   listen: 127.0.0.1:${listen}
   data: ${options.data ?? './data'}
   auditors: [{ group: data-owners }]
-${options.gateway ?? ''}identity:
+${options.name === undefined ? '' : `  publicUrl: https://${options.name}:${listen}\n`}${options.gateway ?? ''}identity:
   providers:
     corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }
     ${options.providers ?? ''}
