@@ -30,13 +30,12 @@ export function renderTable(
   width: number,
 ): readonly string[] {
   if (columns.length === 0 || rows.length === 0) return []
-  const fitting = Math.max(1, Math.floor((width - 1) / (LEAST_COLUMN + CELL_FRAME)))
-  const hidden = Math.max(0, columns.length - fitting)
-  const kept = hidden === 0 ? columns.length : Math.max(1, fitting - 1)
+  const kept = fittingColumns(columns, rows, width)
+  const hidden = columns.length - kept
   const head = columns.slice(0, kept).map(neutralize)
   const cells = rows.map((row) => head.map((_, index) => cellText(row[index])))
   if (hidden > 0) {
-    head.push(`+${columns.length - kept}`)
+    head.push(`+${hidden}`)
     for (const row of cells) row.push('…')
   }
   const widths = columnWidths([head, ...cells], width)
@@ -51,6 +50,29 @@ export function renderTable(
     ...cells.map(line),
     rule('└', '┴', '┘'),
   ]
+}
+
+/** How many columns fit, at least one; where not all do, with room for the one that counts the others. */
+function fittingColumns(
+  columns: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  width: number,
+): number {
+  const least = columns.map((name, index) =>
+    Math.min(
+      LEAST_COLUMN,
+      Math.max(columnsOf(neutralize(name)), ...rows.map((row) => columnsOf(cellText(row[index])))),
+    ),
+  )
+  const count = `+${columns.length}`.length + CELL_FRAME
+  let used = 1
+  let kept = 0
+  for (const [index, one] of least.entries()) {
+    used += Math.max(1, one) + CELL_FRAME
+    if (used + (index === columns.length - 1 ? 0 : count) > width) break
+    kept += 1
+  }
+  return Math.max(1, kept)
 }
 
 function fitted(cell: string, column: number, width: number): string {

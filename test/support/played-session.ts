@@ -1,7 +1,7 @@
 // Owns a recorded session with everything that a player shows, written by the real writer at chosen times.
 
-import { openRecording } from '../../src/audit/writer.js'
 import type { RecordBody } from '../../src/audit/records.js'
+import { openRecording } from '../../src/audit/writer.js'
 import { TEST_TIME, testClock, testPair } from './recording-files.js'
 
 export const PLAYED_PAIR = testPair(7)
@@ -19,7 +19,9 @@ export function judgedBody(op: number, text: string, more: Partial<RecordBody> =
     {
       name: 'search',
       access: 'read',
-      collections: [{ collection: 'docs', access: 'read', action: 'search', effect: { kind: 'all' } }],
+      collections: [
+        { collection: 'docs', access: 'read', action: 'search', effect: { kind: 'all' } },
+      ],
       risks: [],
     },
   ]
@@ -38,7 +40,11 @@ export function judgedBody(op: number, text: string, more: Partial<RecordBody> =
 
 /** Steps of a session: how long after the one before, and what is recorded. */
 export function playedSteps(): readonly (readonly [number, RecordBody])[] {
-  const deny = { verdict: 'deny', rule: 'default deny', reason: 'salaries are not for you' } as const
+  const deny = {
+    verdict: 'deny',
+    rule: 'default deny',
+    reason: 'salaries are not for you',
+  } as const
   const hold = { verdict: 'hold', rule: 'roles.writer.hold[0]' } as const
   const request = 'req_1'
   return [
@@ -91,7 +97,10 @@ export function playedSteps(): readonly (readonly [number, RecordBody])[] {
         expiresAt: TEST_TIME,
       },
     ],
-    [151_000, { type: 'hold.answered', connection, op: 3, request, state: 'approved', by: ['Bob'] }],
+    [
+      151_000,
+      { type: 'hold.answered', connection, op: 3, request, state: 'approved', by: ['Bob'] },
+    ],
     [
       0,
       judgedBody(3, 'DELETE FROM docs WHERE old', { approval: { request, by: ['Bob'] } } as never),

@@ -2,10 +2,11 @@
 
 import { fileURLToPath } from 'node:url'
 import { type IPty, spawn } from '@lydell/node-pty'
+import { execa } from 'execa'
 import { TestTerminal } from './terminal.js'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
-const WAIT_MS = 30_000
+const WAIT_MS = 25_000
 
 export class TestPlayer {
   readonly terminal: TestTerminal
@@ -56,14 +57,18 @@ export class TestPlayer {
     this.#pty.resize(width, height)
   }
 
-  kill(signal: string): void {
-    this.#pty.kill(signal)
+  /** Process id of the binary that the shell runs. */
+  async child(): Promise<string> {
+    const { stdout } = await execa('ps', ['-o', 'pid=', '--ppid', String(this.#pty.pid)])
+    return stdout.trim()
   }
 
   /** Waits until the screen shows this. */
   async shows(wanted: string | RegExp): Promise<void> {
     const isThere = (): boolean =>
-      typeof wanted === 'string' ? this.terminal.text.includes(wanted) : wanted.test(this.terminal.text)
+      typeof wanted === 'string'
+        ? this.terminal.text.includes(wanted)
+        : wanted.test(this.terminal.text)
     const until = Date.now() + WAIT_MS
     while (!isThere()) {
       if (Date.now() > until) throw new Error(`not shown: ${wanted}\n${this.terminal.text}`)

@@ -1,7 +1,8 @@
 // Owns a small terminal for tests: it knows what the player may send and nothing else. An escape that it does not know
 // fails the test: it would have come out of a recording.
 
-const SEQUENCE = new RegExp('^\\u001b\\[(\\??)([0-9;]*)([A-Za-z])')
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what it looks for
+const SEQUENCE = /^\u001b\[(\??)([0-9;]*)([A-Za-z])/
 
 export class TestTerminal {
   width: number
@@ -13,6 +14,8 @@ export class TestTerminal {
   readonly modes = new Set<string>()
   /** What was sent that a player never sends. */
   readonly strange: string[] = []
+  /** How often a colour or another style was set. */
+  colours = 0
   /** What was written outside the other screen. */
   outside = ''
   #rest = ''
@@ -73,7 +76,9 @@ export class TestTerminal {
     else if (mark === '' && letter === 'K') {
       const row = this.#rows[this.#row]
       if (row !== undefined) row.length = Math.min(row.length, this.#column)
-    } else if (!(mark === '' && letter === 'm')) this.strange.push(whole)
+    } else if (mark === '' && letter === 'm') {
+      if (parameters !== '0') this.colours += 1
+    } else this.strange.push(whole)
   }
 
   #print(character: string): void {
@@ -93,7 +98,9 @@ export class TestTerminal {
     while (row.length < this.#column) row.push(' ')
     row[this.#column] = character
     this.#column += 1
-    if (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(character)) {
+    if (
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(character)
+    ) {
       row[this.#column] = ''
       this.#column += 1
     }

@@ -31,7 +31,8 @@ const CONTROLS: Readonly<Record<string, string>> = {
   '\u001b': 'escape',
 }
 // CSI with its parameters, SS3, or any one character.
-const TOKEN = new RegExp('\\u001b(\\[[0-9;]*[ -/]*[@-~]|O[A-Z])|[\\s\\S]', 'gu')
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what it looks for
+const TOKEN = /\u001b(\[[0-9;]*[ -/]*[@-~]|O[A-Z])|[\s\S]/gu
 
 /** The keys in what came from the terminal at once; what is not known is left out. */
 export function keysOf(chunk: string): readonly string[] {

@@ -7,6 +7,7 @@ import { advanced, currentSeq, type PlayerState, type Prompt, type Reaction } fr
 /** Speeds that + and - go through; 0 stands for no waiting and comes last. */
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128]
 const KNOWN_SPEEDS = [...SPEEDS, Number.POSITIVE_INFINITY]
+const MOST_TYPED = 256
 const PROMPTS: Readonly<Record<string, Prompt['kind']>> = {
   '/': 'search',
   '?': 'search back',
@@ -35,11 +36,13 @@ export const KEYS: readonly (readonly [string, string])[] = [
 /** What a key does. */
 export function onKey(before: PlayerState, key: string, now: number): Reaction {
   if (key === 'ctrl-c') return { state: { ...before, quit: 'interrupted' } }
+  // What is typed ahead is taken in its order: a q in it may belong to a text.
+  if (before.busy !== undefined && (before.typed.length > 0 || key !== 'q'))
+    return onBusyKey(before, key)
   const state: PlayerState = { ...before, message: undefined }
   if (state.prompt !== undefined) return onPromptKey(state, state.prompt, key)
   if (key === 'q' || key === 'ctrl-d') return { state: { ...state, quit: 'quit' } }
   if (state.help) return { state: { ...state, help: false } }
-  if (state.busy !== undefined) return onBusyKey(state, key)
   const prompt = PROMPTS[key]
   if (prompt !== undefined)
     return { state: { ...paused(state, now), prompt: { kind: prompt, text: '' } } }
@@ -140,11 +143,16 @@ function jump(state: PlayerState, { goal, what, none, only, search }: Jump): Rea
 }
 
 function onBusyKey(state: PlayerState, key: string): Reaction {
-  if (key !== 'escape') return { state }
+  if (key !== 'escape') {
+    return state.typed.length < MOST_TYPED
+      ? { state: { ...state, typed: [...state.typed, key] } }
+      : { state }
+  }
   return {
     state: {
       ...state,
       busy: undefined,
+      typed: [],
       upcoming: [],
       loading: false,
       exhausted: false,

@@ -36,7 +36,7 @@ export function react(state: PlayerState, event: PlayerEvent): Reaction {
     case 'more':
       return refill({ state: loaded(state, event.records, event.now) })
     case 'arrived':
-      return refill({ state: arrived(state, event.records, event.now) })
+      return refill(typedAhead(arrived(state, event.records, event.now), event.now))
     case 'progress':
       return {
         state:
@@ -97,6 +97,18 @@ function arrived(
     scroll: 0,
     message: records.length === 0 ? nothingOf(state.only) : undefined,
   }
+}
+
+/** Takes the keys that were pressed on the way, as far as none of them leads elsewhere again. */
+function typedAhead(state: PlayerState, now: number): Reaction {
+  let reaction: Reaction = { state: { ...state, typed: [] } }
+  for (const [index, key] of state.typed.entries()) {
+    reaction = onKey(reaction.state, key, now)
+    if (reaction.ask === undefined) continue
+    const typed = state.typed.slice(index + 1)
+    return { ...reaction, state: { ...reaction.state, typed } }
+  }
+  return reaction
 }
 
 /** Asks for more in time, and for nothing while a jump is under way. */

@@ -54,6 +54,8 @@ export interface PlayerState {
   readonly busy:
     | { readonly what: string; readonly none: string; readonly record: number }
     | undefined
+  /** Keys that were pressed meanwhile. */
+  readonly typed: readonly string[]
   readonly message: string | undefined
   readonly help: boolean
   readonly survey: Survey | undefined
@@ -95,6 +97,7 @@ export function firstState(options: {
     prompt: undefined,
     search: undefined,
     busy: undefined,
+    typed: [],
     message: undefined,
     help: false,
     survey: undefined,

@@ -5,7 +5,7 @@ import { neutralize } from '../../audit/neutralize.js'
 import { clockText, renderRecord } from '../../audit/render.js'
 import type { Colors } from '../../audit/render-parts.js'
 import type { Told } from '../../audit/story.js'
-import { columnsOf, cut, padTo } from '../../audit/width.js'
+import { columnsOf, cut, fold, padTo } from '../../audit/width.js'
 import { elapsedMs, KEYS } from './on-key.js'
 import { currentSeq, type PlayerState } from './state.js'
 import { MARKS } from './survey.js'
@@ -138,7 +138,12 @@ export class View {
 
   #help(width: number): readonly string[] {
     const column = Math.max(...KEYS.map(([keys]) => columnsOf(keys))) + 2
-    return KEYS.map(([keys, what]) => cut(`${padTo(keys, column)}${what}`, width))
+    // On a narrow terminal what a key does stands below it.
+    return KEYS.flatMap(([keys, what]) =>
+      column + 20 <= width
+        ? [cut(`${padTo(keys, column)}${what}`, width)]
+        : [keys, ...fold(what, width - 2).map((line) => `  ${line}`)],
+    )
   }
 }
 
