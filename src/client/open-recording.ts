@@ -28,7 +28,7 @@ export async function openRecording(
     readonly state: StateDir
     readonly key?: string
     readonly gateway: () => Promise<GatewayApi>
-    /** Fetch what is still to come as well, until the session ends. */
+    /** What is still to come is wanted as well: only of a file, so far. */
     readonly follow?: boolean
   },
 ): Promise<OpenedRecording> {
@@ -44,7 +44,12 @@ export async function openRecording(
     mustBeWhole(recording)
     return { recording, close: () => {} }
   }
-  const fetched = await fetchRecording(await options.gateway(), what, options.follow === true)
+  if (options.follow === true) {
+    throw new VgateError('VGATE_USAGE', '--follow takes the file of a recording', {
+      hint: 'where the gateway runs: its recordings folder; elsewhere leave it out: what is there is played',
+    })
+  }
+  const fetched = await fetchRecording(await options.gateway(), what)
   try {
     const recording = await LiveRecording.open(fetched.path, { keys })
     mustBeWhole(recording)
@@ -77,11 +82,10 @@ function mustBe(session: string, { verification }: LiveRecording): void {
   )
 }
 
-/** A private copy. With `follow` it goes on to grow after this resolves. */
+/** A private copy. */
 async function fetchRecording(
   gateway: GatewayApi,
   session: string,
-  _follow: boolean,
 ): Promise<{ readonly path: string; readonly close: () => void }> {
   const folder = await mkdtemp(join(tmpdir(), 'vgate-replay-'))
   const close = (): void => {

@@ -190,12 +190,13 @@ describe('--follow', () => {
     const args = ['replay', recording.path, '--key', keys, '--follow', '--speed', '0']
     const player = new TestPlayer({ args, folder, width: 80, height: 24 })
     const lines = spawnCli([...args, '--json'], folder)
+    const seen = [1, 2].map((n) => untilLine(lines, (line) => line.includes(`SELECT ${n}`)))
     await player.shows('1/1 0:00 live')
-    await untilLine(lines, (line) => line.includes('SELECT 1'))
+    await seen[0]
     recording.append(judgedBody(2, 'SELECT 2'))
     await recording.checkpoint()
     await player.shows('SELECT 2')
-    await untilLine(lines, (line) => line.includes('SELECT 2'))
+    await seen[1]
     recording.append(judgedBody(3, 'SELECT unsigned'))
     recording.flush()
     const totals = { operations: 3, denied: 0, rows: 0, bytesOut: 0 }

@@ -12,6 +12,7 @@ export class TestPlayer {
   readonly terminal: TestTerminal
   readonly #pty: IPty
   readonly ended: Promise<number>
+  readonly #waitMs: number
   #wake: (() => void)[] = []
 
   /** `command` and its arguments; the binary by default. */
@@ -22,8 +23,11 @@ export class TestPlayer {
     readonly height: number
     readonly env?: Readonly<Record<string, string>>
     readonly shell?: boolean
+    /** How long `shows` waits. */
+    readonly waitMs?: number
   }) {
     const { args, folder, width, height, env, shell } = options
+    this.#waitMs = options.waitMs ?? WAIT_MS
     this.terminal = new TestTerminal(width, height)
     const { PATH = '', HOME = '' } = process.env
     const own = { PATH, HOME, TERM: 'xterm-256color', LANG: 'C.UTF-8', VGATE_CONFIG_DIR: folder }
@@ -48,6 +52,10 @@ export class TestPlayer {
     })
   }
 
+  get pid(): number {
+    return this.#pty.pid
+  }
+
   press(keys: string): void {
     this.#pty.write(keys)
   }
@@ -69,7 +77,7 @@ export class TestPlayer {
       typeof wanted === 'string'
         ? this.terminal.text.includes(wanted)
         : wanted.test(this.terminal.text)
-    const until = Date.now() + WAIT_MS
+    const until = Date.now() + this.#waitMs
     while (!isThere()) {
       if (Date.now() > until) throw new Error(`not shown: ${wanted}\n${this.terminal.text}`)
       await new Promise<void>((resolve) => {

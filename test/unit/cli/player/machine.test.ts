@@ -265,9 +265,22 @@ describe('going elsewhere', () => {
 
   it('takes what is typed ahead in its order, also a q that belongs to a text', async () => {
     take({ kind: 'key', key: 'G' })
-    for (const key of ['o', 'o', 'g', '1', '0', '1', 'enter', '/', 'q', 'escape', 'b'])
+    for (const key of [
+      'o',
+      'o',
+      'g',
+      '1',
+      '0',
+      '1',
+      'enter',
+      '/',
+      'q',
+      'backspace',
+      'backspace',
+      'b',
+    ])
       take({ kind: 'key', key })
-    expect(state.typed).toHaveLength(11)
+    expect(state.typed).toHaveLength(12)
     const last = asked.at(-1)
     expect(last).toMatchObject({ kind: 'jump', goal: { record: TOTAL } })
     // Going to the end is answered; the rest answers itself.
@@ -278,7 +291,7 @@ describe('going elsewhere', () => {
     expect([state.quit, state.only, currentSeq(state), state.typed]).toEqual([
       undefined,
       'held',
-      75,
+      25,
       [],
     ])
   })
