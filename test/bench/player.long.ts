@@ -46,7 +46,9 @@ it('is played and searched in bounded memory', async () => {
   player.press('hq')
   expect(await player.ended).toBe(0)
   const size = statSync(path).size
-  process.stdout.write(`${JSON.stringify({ size, records, peakMB: Math.round(peak / 1e6), seconds: took })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ size, records, peakMB: Math.round(peak / 1e6), seconds: took })}\n`,
+  )
   expect(size).toBeGreaterThanOrEqual(BYTES)
   expect(peak).toBeLessThan(MOST_MEMORY)
 })
