@@ -11,8 +11,8 @@ import { PLAYED_PAIR } from '../support/played-session.js'
 import { TestPlayer } from '../support/player.js'
 
 /** Content above, heap below: holding it all would end the process. */
-const RECORDS = 6000
-const HEAP = { NODE_OPTIONS: '--max-old-space-size=44' }
+const RECORDS = 9000
+const HEAP = { NODE_OPTIONS: '--max-old-space-size=64' }
 vi.setConfig({ testTimeout: 120_000 })
 let folder: string
 let keys: string
