@@ -6,7 +6,7 @@ import {
   recordedDelivery,
   recordedOperation,
 } from '../audit/records.js'
-import { CHECKPOINT_MS, CHECKPOINT_RECORDS, type Recording } from '../audit/writer.js'
+import { CHECKPOINT_MS, type Recording } from '../audit/writer.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
 import type { Judgement } from './pep.js'
@@ -32,7 +32,6 @@ export class SessionRecorder {
   readonly #levels = new Map<string, RecordLevel>()
   #unflushed = false
   #syncTimer: NodeJS.Timeout | undefined
-  #sinceCheckpoint = 0
   #checkpointing = false
 
   constructor(recording: Recording, onFailed: (error: unknown) => void) {
@@ -96,7 +95,6 @@ export class SessionRecorder {
   append(body: RecordBody): void {
     this.#recording.append(body)
     this.#unflushed = true
-    this.#sinceCheckpoint += 1
   }
 
   /** Hands what was appended to the operating system. Throws VGATE_RECORDING_UNAVAILABLE when it cannot. */
@@ -110,7 +108,6 @@ export class SessionRecorder {
       throw error
     }
     this.#unflushed = false
-    if (this.#sinceCheckpoint >= CHECKPOINT_RECORDS) this.#checkpoint()
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined
       this.#recording.sync().catch(this.#onFailed)
@@ -136,10 +133,9 @@ export class SessionRecorder {
   }
 
   #checkpoint(): void {
-    if (this.#checkpointing || this.#sinceCheckpoint === 0 || this.#recording.failed !== undefined)
-      return
+    const { unsigned, failed } = this.#recording
+    if (this.#checkpointing || !unsigned || failed !== undefined) return
     this.#checkpointing = true
-    this.#sinceCheckpoint = 0
     this.#recording
       .checkpoint()
       .catch(this.#onFailed)

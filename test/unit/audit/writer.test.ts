@@ -101,22 +101,28 @@ describe('a recording', () => {
     expect(readdirSync(directory)).toEqual(['ses_a.vgr'])
   })
 
-  it('signs after the first block, then at the latest after 100 records, and when asked', async () => {
-    const { recording } = open()
+  it('signs after the first block, then after 100 records and half a second, and when asked', async () => {
+    const clock = testClock()
+    const recording = openRecording({ directory, id: 'ses_a', kind: 'session', key: pair, clock })
     const incomplete = async () => (await verifyFile(recording.path, { keys })).records
     for (let index = 1; index <= 100; index += 1) {
       recording.append(opened(`con ${index}`))
       recording.flush()
     }
     expect(await incomplete()).toBe(1)
+    clock.move(499)
     recording.append(opened('con 101'))
     recording.flush()
-    expect(await incomplete()).toBe(101)
+    expect(await incomplete()).toBe(1)
+    clock.move(1)
     recording.append(opened('con 102'))
+    recording.flush()
+    expect(await incomplete()).toBe(102)
+    recording.append(opened('con 103'))
     expect(recording.unsigned).toBe(true)
     await recording.checkpoint()
     expect(recording.unsigned).toBe(false)
-    expect(await incomplete()).toBe(102)
+    expect(await incomplete()).toBe(103)
   })
 
   it('refuses one record above 32 MiB and goes on', async () => {
