@@ -13,6 +13,8 @@ import type { Judgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
 export const READ_SYNC_MS = 10
+/** On a slow disk reads wait, once what was recorded before them has waited this long for it. */
+export const READ_STALL_MS = 50
 const LEVELS_MAX = 10_000
 
 export interface Totals {
@@ -31,6 +33,11 @@ export class SessionRecorder {
   /** What may be recorded of a result, where that is not the default. The newest requests; older ones are long answered. */
   readonly #levels = new Map<string, RecordLevel>()
   #unflushed = false
+  /** The file's name, its header and the session's first record are on the disk. */
+  #begun = false
+  /** When the oldest and the newest record that may not be on the disk yet were handed to the operating system. */
+  #oldest: number | undefined
+  #newest = 0
   #syncTimer: NodeJS.Timeout | undefined
   #checkpointing = false
 
@@ -73,7 +80,8 @@ export class SessionRecorder {
     })
     if (level !== 'text') this.#remember(`${connection}/${id}`, level)
     this.flush()
-    return durable ? this.#recording.sync() : undefined
+    const waits = durable || (judgement.verdict === 'permit' && (!this.#begun || this.#isStalled()))
+    return waits ? this.sync() : undefined
   }
 
   /** Appends what the client is about to be given. */
@@ -108,15 +116,20 @@ export class SessionRecorder {
       throw error
     }
     this.#unflushed = false
+    this.#newest = performance.now()
+    this.#oldest ??= this.#newest
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined
-      this.#recording.sync().catch(this.#onFailed)
+      this.sync().catch(this.#onFailed)
     }, READ_SYNC_MS)
   }
 
   /** Makes everything appended durable. */
-  sync(): Promise<void> {
-    return this.#recording.sync()
+  async sync(): Promise<void> {
+    const from = performance.now()
+    await this.#recording.sync()
+    this.#begun = true
+    this.#oldest = this.#newest > from ? from : undefined
   }
 
   /** Closes the recording with its last record. */
@@ -124,6 +137,10 @@ export class SessionRecorder {
     clearInterval(this.#checkpoints)
     clearTimeout(this.#syncTimer)
     return await this.#recording.close(body)
+  }
+
+  #isStalled(): boolean {
+    return this.#oldest !== undefined && performance.now() - this.#oldest > READ_STALL_MS
   }
 
   #remember(operation: string, level: RecordLevel): void {

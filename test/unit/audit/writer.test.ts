@@ -290,6 +290,34 @@ describe('recovery', () => {
     }
   })
 
+  it.each([
+    ['to the end', 0],
+    ['from the next sector on', 512],
+  ])('takes zeros of a power loss, %s, for a torn tail', async (_, sector) => {
+    const { recording, fs } = open()
+    recording.append(opened('con_0'))
+    await recording.sync()
+    const durable = fs.durableBytes
+    for (let index = 0; index < 20; index += 1) {
+      recording.append(opened(`con ${index}`))
+      recording.flush()
+    }
+    const from = sector === 0 ? durable : Math.ceil(durable / sector) * sector
+    const whole = readFileSync(recording.path)
+    writeFileSync(recording.path, Buffer.from(whole).fill(0, from))
+    const lost = await verifyFile(recording.path, { keys })
+    expect(lost).toMatchObject({ verdict: 'incomplete', records: 1 })
+    expect(lost.at?.offset).toBeGreaterThanOrEqual(durable)
+    const [found] = await recoverRecordings(directory, pair, { clock: testClock() })
+    expect(found).toMatchObject({ state: 'recovered' })
+    expect(found?.torn).toBeGreaterThan(0)
+    expect(await verifyFile(recording.path, { keys })).toMatchObject({
+      verdict: 'incomplete',
+      recovered: true,
+    })
+    expect((await records(recording.path))[0]).toMatchObject({ connection: 'con_0' })
+  })
+
   it('leaves a changed one, and one of another key, alone and says so', async () => {
     const { path } = crashed()
     const before = readFileSync(path)
