@@ -7,8 +7,10 @@ import {
   recordedOperation,
 } from '../audit/records.js'
 import { CHECKPOINT_MS, type Recording } from '../audit/writer.js'
+import { recordedKeys } from '../audit/written-keys.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
+import type { CollectionUse } from '../core/operation.js'
 import type { Judgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
@@ -76,7 +78,7 @@ export class SessionRecorder {
       ...(judgement.reason === undefined ? {} : { reason: judgement.reason }),
       ...(judgement.approval === undefined ? {} : { approval: judgement.approval }),
       ...(judgement.verdict === 'deny' ? {} : { obligations: recordedObligations(judgement) }),
-      ...(request.keys === undefined ? {} : { keys: request.keys }),
+      ...recordedKeys(request.keys, usesOf(request)),
     })
     if (level !== 'text') this.#remember(`${connection}/${id}`, level)
     this.flush()
@@ -160,6 +162,10 @@ export class SessionRecorder {
         this.#checkpointing = false
       })
   }
+}
+
+function usesOf(request: JudgeRequest): readonly CollectionUse[] {
+  return request.operations.flatMap((one) => ('access' in one ? one.collections : []))
 }
 
 /** Several statements of one message are recorded at the level of the one that allows least. */
