@@ -1,6 +1,7 @@
 // Owns the client's side of the control API (core/api.ts): typed calls whose answers are checked. Must never
 // decide anything, and never put a token into an error.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import { z } from 'zod'
 import {
   type Discovery,
@@ -36,8 +37,12 @@ import {
   revokedBody,
 } from '../core/api-requests.js'
 import { isErrorCode, VgateError } from '../core/errors.js'
+import { FollowReader } from '../core/follow-frames.js'
 import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
 import { versionRefusal } from './versions.js'
+
+/** A gateway that asks again and again for a new token is not asked in a hurry. */
+const RENEW_MS = 200
 
 export interface GatewayAddress {
   /** An origin, checked by `gatewayOrigin`. */
@@ -156,6 +161,37 @@ export class GatewayApi {
   async recording(id: string, into: (part: Buffer) => Promise<void>): Promise<void> {
     const path = `${PATHS.sessions}/${encodeURIComponent(id)}/recording`
     await this.#send({ method: 'GET', into }, path, true)
+  }
+
+  /**
+   * The same bytes as they become final, until nothing more comes. `caughtUp` is called when all that there is was
+   * handed on. Rejects with VGATE_GATEWAY_UNREACHABLE when the stream breaks off.
+   */
+  async follow(
+    id: string,
+    listener: { into(part: Buffer): Promise<void>; caughtUp(): void },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const path = `${PATHS.sessions}/${encodeURIComponent(id)}/recording/follow`
+    let from = 0
+    for (;;) {
+      const reader = new FollowReader({
+        bytes: async (part) => {
+          await listener.into(part)
+          from += part.length
+        },
+        alive: listener.caughtUp,
+      })
+      const into = (part: Buffer): Promise<void> => reader.take(part)
+      await this.#send({ method: 'GET', into, signal }, `${path}?from=${from}`, true)
+      if (reader.end === 'over') return
+      if (reader.end !== 'again') {
+        const message = `${this.address.url} stopped in the middle of the recording`
+        throw new VgateError('VGATE_GATEWAY_UNREACHABLE', message)
+      }
+      // The token that this began with is over; the next call shows a new one.
+      await wait(RENEW_MS, undefined, { signal })
+    }
   }
 
   async keys(): Promise<SigningKey[]> {

@@ -5,7 +5,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { LiveRecording } from '../audit/live.js'
+import { type Arrival, LiveRecording } from '../audit/live.js'
 import { VgateError } from '../core/errors.js'
 import { isId } from '../core/ids.js'
 import type { GatewayApi } from './gateway-api.js'
@@ -14,8 +14,8 @@ import { trustRoot } from './trust-root.js'
 
 export interface OpenedRecording {
   readonly recording: LiveRecording
-  /** Removes what was fetched. */
-  close(): void
+  /** Stops fetching, and removes what was fetched. */
+  close(): Promise<void>
 }
 
 /**
@@ -28,7 +28,7 @@ export async function openRecording(
     readonly state: StateDir
     readonly key?: string
     readonly gateway: () => Promise<GatewayApi>
-    /** What is still to come is wanted as well: only of a file, so far. */
+    /** What is still to come is wanted as well. */
     readonly follow?: boolean
   },
 ): Promise<OpenedRecording> {
@@ -39,22 +39,23 @@ export async function openRecording(
     })
   }
   const keys = await trustRoot(options.state, options.key)
+  const follow = options.follow === true
   if (!remote) {
-    const recording = await LiveRecording.open(what, { keys })
+    const recording = await LiveRecording.open(what, { keys, follow })
     mustBeWhole(recording)
-    return { recording, close: () => {} }
+    return { recording, close: () => recording.close() }
   }
-  if (options.follow === true) {
-    throw new VgateError('VGATE_USAGE', '--follow takes the file of a recording', {
-      hint: 'where the gateway runs: its recordings folder; elsewhere leave it out: what is there is played',
-    })
-  }
-  const fetched = await fetchRecording(await options.gateway(), what)
+  const fetched = await fetchRecording(await options.gateway(), what, follow)
   try {
-    const recording = await LiveRecording.open(fetched.path, { keys })
+    const { path, arrival } = fetched
+    const recording = await LiveRecording.open(path, { keys, follow, arrival })
     mustBeWhole(recording)
     mustBe(what, recording)
-    return { recording, close: fetched.close }
+    const close = async (): Promise<void> => {
+      await recording.close()
+      fetched.close()
+    }
+    return { recording, close }
   } catch (error) {
     fetched.close()
     throw error
@@ -82,29 +83,50 @@ function mustBe(session: string, { verification }: LiveRecording): void {
   )
 }
 
-/** A private copy. */
+interface Fetched {
+  readonly path: string
+  readonly arrival: Arrival
+  readonly close: () => void
+}
+
+/** A private copy; to be followed it goes on to grow after the answer. */
 async function fetchRecording(
   gateway: GatewayApi,
   session: string,
-): Promise<{ readonly path: string; readonly close: () => void }> {
+  follow: boolean,
+): Promise<Fetched> {
   const folder = await mkdtemp(join(tmpdir(), 'vgate-replay-'))
+  const stop = new AbortController()
   const close = (): void => {
     process.off('exit', close)
+    stop.abort()
     rmSync(folder, { recursive: true, force: true })
   }
-  // Also when a signal ends the process, or an error that nobody caught.
+  // Also after an error that nobody caught.
   process.once('exit', close)
   try {
     const path = join(folder, `${session}.vgr`)
     const file = await open(path, 'wx', 0o600)
-    try {
-      await gateway.recording(session, async (part) => {
-        await file.write(part)
-      })
-    } finally {
-      await file.close()
+    const into = async (part: Buffer): Promise<void> => {
+      await file.write(part)
     }
-    return { path, close }
+    const arrival: { over: boolean; failed: Error | undefined } = { over: false, failed: undefined }
+    await new Promise<void>((resolve, reject) => {
+      const all = follow
+        ? gateway.follow(session, { into, caughtUp: resolve }, stop.signal)
+        : gateway.recording(session, into)
+      all
+        .then(() => {
+          arrival.over = true
+        })
+        .catch((error: unknown) => {
+          arrival.failed = error instanceof Error ? error : new Error(String(error))
+          reject(arrival.failed) // once it was caught up with, `arrival` alone tells
+        })
+        .finally(() => file.close())
+        .then(resolve, reject)
+    })
+    return { path, arrival, close }
   } catch (error) {
     close()
     throw error

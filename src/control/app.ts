@@ -9,6 +9,7 @@ import { authenticateToken, bearerOf } from './callers.js'
 import type { ControlDeps } from './deps.js'
 import { type ControlContext, type ControlEnv, errorResponse, SECURITY_HEADERS } from './http.js'
 import { addAccessRoutes } from './routes/access.js'
+import { addFollowRoute } from './routes/follow.js'
 import { addIdentityRoutes, addTokenRoute } from './routes/identity.js'
 import { addPublicRoutes } from './routes/public.js'
 import { addRequestPage, addRequestRoutes } from './routes/requests.js'
@@ -36,6 +37,7 @@ const METHODS: Readonly<Record<string, string>> = {
   [PATHS.sessions]: 'GET, HEAD',
   [`${PATHS.sessions}/:id`]: 'GET, HEAD',
   [`${PATHS.sessions}/:id/recording`]: 'GET, HEAD',
+  [`${PATHS.sessions}/:id/recording/follow`]: 'GET',
   [`${PATHS.sessions}/:id/kill`]: 'POST',
   [PATHS.requests]: 'GET, HEAD',
   [`${PATHS.requests}/:id`]: 'GET, HEAD',
@@ -77,6 +79,7 @@ function addAuthentication(app: Hono<ControlEnv>, deps: ControlDeps): void {
     `${PATHS.grants}/:id/renew`,
     `${PATHS.sessions}/:id`,
     `${PATHS.sessions}/:id/recording`,
+    `${PATHS.sessions}/:id/recording/follow`,
     `${PATHS.sessions}/:id/kill`,
     PATHS.requests,
     `${PATHS.requests}/:id`,
@@ -118,6 +121,7 @@ export function createControl(deps: ControlDeps): Control {
   addIdentityRoutes(app, deps)
   addAccessRoutes(app, deps)
   addSessionRoutes(app, deps)
+  addFollowRoute(app, deps)
   addRequestRoutes(app, deps)
   addRevokeRoutes(app, deps)
   return {

@@ -2,15 +2,16 @@
 
 import { Args, Flags } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
-import { ONLY, onlyRecords, paceOf } from '../play.js'
+import { ONLY, paceOf } from '../play.js'
 import { gatewayFlags, keyFlag, RunCommand } from '../run-command.js'
+import { exitCodeOfSignal, onSignal } from '../signals.js'
 
 export default class Replay extends RunCommand {
   static override description =
     'Prove a recording, then play what happened in its session. Nothing is executed.'
   static override examples = [
     '<%= config.bin %> replay ses_2v8k0c9d1e3f4g5h6j7k --only denied',
-    '<%= config.bin %> replay session.vgr --follow',
+    '<%= config.bin %> replay ses_2v8k0c9d1e3f4g5h6j7k --follow',
     '<%= config.bin %> replay session.vgr --format asciicast > session.cast',
   ]
   static override args = {
@@ -45,34 +46,23 @@ export default class Replay extends RunCommand {
     const pace = paceOf(flags.speed ?? (player || cast ? '1' : '0'), flags['max-idle'])
     if (flags.step && !player) throw new VgateError('VGATE_USAGE', '--step needs a terminal')
     const { openRecording } = await import('../../client/open-recording.js')
-    const { tell } = await import('../../audit/story.js')
+    const { playRecording } = await import('../play-recording.js')
+    const { only, follow, step: paused } = flags
+    // A fetched copy is removed, and the terminal given back, at the end of the process: a signal's own end does neither.
+    const ignore = onSignal((signal) => process.exit(exitCodeOfSignal(signal)))
     const { recording, close } = await openRecording(args.session, {
       state: this.state,
-      follow: flags.follow,
+      follow,
       ...(flags.key === undefined ? {} : { key: flags.key }),
       gateway: async () => (await this.openGateway(flags)).api,
     })
     try {
-      const { verdict, reason, records: count, id: title, header } = recording.verification
-      output.event('verified', { verdict, reason, records: count })
-      if (verdict === 'closed') output.say(output.colour.green(`✔ ${reason}`))
-      else output.warn(reason.startsWith(verdict) ? reason : `${verdict}: ${reason}`)
-      const { only } = flags
-      const startedAt = header?.created
-      const told = onlyRecords(tell(flags.follow ? recording.all() : recording.records()), only)
-      let exit = 0
-      if (player) {
-        const { playOnTerminal } = await import('../player/run.js')
-        const options = { pace, only, paused: flags.step, startedAt, color: output.dataColour }
-        exit = await playOnTerminal(recording, { ...options, follow: flags.follow })
-      } else {
-        const { playCast, playLines } = await import('../play-lines.js')
-        if (cast) await playCast(told, { pace, title, startedAt, env })
-        else await playLines(told, { output, pace, startedAt })
-      }
-      this.exitWith(exit === 0 && verdict === 'unknown_key' ? 10 : exit)
+      const form = player ? 'player' : cast ? 'asciicast' : 'lines'
+      const options = { output, env, pace, only, form, follow, paused } as const
+      this.exitWith(await playRecording(recording, options))
     } finally {
-      close()
+      await close()
+      ignore()
     }
   }
 }

@@ -46,7 +46,7 @@ function rowOf(record: SessionRecord): SessionRow {
 }
 
 /** The same answer for what is unknown and for what is somebody else's. */
-async function visibleSession(
+export async function visibleSession(
   deps: ControlDeps,
   principal: Principal,
   id: string,
@@ -59,29 +59,41 @@ async function visibleSession(
   })
 }
 
-async function recordingResponse(context: ControlContext, deps: ControlDeps): Promise<Response> {
-  const { principal } = context.get('caller')
-  const { id } = await visibleSession(deps, principal, context.req.param('id') ?? '')
-  let file: FileHandle
+/** The file of a session's recording. Throws VGATE_NOT_FOUND. */
+export async function openRecordingFile(deps: ControlDeps, session: string): Promise<FileHandle> {
   try {
-    file = await open(
-      join(deps.recordings.directory, `${id}${RECORDING_SUFFIX}`),
+    return await open(
+      join(deps.recordings.directory, `${session}${RECORDING_SUFFIX}`),
       // A link planted there could name the gateway's keys.
       constants.O_RDONLY | constants.O_NOFOLLOW,
     )
   } catch {
     throw new VgateError('VGATE_NOT_FOUND', 'the recording of this session is not on this gateway')
   }
+}
+
+/** Writes durably who is about to read a recording. Rejects when that cannot be written: then nothing is read. */
+export async function auditReading(
+  deps: ControlDeps,
+  principal: Principal,
+  session: string,
+  how: 'replay' | 'download',
+): Promise<void> {
+  const body = {
+    type: 'recording.read',
+    session,
+    principal: recordedPrincipal(principal),
+    how,
+  } as const
+  await deps.audit.append(body, { sync: true })
+}
+
+async function recordingResponse(context: ControlContext, deps: ControlDeps): Promise<Response> {
+  const { principal } = context.get('caller')
+  const { id } = await visibleSession(deps, principal, context.req.param('id') ?? '')
+  const file = await openRecordingFile(deps, id)
   try {
-    await deps.audit.append(
-      {
-        type: 'recording.read',
-        session: id,
-        principal: recordedPrincipal(principal),
-        how: 'download',
-      },
-      { sync: true },
-    )
+    await auditReading(deps, principal, id, 'download')
     // What is there now; a session that goes on adds to it.
     const { size } = await file.stat()
     context.header('content-type', 'application/octet-stream')
