@@ -40,7 +40,7 @@ const historyFile = z.strictObject({ v: z.literal(1), keys: z.array(signingKey) 
 export function pairOf(privateKey: KeyObject, since: string): SigningKeyPair {
   if (privateKey.asymmetricKeyType !== 'ed25519') {
     throw new VgateError('VGATE_CONFIG_INVALID', 'the signing key is not an Ed25519 key', {
-      hint: 'remove the file to have a new key made; older recordings stay verifiable by the key history',
+      hint: 'move the file away to have a new key made; older recordings stay verifiable by the key history',
     })
   }
   const raw = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32)
@@ -60,7 +60,8 @@ export function generatePair(since: string): SigningKeyPair {
 
 /**
  * Loads the signing key from `keyFile` (PKCS #8 PEM, 0600), or makes one, and keeps the history of public keys in
- * `historyFile` (`keys.json`). Throws VGATE_CONFIG_INVALID when a file is unreadable, readable by others or damaged.
+ * `historyFile` (`keys.json`). A new key is endorsed by the one before it where that is in `keyFile` with `.previous`
+ * behind its name. Throws VGATE_CONFIG_INVALID when a file is unreadable, readable by others or damaged.
  */
 export function loadOrCreateKey(options: {
   readonly keyFile: string
@@ -76,7 +77,9 @@ export function loadOrCreateKey(options: {
   const pair = pairOf(readPrivateKey(options.keyFile), now)
   const known = history.find((entry) => entry.id === pair.key.id)
   if (known !== undefined) return { pair: { key: known, sign: pair.sign }, history }
-  const grown = withNewKey(history, pair)
+  const before = `${options.keyFile}.previous`
+  const previous = existsSync(before) ? pairOf(readPrivateKey(before), now) : undefined
+  const grown = withNewKey(history, pair, previous)
   writeKeyHistory(options.historyFile, grown)
   return { pair, history: grown }
 }

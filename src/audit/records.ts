@@ -1,7 +1,7 @@
 // Owns what a record of a session or of the audit log says. Records are plain JSON; a body never carries a
 // credential, a token or a secret. New types may be added; members of a type never change their meaning.
 
-import type { Delivery } from '../core/adapter.js'
+import type { Delivery, RecordedValue } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
 import type {
@@ -90,9 +90,10 @@ export interface OperationJudged extends RecordedKeys {
   /** Number of the request within its connection; ascending. */
   readonly op: number
   readonly form: string
-  /** Literal vectors reduced. Absent under `record: metadata`. */
+  /** Literal vectors reduced, unless under `record: full`. Absent under `record: metadata`. */
   readonly text?: string
-  readonly parameters?: readonly (string | null)[]
+  /** Values with all their bytes under `record: full`. */
+  readonly parameters?: readonly RecordedValue[]
   readonly operations: readonly (RecordedOperation | { readonly unclassified: string })[]
   readonly verdict: 'permit' | 'deny' | 'hold'
   readonly rule: string

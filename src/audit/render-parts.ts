@@ -2,6 +2,7 @@
 // it. Members that are missing or of another type are left out: a record may come from a later version.
 
 import type { StoredRecord } from './records.js'
+import { cellText } from './render-table.js'
 import type { Told } from './story.js'
 
 /** What chalk offers. */
@@ -77,7 +78,7 @@ function judged(record: StoredRecord): readonly Part[] {
   const names = list(record, 'operations').map(operationName).join('; ')
   const statement = text(record, 'text')
   const parameters = list(record, 'parameters').map((value) =>
-    value === null ? 'NULL' : String(value),
+    typeof value === 'string' ? value : cellText(value),
   )
   const masks = member(record, 'obligations')['masks']
   const reason = text(record, 'reason')

@@ -8,6 +8,7 @@ import { examineConnection } from './doctor-connection.js'
 import { GatewayApi } from './gateway-api.js'
 import type { TokenStore } from './keychain.js'
 import { loopbackAddresses, openLocalPort, stablePort } from './local-port.js'
+import { faultInOffer } from './pinned-keys.js'
 import { portOwner } from './port-owner.js'
 import { RuntimeFile } from './runtime-file.js'
 import { accessToken, type LoginContext, readLogin, renewLogin } from './session-token.js'
@@ -136,16 +137,13 @@ function span(ms: number): string {
   return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`
 }
 
-/** A gateway whose keys are all strange is another one, or somebody between. */
+/** A gateway with strange keys is another one, or somebody between. */
 async function checkKeys(context: LoginContext, found: Discovery): Promise<Finding> {
   const pinned = (await context.state.profile(context.gateway.url))?.keys ?? []
   if (pinned.length === 0) return ok('keys', 'none pinned yet: `vgate login` pins them')
-  const same = pinned.some((old) =>
-    found.keys.some((key) => key.id === old.id && key.public === old.public),
-  )
-  if (same) return ok('keys', 'the signing keys are those pinned at login')
-  const message =
-    'the signing keys are not those pinned at login: another gateway, or somebody between'
+  const fault = faultInOffer(found.keys, pinned)
+  if (fault === undefined) return ok('keys', 'the signing keys are those pinned at login')
+  const message = `another gateway, or somebody between: ${fault}`
   const hint = 'ask its administrator before you log in again with --trust-new-key'
   return fail('keys', 'VGATE_RECORDING_BROKEN', message, hint)
 }

@@ -1,9 +1,11 @@
 // Owns login and logout: the gateway's discovery, the provider's device flow, the exchange, and pinning the keys
 // that will prove recordings. Must never print, and never replace pinned keys without being told to.
 
+import { isSame } from '../audit/key-history.js'
 import type { Discovery, PrincipalBody, SigningKey } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { GatewayApi } from './gateway-api.js'
+import { faultInOffer } from './pinned-keys.js'
 import { forgetPortSecrets } from './port-secret.js'
 import type { DeviceCode, ProviderAddress } from './provider.js'
 import {
@@ -97,8 +99,8 @@ function chooseProvider(found: Discovery, wanted: string | undefined): ProviderA
 }
 
 /**
- * The keys to pin: those known plus new ones, if at least one known key is still there or nothing was known.
- * A gateway whose keys are all new may be another one: refused without `trustNewKey`.
+ * The keys to pin: those known, and new ones that a known one vouches for; all where nothing was known. Others are
+ * refused without `trustNewKey`.
  */
 async function pinKeys(
   context: LoginContext,
@@ -106,19 +108,17 @@ async function pinKeys(
   trustNewKey: boolean,
 ): Promise<SigningKey[]> {
   const known = (await context.state.profile(context.gateway.url))?.keys ?? []
-  const same = (a: SigningKey) => (b: SigningKey) => a.id === b.id && a.public === b.public
-  const added = offered.filter((key) => !known.some(same(key)))
-  const clash = added.some((key) => known.some((old) => old.id === key.id))
-  const stranger = known.length > 0 && !known.some((old) => offered.some(same(old)))
-  if ((clash || stranger) && !trustNewKey) {
+  const fault = faultInOffer(offered, known)
+  if (fault !== undefined && !trustNewKey) {
     throw new VgateError(
       'VGATE_RECORDING_BROKEN',
-      `the signing keys of ${context.gateway.url} are not those pinned at an earlier login`,
+      `the signing keys of ${context.gateway.url} are not to be trusted: ${fault}`,
       {
-        hint: 'ask its administrator; if the change is right, log in with --trust-new-key',
+        hint: 'ask its administrator for the ids of its keys; if they are these, log in with --trust-new-key',
       },
     )
   }
+  const added = offered.filter((key) => !known.some((old) => isSame(old, key)))
   const kept = known.filter((old) => !added.some((key) => key.id === old.id))
   return [...kept, ...added]
 }

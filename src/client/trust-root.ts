@@ -3,14 +3,18 @@
 
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { faultInHistory } from '../audit/key-history.js'
 import { keysBody, type SigningKey, signingKey } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { isMissing, type StateDir } from './state-dir.js'
 
 const keyFile = z.union([
-  keysBody.transform((body) => body.keys),
-  z.array(signingKey),
-  signingKey.transform((key) => [key]),
+  keysBody.transform((body) => ({ keys: body.keys, history: true })),
+  z.array(signingKey).transform((keys) => ({
+    keys,
+    history: keys.some((key) => key.signature !== undefined),
+  })),
+  signingKey.transform((key) => ({ keys: [key], history: false })),
 ])
 
 /**
@@ -25,6 +29,15 @@ export async function trustRoot(
   if (key === undefined) return pinned.length === 0 ? 'embedded' : pinned
   const named = pinned.filter((one) => one.id === key)
   if (named.length > 0) return named
+  const { keys, history } = await readKeys(key)
+  const fault = history ? faultInHistory(keys) : undefined
+  if (fault === undefined) return keys
+  throw new VgateError('VGATE_USAGE', `the key history ${key} was changed: ${fault}`, {
+    hint: 'save the answer of the gateway’s /v1/keys anew, and ask its administrator about this one',
+  })
+}
+
+async function readKeys(key: string): Promise<z.infer<typeof keyFile>> {
   try {
     return keyFile.parse(JSON.parse(await readFile(key, 'utf8')))
   } catch (cause) {

@@ -57,6 +57,11 @@ export interface JudgeRequest {
   readonly text: string
   /** Parameters as recorded: text, NULL, or a description such as `vector(1536)`. */
   readonly parameters?: readonly (string | null)[]
+  /** The same without anything left out, for `record: full`. */
+  readonly whole?: () => {
+    readonly text: string
+    readonly parameters?: readonly RecordedValue[]
+  }
   /** How it came: `simple`, `extended`, `copy`, `functioncall`, an HTTP route … */
   readonly form: string
   /** Keys written or deleted as far as the request names them: collection → keys. */
@@ -125,12 +130,22 @@ export type Answer =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: VgateError }
 
-/** One value of a result as it is recorded, after masking. */
+/** All of a value, which `record: full` keeps: SHA-256 in hex and base64 of the bytes as they are on the wire. */
+export interface WholeValue {
+  readonly sha256: string
+  readonly data: string
+}
+
+/** One value as it is recorded, after masking. */
 export type RecordedValue =
   | string
   | null
-  | { readonly vector: number } // its dimension
-  | { readonly bytes: number; readonly sha256: string; readonly head: string } // longer than 8 KiB, or not text
+  /** Its dimension; under `record: full` also its Euclidean norm, where it could be read. */
+  | ({ readonly vector: number; readonly norm?: number } & Partial<WholeValue>)
+  /** Longer than 8 KiB, or not text. */
+  | { readonly bytes: number; readonly sha256: string; readonly head: string }
+  /** Not text, under `record: full`. */
+  | ({ readonly bytes: number; readonly head: string } & WholeValue)
 
 /** What the client is about to be given for one operation of one request. Recorded before it is given. */
 export interface Delivery {

@@ -40,6 +40,8 @@ export const signingKey = z.object({
   since: z.string(),
   /** By this key, over itself and all before it. Absent for a gateway's first. */
   signature: z.string().exactOptional(),
+  /** By the key before it, over the same: who trusts that one may trust this one. Absent where that key was gone. */
+  endorsed: z.string().exactOptional(),
 })
 export type SigningKey = z.infer<typeof signingKey>
 

@@ -1,6 +1,7 @@
 // Owns what of a session goes into its recording, and when it must be on the disk (recording.md, "Durability").
 
 import {
+  type OperationJudged,
   type RecordBody,
   type RecordingHead,
   recordedDelivery,
@@ -68,10 +69,7 @@ export class SessionRecorder {
       connection,
       op: id,
       form: request.form,
-      ...(level === 'metadata' ? {} : { text: request.text }),
-      ...(request.parameters === undefined || level === 'metadata'
-        ? {}
-        : { parameters: request.parameters }),
+      ...said(request, level),
       operations: request.operations.map(recordedOperation),
       verdict: judgement.verdict,
       rule: judgement.rule,
@@ -166,6 +164,16 @@ export class SessionRecorder {
 
 function usesOf(request: JudgeRequest): readonly CollectionUse[] {
   return request.operations.flatMap((one) => ('access' in one ? one.collections : []))
+}
+
+/** What the request itself says, as far as its level allows. */
+function said(
+  request: JudgeRequest,
+  level: RecordLevel,
+): Pick<OperationJudged, 'text' | 'parameters'> {
+  if (level === 'metadata') return {}
+  const { text, parameters } = (level === 'full' ? request.whole?.() : undefined) ?? request
+  return parameters === undefined ? { text } : { text, parameters }
 }
 
 /** Several statements of one message are recorded at the level of the one that allows least. */

@@ -205,7 +205,7 @@ describe('--follow', () => {
     await player.shows('session closed')
     expect(await quit(player)).toBe(0)
     const { exitCode, stdout } = await lines
-    expect([exitCode, events(String(stdout)).length]).toEqual([0, 5])
+    expect([exitCode, events(String(stdout)).length]).toEqual([0, 6])
   })
 
   it('stops at once when what is followed is tampered with', async () => {

@@ -1,7 +1,7 @@
 // Owns the state that both directions of one session share: what was sent upstream and awaits its reply,
 // segments between Syncs, names, and the two outboxes. Must never forward a message without knowing its reply.
 
-import type { AdapterContext, AdapterHost, Delivery } from '../../core/adapter.js'
+import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
 import { type NameChange, NameTable } from './names.js'
 import { Outbox } from './outbox.js'
 import type { Run } from './run.js'
@@ -30,6 +30,7 @@ export interface Portal {
   readonly values: readonly Parameter[]
   /** What tells its request from any other. */
   readonly exact: () => string
+  readonly whole: NonNullable<JudgeRequest['whole']>
   readonly segment: number
   /** A Describe of it has been sent. */
   describing: boolean

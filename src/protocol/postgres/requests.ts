@@ -17,7 +17,7 @@ import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pip
 import type { Run } from './run.js'
 import { NOT_UTF8, SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
-import { recordedParameter, toParameter } from './values.js'
+import { recordedParameter, toParameter, wholeValue } from './values.js'
 import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
 
 const NEWLINE = 0x0a
@@ -214,6 +214,7 @@ export class Requests {
         recorded: [],
         values: [],
         exact: () => '',
+        whole: () => ({ text: '' }),
       })
     else this.#judgeBind(bytes, bind, prepared, prepared.statement)
     return true
@@ -241,10 +242,16 @@ export class Requests {
       recordedParameter(type, catalogue.isVectorType(type), format, value),
     )
     const exact = (): string => this.#simple.exact(prepared.text, typed)
-    const request = { form: 'extended', parameters: recorded, text: statement.text, exact }
+    const whole: Portal['whole'] = () => ({
+      text: prepared.text,
+      parameters: typed.map(({ value, type, format }) =>
+        wholeValue(type, catalogue.isVectorType(type), format, value),
+      ),
+    })
+    const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
     this.#simple.judgeRuns([statement], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
-      const given = { recorded, values: parameters, exact }
+      const given = { recorded, values: parameters, exact, whole }
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
   }
@@ -254,17 +261,16 @@ export class Requests {
     name: string,
     prepared: Prepared,
     run: Run | undefined,
-    given: Pick<Portal, 'values' | 'exact'> & { readonly recorded: Portal['parameters'] },
+    given: Pick<Portal, 'values' | 'exact' | 'whole'> & { readonly recorded: Portal['parameters'] },
   ): void {
-    const { segment } = this.#pipeline
+    const { recorded, ...kept } = given
     const portal: Portal = {
       name,
       prepared,
       run,
-      parameters: given.recorded,
-      values: given.values,
-      exact: given.exact,
-      segment,
+      parameters: recorded,
+      ...kept,
+      segment: this.#pipeline.segment,
       describing: false,
       completed: false,
     }
@@ -330,8 +336,8 @@ export class Requests {
       this.#forwardExecute(bytes, portal, max)
       return
     }
-    const { parameters, exact } = portal
-    const request = { form: 'extended', parameters, text: statement.text, exact }
+    const { parameters, exact, whole } = portal
+    const request = { form: 'extended', parameters, text: statement.text, exact, whole }
     this.#simple.judgeRuns([statement], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       portal.run = result.runs[0]

@@ -7,7 +7,7 @@ import type { MaskerFactory } from '../../core/masker.js'
 import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
 import type { Catalogue } from './statement.js'
-import { recordedValue } from './values.js'
+import { recordedValue, wholeValue } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
 /** Rows that one delivery carries at most. */
@@ -25,6 +25,8 @@ export class Run {
   readonly obligations: Obligations
   readonly #masker: MaskerFactory
   readonly #catalogue: Catalogue
+  /** What is kept of a value. */
+  readonly #kept: typeof recordedValue
   #plan: readonly ColumnPlan[] | undefined
   #announce: readonly string[] | undefined
   #changes = false
@@ -53,6 +55,7 @@ export class Run {
     this.obligations = obligations
     this.#masker = masker
     this.#catalogue = catalogue
+    this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
   }
 
   get limit(): RowLimit | undefined {
@@ -129,9 +132,10 @@ export class Run {
 
   #remember(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
     if (this.obligations.record === 'metadata') return
+    const kept = this.#kept
     this.#rows.push(
       plan.map(({ column, vector }, index) =>
-        recordedValue(column.type, vector, column.format, values[index] ?? null),
+        kept(column.type, vector, column.format, values[index] ?? null),
       ),
     )
   }
@@ -143,7 +147,7 @@ export class Run {
     this.#batchRows += 1
     this.#batchBytes += bytes.length
     if (this.obligations.record !== 'metadata')
-      this.#rows.push([recordedValue(25, false, 0, bytes.subarray(5))])
+      this.#rows.push([this.#kept(25, false, 0, bytes.subarray(5))])
   }
 
   /** Data that the client sends for COPY … FROM STDIN: counted for the last delivery, not kept. */

@@ -175,7 +175,12 @@ export class SimpleQueries {
     this.judgeRuns(
       statements,
       undefined,
-      { form: 'simple', text: recorded, exact: () => this.exact(text, []) },
+      {
+        form: 'simple',
+        text: recorded,
+        exact: () => this.exact(text, []),
+        whole: () => ({ text }),
+      },
       (result) => {
         if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
         const [run] = result.runs
@@ -205,7 +210,7 @@ export class SimpleQueries {
   judgeRuns(
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
-    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact'>,
+    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
     then: (result: Judged) => void,
   ): void {
     this.#judging.classify(statements, parameters, (found) => {
@@ -300,6 +305,7 @@ export class SimpleQueries {
       parameters: [],
       values: [],
       exact: () => this.exact(text, []),
+      whole: () => ({ text }),
       segment: pipeline.segment,
       describing: true,
       completed: false,

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import type { RecordedValue } from '../../core/adapter.js'
 import { countByte } from './count-byte.js'
 import type { Parameter } from './statement.js'
+import { vectorNorm } from './vector-norm.js'
 
 /** Type OIDs of pg_type.dat that the adapter decodes. */
 export const OID = {
@@ -176,6 +177,23 @@ export function recordedParameter(
 }
 
 const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+/** A value with all its bytes, for `record: full`. Text stands as it is, whatever its length. */
+export function wholeValue(
+  type: number,
+  vector: boolean,
+  format: number,
+  bytes: Buffer | null,
+): RecordedValue {
+  if (bytes === null) return null
+  const size = vector ? vectorSize(format, bytes) : undefined
+  const text = size === undefined ? valueText(type, format, bytes) : undefined
+  if (text !== undefined) return text
+  const whole = { sha256: digest(bytes), data: bytes.toString('base64') }
+  if (size === undefined) return { bytes: bytes.length, head: '', ...whole }
+  const norm = vectorNorm(format, bytes)
+  return { vector: size, ...(norm === undefined ? {} : { norm }), ...whole }
+}
 
 /** A result's value as it is recorded, from the bytes that the client is given. */
 export function recordedValue(

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -13,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type AuditLog, openAuditLog } from '../../../src/audit/audit-log.js'
+import { strangersIn } from '../../../src/audit/key-history.js'
 import { loadOrCreateKey, readKeyHistory } from '../../../src/audit/keys.js'
 import { openVerified } from '../../../src/audit/read.js'
 import type { LogRecord } from '../../../src/audit/records.js'
@@ -169,6 +171,12 @@ describe('the signing key', () => {
     rmSync(join(root, 'keys', 'sign.pem'))
     const second = load()
     expect(second.history.map((entry) => entry.id)).toEqual([first.id, second.pair.key.id])
+    // Whoever trusts the first knows nothing of the second, unless the first was still there to endorse it.
+    expect(strangersIn(second.history, [first])).toMatchObject([second.pair.key])
+    renameSync(join(root, 'keys', 'sign.pem'), join(root, 'keys', 'sign.pem.previous'))
+    const third = load()
+    expect(strangersIn(third.history, [second.pair.key])).toEqual([])
+    expect(readKeyHistory(join(root, 'keys.json'))).toEqual(third.history)
   })
 
   it('that others can read is refused', () => {

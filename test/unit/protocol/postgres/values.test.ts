@@ -1,5 +1,6 @@
 // Values on the wire: binary forms, parameters, and what is recorded of them.
 
+import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import {
   binaryText,
@@ -7,6 +8,7 @@ import {
   recordedValue,
   toParameter,
   vectorSize,
+  wholeValue,
 } from '../../../../src/protocol/postgres/values.js'
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -75,4 +77,25 @@ test('values are recorded whole up to 8 KiB', () => {
   expect(recordedValue(90000, true, 0, Buffer.from('[1,2]'))).toEqual({ vector: 2 })
   expect(recordedValue(1114, false, 1, Buffer.alloc(8))).toMatchObject({ bytes: 8, head: '' })
   expect(recordedValue(25, false, 0, null)).toBeNull()
+})
+
+test('keeps all of a value for `record: full`, and the norm of an embedding in each of its forms', () => {
+  const vector = Buffer.from('0002000040400000' + '40800000', 'hex')
+  const half = Buffer.from('0002000042004400', 'hex')
+  const sparse = Buffer.from('0000000500000002000000000000000000000004' + '4040000040800000', 'hex')
+  for (const [format, bytes, size] of [
+    [1, vector, 2],
+    [1, half, 2],
+    [1, sparse, 5],
+    [0, Buffer.from('[3,4]'), 2],
+    [0, Buffer.from('{1:3,5:4}/5'), 5],
+  ] as const) {
+    const kept = wholeValue(90000, true, format, bytes)
+    expect(kept).toMatchObject({ vector: size, norm: 5, data: bytes.toString('base64') })
+    expect(kept).toMatchObject({ sha256: createHash('sha256').update(bytes).digest('hex') })
+  }
+  expect(wholeValue(25, false, 0, Buffer.from('x'.repeat(9000)))).toHaveLength(9000)
+  const blob = Buffer.from([0xff, 0, 1])
+  expect(wholeValue(25, false, 0, blob)).toMatchObject({ bytes: 3, head: '', data: '/wAB' })
+  expect(wholeValue(25, false, 0, null)).toBeNull()
 })
