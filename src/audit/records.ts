@@ -12,6 +12,7 @@ import type {
   Risk,
   Unclassified,
 } from '../core/operation.js'
+import type { SearchRecord } from './search-records.js'
 
 export interface RecordedPrincipal {
   readonly id: string
@@ -333,6 +334,7 @@ export type LogRecord =
       readonly principal: RecordedPrincipal
       readonly how: 'replay' | 'download' | 'search'
     }
+  | SearchRecord
   | { readonly type: 'log.closed'; readonly reason: string }
 
 export type RecordBody = SessionRecord | LogRecord

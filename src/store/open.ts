@@ -5,6 +5,8 @@ import { openDatabase, storeError } from './database.js'
 import { createGrants } from './grants.js'
 import { createPrincipals } from './principals.js'
 import { createRequests } from './requests.js'
+import { createSessionIndex } from './session-index.js'
+import { createSessionSearch } from './session-search.js'
 import { createSessions } from './sessions.js'
 import type { Run, Store } from './store.js'
 import { createWorkloadGrants } from './workload-grants.js'
@@ -28,6 +30,8 @@ export function openStore(options: { readonly directory: string; readonly clock:
     ...createSessions(run, options.clock),
     ...createWorkloadGrants(run),
     ...createRequests(run, options.clock),
+    ...createSessionIndex(run, 'libsql'),
+    ...createSessionSearch(run, 'libsql'),
     close: () => run(close),
   }
 }
