@@ -8,7 +8,7 @@ import Database from 'libsql'
 import { expect, it } from 'vitest'
 import { openStore } from '../../src/store/open.js'
 import type { SessionSearch } from '../../src/store/session-search.js'
-import { STORE_FILE } from '../support/store-file.js'
+import { STORE_FILE } from '../../src/store/database.js'
 import { writeSection } from './section.js'
 import { fillStore } from './sessions-store.js'
 
