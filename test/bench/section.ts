@@ -15,6 +15,7 @@ export function writeSection(name: string, text: string): void {
   const page = readFileSync(PAGE, 'utf8')
   const section = `<!-- section ${name} -->\n${text.trim()}\n<!-- end of ${name} -->\n`
   const old = sectionsOf(page).find((one) => one.startsWith(`<!-- section ${name} -->`))
-  const fresh = old === undefined ? `${page.trimEnd()}\n\n${section}` : page.replace(old, () => section)
+  const fresh =
+    old === undefined ? `${page.trimEnd()}\n\n${section}` : page.replace(old, () => section)
   writeFileSync(PAGE, fresh)
 }

@@ -1,23 +1,21 @@
 // Owns a generated store for the benchmark of searches: sessions of 300 people on 20 targets over 70 days, each with a
-// few uses, keys and statements. The same seed gives the same store.
+// few uses, keys and statements. It writes the rows that the store would, in one transaction. The same seed gives the
+// same store.
 
-import type { Touch, Use } from '../../src/audit/session-facts.js'
+import { join } from 'node:path'
+import Database from 'libsql'
 import { newId } from '../../src/core/ids.js'
-import { type Principal, principalId } from '../../src/core/principal.js'
-import type { Store } from '../../src/store/store.js'
+import { principalId } from '../../src/core/principal.js'
+import { STORE_FILE } from '../../src/store/database.js'
+import { markOf, wordsOf } from '../../src/store/full-text.js'
+import { INDEX_VERSION, keyHash, useMark } from '../../src/store/session-index.js'
 
-const ISSUER = 'https://id.example.com'
 const OPERATIONS = ['search', 'get', 'scroll', 'insert', 'update', 'delete', 'delete_by_filter']
 const STEP_MS = 60_000
-
-export interface GeneratedStore {
-  readonly people: readonly Principal[]
-  readonly from: number
-  readonly until: number
-}
+type Random = (below: number) => number
 
 /** Numbers from 0 up to a bound; Park and Miller's, which needs no package. */
-export function seeded(seed: number): (below: number) => number {
+export function seeded(seed: number): Random {
   let state = seed
   return (below) => {
     state = (state * 48_271) % 2_147_483_647
@@ -25,76 +23,67 @@ export function seeded(seed: number): (below: number) => number {
   }
 }
 
-/** Fills a store. `clock` is moved along, so that sessions begin one after another. */
-export async function fillStore(
-  store: Store,
-  clock: { at: number },
-  sessions: number,
-  progress: (done: number) => void,
-): Promise<GeneratedStore> {
+/** Id and name of a person by number. */
+export function personOf(index: number): { readonly id: string; readonly name: string } {
+  const subject = `person-${index % 300}`
+  return { id: principalId('https://id.example.com', subject), name: `${subject}@example.com` }
+}
+
+/** Fills the store of a directory, which nobody has open; its tables are there. Gives the bytes that it takes. */
+export function fillStore(directory: string, from: number, sessions: number): number {
+  const db = new Database(join(directory, STORE_FILE))
+  const insert = (table: string, columns: number): Database.Statement =>
+    db.prepare(`INSERT OR IGNORE INTO ${table} VALUES (${Array(columns).fill('?').join(', ')})`)
+  const principals = insert('principals', 11)
+  const grants = insert('grants', 15)
+  const rows = insert('sessions', 19)
+  const places = insert('session_index', 8)
+  const uses = insert('session_uses', 5)
+  const touches = insert('session_touches', 12)
+  const texts = db.prepare('INSERT INTO session_text (rowid, words, marks) VALUES (?, ?, ?)')
   const random = seeded(7)
-  const people = Array.from({ length: 300 }, (_, index) => personOf(index))
-  for (const person of people) await store.upsertPrincipal(person)
-  const from = clock.at
-  for (let index = 0; index < sessions; index += 1) {
-    clock.at = from + index * STEP_MS
-    const principal = people[random(people.length)] ?? personOf(0)
-    const id = newId('ses')
-    const target = `target-${random(20)}`
-    const grant = { id: newId('grt'), principal: principal.id, target, roles: ['reader'] }
-    const whole = { ...grant, startsAt: clock.at, endsAt: clock.at + 3_600_000 }
-    await store.createGrant(whole, 'hash')
-    const client = { version: '1', platform: 'linux', command: 'connect' }
-    const maxOpen = Number.MAX_SAFE_INTEGER
-    await store.openSession({ id, grant: whole, principal, database: 'pgvector', client, maxOpen })
-    const recording = { records: 20, head: '' }
-    const counts = { operations: 9, denied: 1, rows: 90, bytesOut: 9000 }
-    await store.closeSession({ session: id, reason: 'stopped', ...counts, recording })
-    const indexed = await store.indexSession(id)
-    if (indexed === undefined) throw new Error('the session is not there')
-    await store.addTouches(indexed, touchesOf(random, clock.at))
-    await store.finishIndex(indexed, {
-      ...{ state: 'done', records: 20, open: [], textCut: false },
-      uses: usesOf(random),
-      texts: textsOf(random, index),
-    })
-    if (index % 5000 === 0) progress(index)
+  db.exec('BEGIN')
+  for (let index = 0; index < 300; index += 1) {
+    const { id, name } = personOf(index)
+    principals.run(id, 'person', 'corp', 'https://id.example.com', name, name, '[]', '{}', from, from, null)
   }
-  return { people, from, until: clock.at }
+  for (let index = 0; index < sessions; index += 1) {
+    const at = from + index * STEP_MS
+    const [no, id, grant] = [at * 1024, newId('ses'), newId('grt')]
+    const { id: principal, name } = personOf(random(300))
+    const target = `target-${random(20)}`
+    grants.run(grant, principal, target, '["reader"]', null, null, at, at + 1, at, 'hash', null, null, null, null, null)
+    rows.run(...[id, grant, principal, name, 'corp', target, 'pgvector', '["reader"]', null, '{}'], ...[at, at + 1, 'stopped', 9, 1, 90, 9000, 20, 'ab'.repeat(32)])
+    places.run(no, id, principal, 'done', null, 20, 0, INDEX_VERSION)
+    const marks = new Set([markOf('person', principal), markOf('target', target)])
+    for (let use = 2 + random(6); use > 0; use -= 1) addUse(uses, no, random, marks)
+    for (let record = 0; record < 4; record += 1) {
+      // Every session writes one key that all write, and has one write that names no key.
+      const key = record === 0 ? 'hot' : record === 3 ? undefined : String(random(200_000))
+      const hash = key === undefined ? '' : keyHash(key)
+      const predicate = key === undefined ? 'DELETE FROM docs WHERE year < 2020' : null
+      touches.run(no, record, target, 'docs', hash, key ?? null, 'upsert', at, 'done', 1, null, predicate)
+    }
+    texts.run(no, wordsOf(textOf(random, index)), [...marks].join(' '))
+  }
+  db.exec('COMMIT')
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  const pages: unknown = db.prepare('SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()').get()
+  db.close()
+  return (pages as { bytes: number }).bytes
 }
 
-function personOf(index: number): Principal {
-  const subject = `person-${index}`
-  const id = principalId(ISSUER, subject)
-  const name = `${subject}@example.com`
-  return { id, kind: 'person', provider: 'corp', issuer: ISSUER, subject, name, groups: [], claims: {} }
+function addUse(uses: Database.Statement, no: number, random: Random, marks: Set<string>): void {
+  const collection = random(3) === 0 ? `collection_${random(200)}` : 'docs'
+  const operation = OPERATIONS[random(OPERATIONS.length)] ?? 'get'
+  const decision = random(10) === 0 ? 'deny' : 'permit'
+  uses.run(no, collection, operation, decision, 1 + random(50))
+  for (const one of [collection, null])
+    for (const two of [operation, null])
+      for (const three of [decision, null]) marks.add(useMark(one, two, three))
 }
 
-function usesOf(random: (below: number) => number): Use[] {
-  return Array.from({ length: 2 + random(6) }, () => ({
-    collection: random(3) === 0 ? `collection_${random(200)}` : 'docs',
-    operation: OPERATIONS[random(OPERATIONS.length)] ?? 'get',
-    decision: random(10) === 0 ? 'deny' : 'permit',
-    count: 1 + random(50),
-  }))
-}
-
-function touchesOf(random: (below: number) => number, at: number): Touch[] {
-  const base = { at, collection: 'docs', outcome: 'done' as const, rows: 1 }
-  const named = Array.from({ length: 3 }, (_, record) => ({
-    ...base,
-    record,
-    // Every session writes one key that all write.
-    key: record === 0 ? 'hot' : String(random(200_000)),
-    action: 'upsert',
-  }))
-  const predicate = 'DELETE FROM docs WHERE year < 2020'
-  return [...named, { ...base, record: 9, action: 'delete_by_filter', predicate }]
-}
-
-function textsOf(random: (below: number) => number, index: number): string[] {
-  return [
-    `SELECT id, title FROM docs WHERE topic = 'word${random(5000)}' ORDER BY embedding <=> $1 LIMIT ${random(100)}`,
-    `INSERT INTO docs (id, title) VALUES (${random(200_000)}, 'only${index}')`,
-  ]
+function textOf(random: Random, index: number): string {
+  return `SELECT id, title FROM docs WHERE topic = 'word${random(5000)}' ORDER BY embedding <=> $1 LIMIT ${random(100)};
+INSERT INTO docs (id, title) VALUES (${random(200_000)}, 'only${index}')`
 }

@@ -50,6 +50,10 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     const args = ['audit', 'search', '--collection', 'docs', '--key', value, '--json']
     return JSON.parse((await product.run(person, args)).stdout) as FoundKey
   }
+  const nameOf = async (person: string): Promise<string> => {
+    const { stdout } = await product.run(person, ['whoami', '--json'])
+    return (JSON.parse(stdout) as { principal: { name: string } }).principal.name
+  }
   /** Asks until it is so; the test's own time limit ends it. */
   const until = async (so: () => Promise<boolean>): Promise<void> => {
     while (!(await so())) await new Promise((resolve) => setTimeout(resolve, 100))
@@ -69,7 +73,6 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
       await client.query('BEGIN')
       await client.query("UPDATE docs SET title = 'other' WHERE id = 42")
       await client.query('ROLLBACK')
-      await client.query("DELETE FROM docs WHERE title LIKE 'nothing%' AND id < 0").catch(() => 0)
       await client.query('SELECT * FROM secrets').catch(() => undefined)
       const removed = client.query('DELETE FROM docs WHERE id IN (42, 13, 14, 15, 16, 17)')
       const { request } = (await connection.event('held')) as { request: string }
@@ -78,7 +81,7 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     })
     bob = await session('bob', async (client) => {
       await client.query("INSERT INTO docs VALUES (43, E'\\x1b]0;own\\x07')")
-      await client.query('DELETE FROM docs WHERE id < 3')
+      await client.query("UPDATE docs SET title = 'old' WHERE id < 3")
     })
     await indexed(alice)
     await indexed(bob)
@@ -104,38 +107,42 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     expect(inserted?.approval).toBeUndefined()
     expect(Date.now() - Date.parse(inserted?.at ?? '')).toBeLessThan(300_000)
     expect(unnamed.found.map((one) => [one.session, one.predicate])).toEqual([
-      [bob, 'DELETE FROM docs WHERE id < 3'],
+      [bob, "UPDATE docs SET title = 'old' WHERE id < 3"],
     ])
-    const shown = await product.run('bob', ['audit', 'search', '--collection', 'docs', '--key', '42'])
+    const shown = await product.run('bob', [
+      'audit',
+      'search',
+      '--collection',
+      'docs',
+      '--key',
+      '42',
+    ])
     expect(shown.stdout).toContain('not named: these may have touched key 42 of docs')
     expect(shown.stdout).toContain('rolled back')
   })
 
   it('finds sessions by what was done in them', async () => {
     const cases: [string[], string[]][] = [
-      [['--collection', 'docs'], [bob, alice]],
-      [['--collection', 'docs', '--decision', 'hold'], [alice]],
-      [['--decision', 'deny'], [alice]],
-      [['--key', '43'], [bob]],
-      [['--text', 'ANNUAL report'], [alice]],
+      [['--collection', 'docs', '--decision', 'hold', '--since', '1h'], [alice]],
+      [['--key', '43', '--person', await nameOf('bob')], [bob]],
       [['--text', 'report" OR "docs'], []],
-      [['--since', '1h', '--operation', 'insert'], [bob, alice]],
-      [['--until', '1h'], []],
       [['--collection', 'docs', '--limit', '1', '--before', bob], [alice]],
     ]
-    for (const [filters, wanted] of cases)
-      expect([filters, await list('bob', ...filters)]).toEqual([filters, wanted])
-    const name = (await key('bob', '42')).named.found[0]?.principal.name ?? ''
-    expect(await list('bob', '--person', name)).toEqual([alice])
+    const found = await Promise.all(cases.map(([filters]) => list('bob', ...filters)))
+    expect(found).toEqual(cases.map(([, wanted]) => wanted))
   })
 
   it('shows and counts to others nothing but their own', async () => {
-    expect(await list('alice')).toEqual([alice])
-    expect(await list('alice', '--key', '43')).toEqual([])
-    const { named, unnamed, index } = await key('alice', '43')
-    expect([named.found, unnamed.found, index.unread]).toEqual([[], [], 0])
-    expect((await key('alice', '42')).named.found).toHaveLength(3)
-    const paged = await product.run('alice', ['sessions', 'list', '--before', bob, '--json'])
+    const [all, byKey, other, own, paged] = await Promise.all([
+      list('alice'),
+      list('alice', '--key', '43'),
+      key('alice', '43'),
+      key('alice', '42'),
+      product.run('alice', ['sessions', 'list', '--before', bob, '--json']),
+    ])
+    expect([all, byKey]).toEqual([[alice], []])
+    expect([other.named.found, other.unnamed.found, other.index.unread]).toEqual([[], [], 0])
+    expect(own.named.found).toHaveLength(3)
     expect(JSON.parse(paged.stdout)).toMatchObject({ error: { code: 'VGATE_NOT_FOUND' } })
   })
 
@@ -149,10 +156,12 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     const before = searches()
     const hostile = '\u001b]0;own\u0007\u202e'
     const args = ['audit', 'search', '--collection', hostile, '--key', hostile]
-    const plain = await product.run('alice', args)
-    const json = await product.run('alice', [...args, '--json'])
-    const text = await product.run('bob', ['sessions', 'list', '--text', hostile, '--person', hostile])
-    for (const { exitCode, stdout, stderr } of [plain, json, text]) {
+    const shown = await Promise.all([
+      product.run('alice', args),
+      product.run('alice', [...args, '--json']),
+      product.run('bob', ['sessions', 'list', '--text', hostile, '--person', hostile]),
+    ])
+    for (const { exitCode, stdout, stderr } of shown) {
       expect(exitCode).toBe(0)
       // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
       expect(stdout + stderr).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f\u202e]/)
@@ -160,22 +169,12 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     expect(searches()).toBe(before + 3)
   })
 
-  it.each([
-    [['sessions', 'list', '--since', 'yesterday']],
-    [['sessions', 'list', '--until', '2026-13-45']],
-    [['sessions', 'list', '--limit', '1000000000']],
-    [['sessions', 'list', '--decision', 'maybe']],
-    [['sessions', 'list', '--text', 'x'.repeat(501)]],
-    [['audit', 'search', '--collection', 'docs']],
-  ])('refuses %j with exit code 2', async (args) => {
-    const { exitCode } = await product.run('bob', args)
-    expect(exitCode).toBe(2)
-  })
-
   it('follows sessions live, and ends with Ctrl-C', async () => {
     const started = watch.seen.filter((one) => one['event'] === 'started')
     expect(started.map((one) => (one['session'] as { id: string }).id)).toEqual([alice, bob])
-    expect(await watch.event('held')).toMatchObject({ held: { session: alice, operation: 'delete' } })
+    expect(await watch.event('held')).toMatchObject({
+      held: { session: alice, operation: 'delete' },
+    })
     const ended = (): string[] =>
       watch.seen
         .filter((one) => one['event'] === 'ended')

@@ -1,6 +1,14 @@
 // When recordings are read for the index: while a session lives, at its end, at the start; and what is not read.
 
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { SessionRecord } from '../../../src/audit/records.js'
@@ -22,7 +30,12 @@ const insert = (op: number, key: string): SessionRecord[] => [
       {
         ...{ name: 'insert', access: 'write', risks: [] },
         collections: [
-          { collection: 'docs', access: 'write', action: 'insert', effect: { kind: 'rows', count: 1 } },
+          {
+            collection: 'docs',
+            access: 'write',
+            action: 'insert',
+            effect: { kind: 'rows', count: 1 },
+          },
         ],
       },
     ],
@@ -70,7 +83,14 @@ async function world() {
     const found = await store.findPrincipal(principal?.principal ?? '')
     if (found === undefined || principal === undefined) throw new Error('no principal')
     const client = { version: '1', platform: 'linux', command: 'connect' }
-    await store.openSession({ id, grant: principal, principal: found, database: 'pgvector', client, maxOpen: 99 })
+    await store.openSession({
+      id,
+      grant: principal,
+      principal: found,
+      database: 'pgvector',
+      client,
+      maxOpen: 99,
+    })
     return id
   }
   const record = (id: string) =>
@@ -90,7 +110,20 @@ async function world() {
   const outcomes = async (key: string): Promise<string[]> =>
     (await store.searchKey({ collection: 'docs', key, limit: 9 })).found.map((one) => one.outcome)
   const pathOf = (id: string): string => join(recordings, `${id}.vgr`)
-  return { ...base, store, log, make, session, record, end, advance, outcomes, pathOf, reported, reads: () => reads }
+  return {
+    ...base,
+    store,
+    log,
+    make,
+    session,
+    record,
+    end,
+    advance,
+    outcomes,
+    pathOf,
+    reported,
+    reads: () => reads,
+  }
 }
 
 describe('the index', () => {
@@ -135,7 +168,9 @@ describe('the index', () => {
     const first = make()
     first.start()
     await first.settled()
-    expect([await outcomes('0'), await outcomes('1'), await outcomes('2')]).toEqual(Array(3).fill(['done']))
+    expect([await outcomes('0'), await outcomes('1'), await outcomes('2')]).toEqual(
+      Array(3).fill(['done']),
+    )
     const second = make()
     second.start()
     await second.settled()
@@ -172,7 +207,12 @@ describe('the index', () => {
 
   it('reads neither another session’s recording nor through a link', async () => {
     const { make, session, record, end, outcomes, store, pathOf } = await world()
-    const [real, copied, linked, absent] = [await session(), await session(), await session(), await session()]
+    const [real, copied, linked, absent] = [
+      await session(),
+      await session(),
+      await session(),
+      await session(),
+    ]
     const recording = record(real)
     for (const body of insert(1, '42')) recording.append(body)
     await recording.close(closing)
