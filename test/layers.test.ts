@@ -60,7 +60,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'oidc-provider': ['demo'],
   open: ['cli', 'client'],
   'openid-client': ['client'],
-  pg: ['proxy', 'demo'], // side queries alone; the data path has its own wire code
+  pg: ['proxy', 'store', 'demo'], // side queries and the store; the data path has its own wire code
   pino: ['gateway', 'cli'],
   'proxy-from-env': ['client'],
   re2js: ['masking', 'policy'],

@@ -8,8 +8,10 @@ interface Page {
 
 type Form = Readonly<Record<string, string>>
 
+export type Browser = (url: string, form?: Form) => Promise<Page>
+
 /** A browser with cookies and redirects, and nothing else. */
-function browser(): (url: string, form?: Form) => Promise<Page> {
+export function browser(): Browser {
   const jar = new Map<string, string>()
   const open = async (url: string, form?: Form): Promise<Page> => {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
@@ -39,8 +41,11 @@ function browser(): (url: string, form?: Form) => Promise<Page> {
  * An unknown `login` is refused by the provider, as a person who closes the page would be. Throws when the pages are not
  * the ones expected.
  */
-export async function approveDevice(verificationUriComplete: string, login: string): Promise<void> {
-  const open = browser()
+export async function approveDevice(
+  verificationUriComplete: string,
+  login: string,
+  open: Browser = browser(),
+): Promise<void> {
   const address = new URL(verificationUriComplete)
   const base = address.origin + address.pathname
   const code = address.searchParams.get('user_code') ?? ''

@@ -203,6 +203,11 @@ export async function startIdentityProvider(port = 0): Promise<IdentityProvider>
     const { Provider } = await import('oidc-provider')
     return new Provider(issuer, await configuration())
   })
+  // Each login asks who it is: the browser that signed alice in signs bob in next, to approve what she asks for.
+  provider.use(async (context, next) => {
+    if (context.path === '/device' && context.method === 'GET') delete context.req.headers.cookie
+    await next()
+  })
   // Without `interval` a client polls every five seconds (RFC 8628 §3.2).
   provider.use(async (context, next) => {
     await next()

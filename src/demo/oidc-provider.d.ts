@@ -6,6 +6,7 @@ declare module 'oidc-provider' {
   export interface KoaContext {
     readonly path: string
     readonly method: string
+    readonly req: IncomingMessage
     body: unknown
   }
   export interface Grant {

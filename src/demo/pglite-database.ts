@@ -31,6 +31,9 @@ const pgliteModule = z.object({
 })
 const vectorModule = z.object({ vector: z.unknown() })
 
+/** Copies of the documents in `archive`: enough that an export of it takes a while. */
+const ARCHIVED_YEARS = 12
+
 const TABLES = (dimensions: number): string => `
 CREATE EXTENSION vector;
 CREATE TABLE docs (
@@ -43,6 +46,11 @@ CREATE TABLE docs (
 );
 CREATE TABLE notes (id integer PRIMARY KEY, author text NOT NULL, body text NOT NULL, written date NOT NULL);
 CREATE TABLE salaries (id integer PRIMARY KEY, employee text NOT NULL, email text NOT NULL, yearly integer NOT NULL);
+CREATE TABLE labels (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc integer NOT NULL, label text NOT NULL, source text NOT NULL);
+CREATE TABLE archive (year integer NOT NULL, doc integer NOT NULL, subject text NOT NULL, body text NOT NULL);
+INSERT INTO labels (doc, label, source)
+  SELECT 1 + n % 2500, (ARRAY['question', 'news', 'offer'])[1 + n % 3], CASE WHEN n <= 18204 THEN 'model-1' ELSE 'by hand' END
+  FROM generate_series(1, 20000) AS n;
 INSERT INTO notes VALUES
   (1, 'alice', 'the corpus is public e-mail from 2002; every address in it is invented', '2026-01-12'),
   (2, 'bob', 'ask before deleting: the nightly job writes here too', '2026-02-03'),
@@ -74,7 +82,9 @@ export async function openDemoDatabase(): Promise<DemoDatabase> {
     blob: new Blob([`${lines.join('\n')}\n`]),
   })
   await database.exec(
-    'CREATE INDEX docs_embedding ON docs USING hnsw (embedding vector_cosine_ops); ANALYZE;',
+    `CREATE INDEX docs_embedding ON docs USING hnsw (embedding vector_cosine_ops);
+     INSERT INTO archive SELECT year, id, subject, body FROM docs CROSS JOIN generate_series(2003, 2003 + ${ARCHIVED_YEARS} - 1) AS year;
+     ANALYZE;`,
   )
   return {
     execute: (bytes, onRawData) =>

@@ -124,6 +124,20 @@ In a third ("${DEMO_PHRASE}", or a phrase of your own):
   vgate sessions
   vgate replay SESSION         # an id of that list
 
+A second person (log in above as alice; this waits until bob says yes):
+
+  psql -c "DELETE FROM labels WHERE source = 'model-1'"
+
+  be bob                       # in a fourth terminal, after source ${here}/env.sh
+  vgate login                  # as bob
+  vgate requests               # who waits, for what, and what it would touch
+  vgate approve REQUEST        # shows the whole of it, and asks
+  vgate revoke alice@example.org --reason "just trying"
+
+A job, with its platform's token and no login:
+
+  VGATE_TOKEN="$(ci_token)" vgate exec ${DEMO_TARGET} -- node ${here}/ingest.mjs
+
 The same by itself: npm run demo -- --tour. Ctrl-C ends the demo.
 `)
 }

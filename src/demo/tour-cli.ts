@@ -2,8 +2,10 @@
 
 import { createInterface } from 'node:readline'
 import { execa } from 'execa'
+import { approveDevice } from './approve-device.js'
 import { type Event, parseEvent } from './child.js'
 import { commandEnvironment } from './files.js'
+import type { DemoPerson } from './identity-provider.js'
 import { COMMAND, type DemoWorld } from './world.js'
 
 export interface Ran {
@@ -17,7 +19,16 @@ export interface Ran {
 const ONCE_MS = 30_000
 const EVENT_MS = 20_000
 
-function options(world: DemoWorld): {
+/** Who types it: a person with a folder of their own, and what else is in their environment. */
+export interface Typist {
+  readonly name: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+function options(
+  world: DemoWorld,
+  typist: Typist,
+): {
   readonly env: Readonly<Record<string, string>>
   readonly extendEnv: false
   readonly reject: false
@@ -29,20 +40,41 @@ function options(world: DemoWorld): {
     HOME,
     CI: '1',
     NO_COLOR: '1',
-    ...commandEnvironment(world.folder, world.gateway),
+    ...commandEnvironment(world.folder, world.gateway, typist.name),
+    ...typist.env,
   }
   return { env, extendEnv: false, reject: false, stdin: 'ignore' }
 }
 
 /** Runs a command to its end. */
-export async function runCommand(world: DemoWorld, args: readonly string[]): Promise<Ran> {
+export async function runCommand(
+  world: DemoWorld,
+  typist: Typist,
+  args: readonly string[],
+): Promise<Ran> {
   const done = await execa(process.execPath, ['--no-warnings', COMMAND, ...args], {
-    ...options(world),
+    ...options(world, typist),
     timeout: ONCE_MS,
   })
   const last = done.stdout.trimEnd().split('\n').at(-1) ?? ''
   const json = parseEvent(done.stdout) ?? parseEvent(last) ?? {}
   return { exitCode: done.exitCode ?? 1, stdout: done.stdout, stderr: done.stderr, json }
+}
+
+/** `vgate login`, with somebody in a browser who is this person. */
+export async function logIn(
+  world: DemoWorld,
+  person: DemoPerson,
+): Promise<{ readonly code: string; readonly loggedIn: Event; readonly exitCode: number }> {
+  const command = new Staying(world, { name: person }, ['login', '--json', '--no-browser'])
+  try {
+    const device = await command.event('device_code')
+    await approveDevice(String(device['verification_uri_complete']), person)
+    const loggedIn = await command.event('logged_in')
+    return { code: String(device['user_code']), loggedIn, exitCode: await command.end() }
+  } finally {
+    await command.stop()
+  }
 }
 
 /** A command that runs on and prints events. */
@@ -51,11 +83,12 @@ export class Staying {
   readonly #done: Promise<{ readonly exitCode: number; readonly stderr: string }>
   readonly #events: Event[] = []
   readonly #wake = new Set<() => void>()
+  #taken = 0
   #over = false
 
-  constructor(world: DemoWorld, args: readonly string[]) {
+  constructor(world: DemoWorld, typist: Typist, args: readonly string[]) {
     const started = execa(process.execPath, ['--no-warnings', COMMAND, ...args], {
-      ...options(world),
+      ...options(world, typist),
       buffer: { stdout: false },
     })
     createInterface({ input: started.stdout }).on('line', (line) => {
@@ -71,12 +104,18 @@ export class Staying {
     })
   }
 
-  /** The first event of this name, now or soon. Rejects when the command ends without it, or after 20 s. */
+  /** The event of this name that nobody has taken yet, now or soon. Rejects when the command ends without it, or after 20 s. */
   async event(name: string): Promise<Event> {
     const late = Date.now() + EVENT_MS
     for (;;) {
-      const found = this.#events.find(({ event }) => event === name)
-      if (found !== undefined) return found
+      const at = this.#events.findIndex(
+        ({ event }, index) => index >= this.#taken && event === name,
+      )
+      const found = this.#events[at]
+      if (found !== undefined) {
+        this.#taken = at + 1
+        return found
+      }
       if (this.#over || Date.now() > late)
         throw new Error(
           `no event "${name}"; seen: ${JSON.stringify(this.#events)} ${this.#over ? (await this.#done).stderr : ''}`,

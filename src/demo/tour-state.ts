@@ -1,81 +1,44 @@
-// Owns what the tour's steps hand on to each other: the open connection, the client on it, the session's recording.
+// Owns what the tour's steps hand on to each other: who is connected, requests under way, the session's recording.
 
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import pg from 'pg'
-import { z } from 'zod'
-import type { Staying } from './tour-cli.js'
+import { DEMO_TARGET } from './files.js'
+import { Staying, type Typist } from './tour-cli.js'
+import { type Answer, TourConnection } from './tour-connection.js'
 import type { DemoWorld } from './world.js'
 
-const readyEvent = z.object({
-  session: z.string(),
-  host: z.string(),
-  port: z.number(),
-  env: z.object({
-    PGHOST: z.string(),
-    PGPORT: z.string(),
-    PGUSER: z.string(),
-    PGPASSWORD: z.string(),
-    PGDATABASE: z.string(),
-  }),
-})
-
-export type ReadyEvent = z.infer<typeof readyEvent>
-
-/** What a query came to: its rows, or the error as the server's own would be. */
-export interface Answer {
-  readonly rows: readonly Readonly<Record<string, unknown>>[]
-  readonly tag: string
-  readonly error?: { readonly code: string; readonly message: string; readonly hint: string }
-}
+export const ALICE: Typist = { name: 'alice' }
+export const BOB: Typist = { name: 'bob' }
+export const CAROL: Typist = { name: 'carol' }
 
 export class TourState {
   readonly world: DemoWorld
-  connection: Staying | undefined
-  #ready: ReadyEvent | undefined
-  #client: pg.Client | undefined
+  /** Of alice: the request that waits, and the statement that waits for it. */
+  held: { readonly request: string; readonly answer: Promise<Answer> } | undefined
+  readonly #connections = new Map<string, TourConnection>()
 
   constructor(world: DemoWorld) {
     this.world = world
   }
 
-  get ready(): ReadyEvent {
-    if (this.#ready === undefined) throw new Error('nothing is connected yet')
-    return this.#ready
+  get alice(): TourConnection {
+    const found = this.#connections.get(ALICE.name)
+    if (found === undefined) throw new Error('alice is not connected')
+    return found
   }
 
-  /** Takes the `ready` event and connects an ordinary client with nothing but its environment. */
-  async open(event: unknown): Promise<void> {
-    this.#ready = readyEvent.parse(event)
-    const { PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE } = this.#ready.env
-    const client = new pg.Client({
-      host: PGHOST,
-      port: Number(PGPORT),
-      user: PGUSER,
-      password: PGPASSWORD,
-      database: PGDATABASE,
-      query_timeout: 15_000,
-    })
-    client.on('error', () => undefined) // a lost connection shows in the next query
-    await client.connect()
-    this.#client = client
-  }
-
-  /** One query through the gateway. An ErrorResponse is an answer; anything else that fails is thrown. */
-  async query(text: string, values?: readonly unknown[]): Promise<Answer> {
-    if (this.#client === undefined) throw new Error('nothing is connected yet')
+  /** `vgate connect`, and an ordinary client on its port. */
+  async connect(person: Typist, reason: string): Promise<TourConnection> {
+    const args = ['connect', DEMO_TARGET, '--json', '--reason', reason]
+    const command = new Staying(this.world, person, args)
     try {
-      const result = await (values === undefined
-        ? this.#client.query(text)
-        : this.#client.query(text, [...values]))
-      return { rows: result.rows, tag: `${result.command ?? ''} ${result.rowCount ?? ''}`.trim() }
+      const connection = await TourConnection.open(command)
+      this.#connections.set(person.name, connection)
+      return connection
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) throw error
-      return {
-        rows: [],
-        tag: 'ERROR',
-        error: { code: error.code ?? '', message: error.message, hint: error.hint ?? '' },
-      }
+      await command.stop()
+      throw error
     }
   }
 
@@ -94,12 +57,9 @@ export class TourState {
     }
   }
 
-  /** Ends the client, then the connection. */
+  /** Ends everybody's clients and commands. What was done stays known. */
   async close(): Promise<void> {
-    await this.#client?.end().catch(() => undefined) // it may be lost already
-    this.#client = undefined
-    await this.connection?.stop()
-    this.connection = undefined
+    await Promise.all([...this.#connections.values()].map((connection) => connection.close()))
   }
 
   /** The session's recording in the gateway's data. */
@@ -107,10 +67,13 @@ export class TourState {
     const folder = path.join(this.world.folder, 'data')
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     const found = names.find(
-      (name) => name.includes('recordings') && path.basename(name) === `${this.ready.session}.vgr`,
+      (name) =>
+        name.includes('recordings') && path.basename(name) === `${this.alice.ready.session}.vgr`,
     )
     if (found === undefined)
-      throw new Error(`no recording of ${this.ready.session} in ${folder}: ${names.join(', ')}`)
+      throw new Error(
+        `no recording of ${this.alice.ready.session} in ${folder}: ${names.join(', ')}`,
+      )
     return path.join(folder, found)
   }
 }

@@ -1,11 +1,10 @@
 // Owns the tour's first part: alice logs in, connects, and asks for documents near a phrase.
 
-import { approveDevice } from './approve-device.js'
 import { readDocuments } from './documents.js'
 import { embedPhrase, vectorLiteral } from './embed.js'
 import { DEMO_PHRASE, DEMO_TARGET } from './files.js'
-import { Staying } from './tour-cli.js'
-import type { TourState } from './tour-state.js'
+import { logIn } from './tour-cli.js'
+import { ALICE, type TourState } from './tour-state.js'
 import { check, type Played, type Step } from './tour-step.js'
 
 const NEAREST =
@@ -14,42 +13,22 @@ const NEAREST =
 const MIN_OVERLAP = 4
 
 async function login({ world }: TourState): Promise<Played> {
-  const command = new Staying(world, ['login', '--json', '--no-browser'])
-  try {
-    const device = await command.event('device_code')
-    await approveDevice(String(device['verification_uri_complete']), 'alice')
-    const loggedIn = await command.event('logged_in')
-    const exitCode = await command.end()
-    return {
-      shown: [
-        `code ${String(device['user_code'])} confirmed in the browser as alice`,
-        'logged in as alice@example.org',
-      ],
-      checks: [
-        check(
-          'event logged_in with alice as the principal',
-          JSON.stringify(loggedIn['principal']).includes('alice'),
-          loggedIn,
-        ),
-        check('exit code 0', exitCode === 0, exitCode),
-      ],
-    }
-  } finally {
-    await command.stop()
+  const { code, loggedIn, exitCode } = await logIn(world, 'alice')
+  return {
+    shown: [`code ${code} confirmed in the browser as alice`, 'logged in as alice@example.org'],
+    checks: [
+      check(
+        'event logged_in with alice as the principal',
+        JSON.stringify(loggedIn['principal']).includes('alice'),
+        loggedIn,
+      ),
+      check('exit code 0', exitCode === 0, exitCode),
+    ],
   }
 }
 
 async function connect(state: TourState): Promise<Played> {
-  state.connection = new Staying(state.world, [
-    'connect',
-    DEMO_TARGET,
-    '--json',
-    '--reason',
-    'the tour',
-  ])
-  const ready = await state.connection.event('ready')
-  await state.open(ready)
-  const { session, port, env } = state.ready
+  const { session, port, env } = (await state.connect(ALICE, 'the tour')).ready
   return {
     shown: [
       `session ${session} on 127.0.0.1:${port}, user ${env.PGUSER}, a password that is worth nothing elsewhere`,
@@ -72,7 +51,7 @@ async function connect(state: TourState): Promise<Played> {
 
 async function nearest(state: TourState): Promise<Played> {
   const phrase = embedPhrase(DEMO_PHRASE)
-  const { rows, error } = await state.query(NEAREST, [vectorLiteral(phrase)])
+  const { rows, error } = await state.alice.query(NEAREST, [vectorLiteral(phrase)])
   const truth = readDocuments()
     .map(({ id, embedding, body }) => ({
       id,

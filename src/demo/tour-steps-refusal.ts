@@ -1,9 +1,11 @@
 // Owns the tour's second part: what alice may not do is refused, in the form of PostgreSQL, and her work goes on.
 
-import type { Answer, TourState } from './tour-state.js'
+import type { Answer } from './tour-connection.js'
+import type { TourState } from './tour-state.js'
 import { type Check, check, type Played, type Step } from './tour-step.js'
 
-const shownOf = ({ error, tag }: Answer): string[] =>
+/** What PostgreSQL’s own client would print. */
+export const shownOf = ({ error, tag }: Answer): string[] =>
   error === undefined
     ? [tag]
     : [
@@ -11,13 +13,14 @@ const shownOf = ({ error, tag }: Answer): string[] =>
         ...(error.hint === '' ? [] : [`HINT: ${error.hint}`]),
       ]
 
-const refused = (answer: Answer): Check =>
+/** The check that it was refused as PostgreSQL refuses. */
+export const refused = (answer: Answer): Check =>
   check('an error 42501', answer.error?.code === '42501', answer.error ?? answer.tag)
 
 async function salaries(state: TourState): Promise<Played> {
-  const answer = await state.query('SELECT * FROM salaries')
+  const answer = await state.alice.query('SELECT * FROM salaries')
   const words = `${answer.error?.message} ${answer.error?.hint}`
-  const next = await state.query('SELECT id, author FROM notes ORDER BY id LIMIT 10')
+  const next = await state.alice.query('SELECT id, author FROM notes ORDER BY id LIMIT 10')
   return {
     shown: [...shownOf(answer), `and the connection goes on: ${next.rows.length} notes`],
     checks: [
@@ -34,7 +37,7 @@ async function salaries(state: TourState): Promise<Played> {
 }
 
 async function deletion(state: TourState): Promise<Played> {
-  const answer = await state.query('DELETE FROM notes')
+  const answer = await state.alice.query('DELETE FROM notes')
   const left = await state.direct('SELECT count(*)::int AS n FROM notes')
   return {
     shown: [...shownOf(answer), `notes left in the database: ${String(left[0]?.['n'])}`],
@@ -43,11 +46,11 @@ async function deletion(state: TourState): Promise<Played> {
 }
 
 async function transaction(state: TourState): Promise<Played> {
-  const begun = await state.query('BEGIN')
-  const answer = await state.query('DELETE FROM notes WHERE id = 1')
-  const aborted = await state.query('SELECT id FROM notes LIMIT 1')
-  const ended = await state.query('ROLLBACK')
-  const next = await state.query('SELECT id FROM notes ORDER BY id LIMIT 10')
+  const begun = await state.alice.query('BEGIN')
+  const answer = await state.alice.query('DELETE FROM notes WHERE id = 1')
+  const aborted = await state.alice.query('SELECT id FROM notes LIMIT 1')
+  const ended = await state.alice.query('ROLLBACK')
+  const next = await state.alice.query('SELECT id FROM notes ORDER BY id LIMIT 10')
   return {
     shown: [
       ...shownOf(answer),

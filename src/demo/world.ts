@@ -7,9 +7,17 @@ import { type Child, startChild } from './child.js'
 import { packageRoot } from './documents.js'
 import { makeFolder, writeGatewayFiles, writeUserFiles } from './files.js'
 import { startIdentityProvider } from './identity-provider.js'
+import { PIPELINE_AUDIENCE, startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.js'
 
 export const COMMAND = path.join(packageRoot, 'bin/run.js')
 
+/** What the platform says of the job that labels documents. */
+const PIPELINE_CLAIMS = {
+  aud: PIPELINE_AUDIENCE,
+  sub: 'repo:acme/labels:ref:refs/heads/main',
+  repository: 'acme/labels',
+  ref: 'refs/heads/main',
+}
 const DATABASE_USER = 'vgate'
 const DATABASE_NAME = 'postgres'
 const DATABASE_READY_MS = 90_000
@@ -24,6 +32,8 @@ export interface DemoWorld {
   readonly folder: string
   readonly gateway: string
   readonly issuer: string
+  /** A token as the platform gives it to the pipeline. */
+  jobToken(): Promise<string>
   /** The database itself, past the gateway: for the tour's own comparison. */
   readonly database: {
     readonly port: number
@@ -71,6 +81,8 @@ export async function startWorld(
     tell('identity provider')
     const provider = await startIdentityProvider(await freePort(ports.identity ?? 0))
     started.push({ stop: () => provider.close() })
+    const platform = await startPlatform()
+    started.push({ stop: () => platform.close() })
     const password = randomBytes(18).toString('base64url')
     tell('PostgreSQL with pgvector and 2,500 documents')
     const database = await startDatabase(folder, password)
@@ -81,6 +93,7 @@ export async function startWorld(
     writeGatewayFiles({
       folder,
       issuer: provider.issuer,
+      platform: platform.issuer,
       databasePort,
       databaseName: DATABASE_NAME,
       databaseUser: DATABASE_USER,
@@ -89,7 +102,7 @@ export async function startWorld(
     const gateway = await startGateway(folder, password)
     started.push(gateway)
     const url = String(gateway.listening['url'] ?? `http://127.0.0.1:${gatewayPort}`)
-    writeUserFiles(folder, url)
+    writeUserFiles(folder, url, platform.issuer)
     const lost = Promise.race(
       [database, gateway].map((child) =>
         child.ended.then((how) => `the ${child.name} is gone: ${how}`),
@@ -99,6 +112,7 @@ export async function startWorld(
       folder,
       gateway: url,
       issuer: provider.issuer,
+      jobToken: () => platform.sign(PIPELINE_CLAIMS),
       database: { port: databasePort, user: DATABASE_USER, password, name: DATABASE_NAME },
       lost,
       stop,
@@ -107,6 +121,13 @@ export async function startWorld(
     await stop()
     throw error
   }
+}
+
+/** The platform of the demo's pipeline: it gives a token to whoever asks, on loopback. */
+async function startPlatform(): Promise<WorkloadIssuer> {
+  return await startWorkloadIssuer(async ({ pathname }, sign) =>
+    pathname === '/token' ? { text: await sign(PIPELINE_CLAIMS) } : undefined,
+  )
 }
 
 function startDatabase(folder: string, password: string): Promise<Child> {

@@ -29,12 +29,15 @@ export interface ConfigCheck {
   /** Takes over the issues of another file. */
   adopt(issues: readonly ConfigIssue[]): void
   warn(warnings: readonly string[]): void
-  /** Text of a file named relative to the configuration; undefined, and an issue, when it cannot be read. */
-  text(path: ConfigPath, file: string): string | undefined
+  /**
+   * Text of a file named relative to the configuration; undefined, and an issue, when it cannot be read. The issue calls
+   * it `shown`, for a path that is part of a secret.
+   */
+  text(path: ConfigPath, file: string, shown?: string): string | undefined
   /** Proves that a secret can be had now; undefined, and an issue, otherwise. */
   secret(path: ConfigPath, reference: SecretReference): Secret<string> | undefined
-  /** Certificates of a PEM file; undefined, and an issue, when it holds none. */
-  certificates(path: ConfigPath, file: string): string | undefined
+  /** Certificates of a PEM file; undefined, and an issue as for `text`, when it holds none. */
+  certificates(path: ConfigPath, file: string, shown?: string): string | undefined
   /** Of people. */
   providers(): readonly ProviderSettings[]
   listenTls(): { readonly cert: string; readonly key: Secret<string> } | undefined
@@ -82,16 +85,16 @@ class Check implements ConfigCheck {
     this.warnings.push(...warnings)
   }
 
-  text(path: ConfigPath, file: string): string | undefined {
+  text(path: ConfigPath, file: string, shown = `file:${file}`): string | undefined {
     const place = resolve(this.#deps.baseDir, file)
     try {
       const stat = statSync(place)
       // A pipe or a device would block the process.
       if (stat.isFile() && stat.size <= MAX_FILE_BYTES) return readFileSync(place, 'utf8')
-      this.report(path, `file:${file} is not a file of at most ${MAX_FILE_BYTES} bytes`)
+      this.report(path, `${shown} is not a file of at most ${MAX_FILE_BYTES} bytes`)
     } catch {
       // The system's error says no more than this to a person.
-      this.report(path, `file:${file} cannot be read`, 'paths are relative to this file')
+      this.report(path, `${shown} cannot be read`, 'paths are relative to this file')
     }
     return undefined
   }
@@ -108,8 +111,8 @@ class Check implements ConfigCheck {
     }
   }
 
-  certificates(path: ConfigPath, file: string): string | undefined {
-    const pem = this.text(path, file)
+  certificates(path: ConfigPath, file: string, shown = `file:${file}`): string | undefined {
+    const pem = this.text(path, file, shown)
     if (pem === undefined) return undefined
     try {
       const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
@@ -117,7 +120,7 @@ class Check implements ConfigCheck {
       for (const block of blocks) new X509Certificate(block)
       return pem
     } catch {
-      this.report(path, `file:${file} holds no certificate in PEM form`)
+      this.report(path, `${shown} holds no certificate in PEM form`)
       return undefined
     }
   }

@@ -168,7 +168,7 @@ const targetName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, {
 /** vgate.yaml as it is written. */
 export const configSchema = z.strictObject({
   gateway: gateway.prefault({}),
-  store: notSupportedYet(),
+  store: z.strictObject({ postgres: reference }).optional(),
   recordings: recordings.prefault({}),
   audit: notSupportedYet(),
   identity: z.strictObject({

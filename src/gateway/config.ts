@@ -11,9 +11,11 @@ import { ConfigError, inFileOrder, readStrictYaml } from '../core/strict-yaml.js
 import { diskFiles } from '../secrets/files.js'
 import type { SecretReference } from '../secrets/reference.js'
 import type { SecretDeps, SecretFiles } from '../secrets/resolve.js'
+import type { PostgresSettings } from '../store/postgres.js'
 import { createConfigCheck } from './config-check.js'
 import { loadConfiguredPolicy } from './config-policy.js'
 import { configSchema, type ListenAddress } from './config-schema.js'
+import { readStore } from './config-store.js'
 import { readTargets } from './config-targets.js'
 import { readWorkloads } from './config-workloads.js'
 
@@ -34,6 +36,8 @@ export interface GatewayConfig extends ControlSettings {
   /** PEM texts; absent on loopback without TLS. */
   readonly tls?: { readonly cert: string; readonly key: Secret<string> }
   readonly data: string
+  /** Absent: the embedded store, in `data`. */
+  readonly store?: PostgresSettings
   /** Reference to the master key; absent: a file beside the data directory. */
   readonly keys?: SecretReference
   readonly durability: 'standard' | 'strict'
@@ -90,6 +94,7 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
   const publicUrl = check.publicUrl()
   const targets = readTargets(value.targets, check)
   if (value.gateway.keys !== undefined) check.secret(['gateway', 'keys'], value.gateway.keys)
+  const store = readStore(value.store, check, secretDeps)
   const workloadNames = workloads.map((provider) => provider.name)
   const administrators = check.groups('administrators', names, workloadNames)
   const auditors = check.groups('auditors', names, workloadNames)
@@ -114,6 +119,7 @@ export function checkConfig(file: string, options: CheckOptions = {}): CheckedCo
     ...(tls === undefined ? {} : { tls }),
     publicUrl,
     data: resolve(baseDir, value.gateway.data),
+    ...(store === undefined ? {} : { store }),
     ...(value.gateway.keys === undefined ? {} : { keys: value.gateway.keys }),
     administrators,
     auditors,

@@ -29,13 +29,13 @@ import { createWorkloadVerifier } from '../identity/workload.js'
 import { compilePolicy } from '../policy/compile.js'
 import { loadPolicy } from '../policy/schema.js'
 import { DataPlane } from '../proxy/data-plane.js'
-import { openStore } from '../store/open.js'
 import type { Store } from '../store/store.js'
 import { checkConfig, dataPaths, type GatewayConfig, prepareDataDirectory } from './config.js'
 import { reloadPolicy } from './config-policy.js'
 import { loggedFailure } from './faults.js'
 import { bind, createServer, refusalOf } from './http-server.js'
 import { loadMasterKey, loadTokenKey } from './keys.js'
+import { openConfiguredStore } from './open-store.js'
 import { PolicyWatch } from './policy-watch.js'
 import { watchRuleEnds } from './rule-ends.js'
 import { TunnelEndpoint } from './tunnel-endpoint.js'
@@ -93,7 +93,7 @@ async function assemble(
   const report = (event: string, error: unknown): void =>
     logger.error({ event, failure: loggedFailure(error) })
   // First, because it holds the lock of the directory: two starts at once must not both make keys.
-  const store = openStore({ directory: config.data, clock: systemClock })
+  const store = await openConfiguredStore(config, systemClock, logger)
   undo.push(() => store.close())
   const master = loadMasterKey({
     data: config.data,

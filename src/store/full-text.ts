@@ -67,9 +67,8 @@ export async function putDocument(
     return
   }
   await sql`INSERT INTO session_text (rowid, document) VALUES (CAST(${no} AS BIGINT),
-    setweight(to_tsvector('simple', ${marks}), 'A') || to_tsvector('simple', ${document.words}))`.execute(
-    db,
-  )
+    setweight(to_tsvector('simple', CAST(${marks} AS TEXT)), 'A')
+      || to_tsvector('simple', CAST(${document.words} AS TEXT)))`.execute(db)
 }
 
 /** Takes a session's document away. */
@@ -89,7 +88,7 @@ export async function matchDocuments(
   const matches =
     dialect === 'libsql'
       ? sql`session_text MATCH ${libsqlQuery(query)}`
-      : sql`document @@ to_tsquery('simple', ${postgresQuery(query)})`
+      : sql`document @@ to_tsquery('simple', CAST(${postgresQuery(query)} AS TEXT))`
   // The sign keeps libsql from asking the full text once for each number.
   const chosen = within === undefined ? sql`` : sql`AND +rowid IN (${within})`
   const { rows } = await sql<{ no: number }>`SELECT rowid AS no FROM session_text

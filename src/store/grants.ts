@@ -1,6 +1,7 @@
 // Owns the rows of grants.
 
 import type { Clock } from '../core/clock.js'
+import { changedOne } from './rows.js'
 import type { GrantRecord } from './schema.js'
 import type { Run, Store, StoredGrant } from './store.js'
 
@@ -79,7 +80,7 @@ export function createGrants(
           .where('ends_at', '>', now)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     async liveGrants(principal) {

@@ -3,6 +3,7 @@
 import type { Clock } from '../core/clock.js'
 import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
+import { changedOne } from './rows.js'
 import type { PrincipalRecord } from './schema.js'
 import type { Run, Store } from './store.js'
 
@@ -53,7 +54,7 @@ export function createPrincipals(run: Run, clock: Clock): Part {
           )
           .executeTakeFirst(),
       )
-      return (result.numInsertedOrUpdatedRows ?? 0n) === 1n
+      return changedOne(result)
     },
 
     async findPrincipal(id) {
@@ -103,7 +104,7 @@ export function createPrincipals(run: Run, clock: Clock): Part {
           .where('expires_at', '>', now)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     async revokeLogins(principal) {

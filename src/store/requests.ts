@@ -3,6 +3,8 @@
 
 import { sql } from 'kysely'
 import type { Clock } from '../core/clock.js'
+import { VgateError } from '../core/errors.js'
+import { changedOne, insertFrom, rowLimit } from './rows.js'
 import type { Run, Store } from './store.js'
 
 type Part = Pick<
@@ -20,6 +22,8 @@ type Part = Pick<
 >
 
 const LIVE = ['open', 'approved'] as const
+/** Another's request may be there when ours comes and be over when it is looked at. */
+const OPENING_TRIES = 5
 
 /** The store's methods for requests. */
 export function createRequests(run: Run, clock: Clock): Part {
@@ -33,8 +37,8 @@ function opening(
   return {
     async openRequest(request) {
       const now = clock.now()
-      const live = () =>
-        run((db) =>
+      for (let attempt = 1; attempt <= OPENING_TRIES; attempt += 1) {
+        const found = await run((db) =>
           db
             .selectFrom('requests')
             .selectAll()
@@ -44,26 +48,23 @@ function opening(
             .where('state', 'in', LIVE)
             .executeTakeFirst(),
         )
-      const found = await live()
-      if (found !== undefined) return { record: found, isNew: false }
-      const inserted = await run((db) =>
-        db
-          .insertInto('requests')
-          .values({
-            ...request,
-            state: 'open',
-            created_at: now,
-            closed_at: null,
-            outcome: null,
-            outcome_message: null,
-          })
-          // Somebody asked the same at the same time: the partial unique index lets one in.
-          .onConflict((it) => it.doNothing())
-          .executeTakeFirst(),
+        if (found !== undefined) return { record: found, isNew: false }
+        const unanswered = { closed_at: null, outcome: null, outcome_message: null }
+        const inserted = await run((db) =>
+          db
+            .insertInto('requests')
+            .values({ ...request, state: 'open', created_at: now, ...unanswered })
+            // Somebody asked the same at the same time: the partial unique index lets one in.
+            .onConflict((it) => it.doNothing())
+            .returningAll()
+            .executeTakeFirst(),
+        )
+        if (inserted !== undefined) return { record: inserted, isNew: true }
+      }
+      throw new VgateError(
+        'VGATE_STORE_UNAVAILABLE',
+        'the same request is opened and ended over and over',
       )
-      const record = await live()
-      if (record === undefined) throw new Error('a request was answered while it was opened')
-      return { record, isNew: (inserted.numInsertedOrUpdatedRows ?? 0n) === 1n }
     },
 
     findRequest(id) {
@@ -79,7 +80,7 @@ function opening(
           .selectAll()
           .orderBy('created_at', 'desc')
           .orderBy('id', 'desc')
-          .limit(Math.min(1000, Math.max(1, Math.trunc(limit))))
+          .limit(rowLimit(limit))
         if (principal !== undefined) query = query.where('principal', '=', principal)
         if (target !== undefined) query = query.where('target', '=', target)
         if (states !== undefined) query = query.where('state', 'in', states)
@@ -108,20 +109,17 @@ function answering(
 
     async addAnswer(answer) {
       const now = clock.now()
-      const { request, principal, principal_name, provider, groups, verdict, reason, narrowed } =
-        answer
+      const { request, principal } = answer
       // The requester is refused here as well: no path of the code may lead around it.
-      const result = await run((db) =>
-        sql`INSERT INTO answers (request, principal, principal_name, provider, groups, verdict, reason, narrowed, at)
-            SELECT r.id, ${principal}, ${principal_name}, ${provider}, ${groups}, ${verdict}, ${reason},
-              ${narrowed}, ${now}
-            FROM requests r
+      const insert = insertFrom(
+        'answers',
+        { ...answer, at: now },
+        sql`FROM requests r
             WHERE r.id = ${request} AND r.state = 'open' AND r.expires_at > ${now}
               AND r.principal <> ${principal}
-              AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.request = r.id AND a.principal = ${principal})
-            ON CONFLICT DO NOTHING`.execute(db),
+            ON CONFLICT DO NOTHING`,
       )
-      return result.numAffectedRows === 1n
+      return changedOne(await run((db) => insert.execute(db)))
     },
 
     async moveRequest(id, from, to, expiresAt) {
@@ -139,7 +137,7 @@ function answering(
           .where('expires_at', '>', now)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     async consumeRequest({ id, principal, target, digest }) {
@@ -156,7 +154,7 @@ function answering(
           .where('digest', '=', digest)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
   }
 }
@@ -176,7 +174,7 @@ function settling(
           .where('outcome', 'is', null)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     expireRequests() {

@@ -1,8 +1,12 @@
 // Owns the tables and their migrations. A migration, once released, never changes: the next one mends it.
 
 import type { Selectable } from 'kysely'
+import { VgateError } from '../core/errors.js'
 
-/** Times are milliseconds since the epoch; lists and objects are JSON text. */
+/**
+ * Times are milliseconds since the epoch; lists and objects are JSON text, on PostgreSQL too: its own JSON types would
+ * hand out objects, and in another order.
+ */
 export interface Tables {
   principals: {
     id: string
@@ -158,7 +162,10 @@ export type RequestRecord = Selectable<Tables['requests']>
 export type AnswerRecord = Selectable<Tables['answers']>
 export type PrincipalRecord = Selectable<Tables['principals']>
 
-/** Statements of each version, in order; `PRAGMA user_version` is not used because other stores have none. */
+/**
+ * Statements of each version, in order, in the SQL that libsql and PostgreSQL share. `PRAGMA user_version` is not used
+ * because PostgreSQL has none.
+ */
 export const MIGRATIONS: readonly (readonly string[])[] = [
   [
     `CREATE TABLE principals (
@@ -235,3 +242,19 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
   ],
 ]
+
+/** What a database of version `found` still lacks. Throws VGATE_STORE_UNAVAILABLE when a newer vgate wrote `what`. */
+export function pendingMigrations(
+  found: number,
+  what: string,
+): readonly { readonly version: number; readonly statements: readonly string[] }[] {
+  const known = MIGRATIONS.length
+  if (found > known) {
+    throw new VgateError(
+      'VGATE_STORE_UNAVAILABLE',
+      `${what} was written by a newer vgate (schema ${found}, known ${known})`,
+      { hint: 'start the newer version, or another store' },
+    )
+  }
+  return MIGRATIONS.map((statements, index) => ({ version: index + 1, statements })).slice(found)
+}

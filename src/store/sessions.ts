@@ -2,7 +2,8 @@
 
 import { sql } from 'kysely'
 import type { Clock } from '../core/clock.js'
-import type { OpenResult, OpenSession, Run, Store } from './store.js'
+import { changedOne, insertFrom, rowLimit } from './rows.js'
+import type { OpenResult, OpenSession, Run, Store, StoreDatabase } from './store.js'
 
 type Part = Pick<
   Store,
@@ -29,31 +30,52 @@ async function whyNotOpened(run: Run, session: OpenSession, now: number): Promis
 }
 
 /** One statement, so that two connects at once cannot both take the last place, nor slip past a revocation. */
-async function insertOpen(run: Run, session: OpenSession, now: number): Promise<boolean> {
+async function insertOpen(
+  { alone }: StoreDatabase,
+  session: OpenSession,
+  now: number,
+): Promise<boolean> {
   const { grant, principal } = session
-  const result = await run((db) =>
-    sql`INSERT INTO sessions (id, grant_id, principal, principal_name, provider, target, database,
-          roles, reason, client, started_at, ended_at, state, operations, denied, rows, bytes_out,
-          records, head)
-        SELECT ${session.id}, g.id, g.principal, ${principal.name}, ${principal.provider}, g.target,
-          ${session.database}, g.roles, g.reason, ${JSON.stringify(session.client)}, ${now}, NULL,
-          'open', 0, 0, 0, 0, 0, ''
-        FROM grants g JOIN principals p ON p.id = g.principal
+  const insert = insertFrom(
+    'sessions',
+    {
+      id: session.id,
+      grant_id: sql`g.id`,
+      principal: sql`g.principal`,
+      principal_name: principal.name,
+      provider: principal.provider,
+      target: sql`g.target`,
+      database: session.database,
+      roles: sql`g.roles`,
+      reason: sql`g.reason`,
+      client: JSON.stringify(session.client),
+      started_at: now,
+      ended_at: null,
+      state: 'open',
+      operations: 0,
+      denied: 0,
+      rows: 0,
+      bytes_out: 0,
+      records: 0,
+      head: '',
+    },
+    sql`FROM grants g JOIN principals p ON p.id = g.principal
         WHERE g.id = ${grant.id} AND g.principal = ${principal.id} AND g.target = ${grant.target}
           AND g.revoked_at IS NULL AND g.starts_at <= ${now} AND g.ends_at > ${now}
           AND p.disabled_at IS NULL
           AND (SELECT count(*) FROM sessions s WHERE s.principal = g.principal AND s.state = 'open')
-            < ${session.maxOpen}`.execute(db),
+            < ${session.maxOpen}`,
   )
-  return result.numAffectedRows === 1n
+  return changedOne(await alone(principal.id, (db) => insert.execute(db)))
 }
 
 /** The store's methods for sessions. */
-export function createSessions(run: Run, clock: Clock): Part {
+export function createSessions(database: StoreDatabase, clock: Clock): Part {
+  const { run } = database
   return {
     async openSession(session) {
       const now = clock.now()
-      if (await insertOpen(run, session, now)) return 'opened'
+      if (await insertOpen(database, session, now)) return 'opened'
       return whyNotOpened(run, session, now)
     },
 
@@ -75,7 +97,7 @@ export function createSessions(run: Run, clock: Clock): Part {
           .where('state', '=', 'open')
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     findSession(id) {
@@ -104,7 +126,7 @@ export function createSessions(run: Run, clock: Clock): Part {
           .selectAll()
           .orderBy('started_at', 'desc')
           .orderBy('id', 'desc')
-          .limit(Math.min(1000, Math.max(1, Math.trunc(limit))))
+          .limit(rowLimit(limit))
         if (principal !== undefined) query = query.where('principal', '=', principal)
         if (target !== undefined) query = query.where('target', '=', target)
         if (since !== undefined) query = query.where('started_at', '>=', since)

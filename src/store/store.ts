@@ -150,3 +150,11 @@ export interface Store extends SessionIndexStore, SessionSearchStore {
 
 /** Runs a query; whatever the driver throws becomes VGATE_STORE_UNAVAILABLE. */
 export type Run = <T>(query: (db: Kysely<Tables>) => Promise<T>) => Promise<T>
+
+/** One database below the store: embedded, or a PostgreSQL. */
+export interface StoreDatabase {
+  readonly run: Run
+  /** As `run`, for a statement that counts rows before it adds one: alone among those of its principal. */
+  alone<T>(principal: string, query: (db: Kysely<Tables>) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}

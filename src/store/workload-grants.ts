@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import type { Principal } from '../core/principal.js'
+import { changedOne } from './rows.js'
 import type { Run, Store } from './store.js'
 
 const proofBody = z.object({
@@ -40,7 +41,7 @@ export function createWorkloadGrants(
           .where('proof_until', '<', until)
           .executeTakeFirst(),
       )
-      return result.numUpdatedRows === 1n
+      return changedOne(result)
     },
 
     async findProof(grant) {

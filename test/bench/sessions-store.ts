@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import Database from 'libsql'
 import { newId } from '../../src/core/ids.js'
 import { principalId } from '../../src/core/principal.js'
-import { STORE_FILE } from '../../src/store/database.js'
 import { markOf, wordsOf } from '../../src/store/full-text.js'
+import { STORE_FILE } from '../../src/store/libsql-errors.js'
 import { INDEX_VERSION, keyHash, useMark } from '../../src/store/session-index.js'
 
 const OPERATIONS = ['search', 'get', 'scroll', 'insert', 'update', 'delete', 'delete_by_filter']
@@ -45,15 +45,46 @@ export function fillStore(directory: string, from: number, sessions: number): nu
   db.exec('BEGIN')
   for (let index = 0; index < 300; index += 1) {
     const { id, name } = personOf(index)
-    principals.run(id, 'person', 'corp', 'https://id.example.com', name, name, '[]', '{}', from, from, null)
+    principals.run(
+      id,
+      'person',
+      'corp',
+      'https://id.example.com',
+      name,
+      name,
+      '[]',
+      '{}',
+      from,
+      from,
+      null,
+    )
   }
   for (let index = 0; index < sessions; index += 1) {
     const at = from + index * STEP_MS
     const [no, id, grant] = [at * 1024, newId('ses'), newId('grt')]
     const { id: principal, name } = personOf(random(300))
     const target = `target-${random(20)}`
-    grants.run(grant, principal, target, '["reader"]', null, null, at, at + 1, at, 'hash', null, null, null, null, null)
-    rows.run(...[id, grant, principal, name, 'corp', target, 'pgvector', '["reader"]', null, '{}'], ...[at, at + 1, 'stopped', 9, 1, 90, 9000, 20, 'ab'.repeat(32)])
+    grants.run(
+      grant,
+      principal,
+      target,
+      '["reader"]',
+      null,
+      null,
+      at,
+      at + 1,
+      at,
+      'hash',
+      null,
+      null,
+      null,
+      null,
+      null,
+    )
+    rows.run(
+      ...[id, grant, principal, name, 'corp', target, 'pgvector', '["reader"]', null, '{}'],
+      ...[at, at + 1, 'stopped', 9, 1, 90, 9000, 20, 'ab'.repeat(32)],
+    )
     places.run(no, id, principal, 'done', null, 20, 0, INDEX_VERSION)
     const marks = new Set([markOf('person', principal), markOf('target', target)])
     for (let use = 2 + random(6); use > 0; use -= 1) addUse(uses, no, random, marks)
@@ -62,13 +93,28 @@ export function fillStore(directory: string, from: number, sessions: number): nu
       const key = record === 0 ? 'hot' : record === 3 ? undefined : String(random(200_000))
       const hash = key === undefined ? '' : keyHash(key)
       const predicate = key === undefined ? 'DELETE FROM docs WHERE year < 2020' : null
-      touches.run(no, record, target, 'docs', hash, key ?? null, 'upsert', at, 'done', 1, null, predicate)
+      touches.run(
+        no,
+        record,
+        target,
+        'docs',
+        hash,
+        key ?? null,
+        'upsert',
+        at,
+        'done',
+        1,
+        null,
+        predicate,
+      )
     }
     texts.run(no, wordsOf(textOf(random, index)), [...marks].join(' '))
   }
   db.exec('COMMIT')
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-  const pages: unknown = db.prepare('SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()').get()
+  const pages: unknown = db
+    .prepare('SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()')
+    .get()
   db.close()
   return (pages as { bytes: number }).bytes
 }

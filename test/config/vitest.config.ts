@@ -13,9 +13,11 @@ export default defineConfig({
     root,
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Generous: a slow machine is no failure, and what hangs is still found.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     passWithNoTests: false,
+    expect: { poll: { timeout: 15_000 } },
     allowOnly: !process.env['CI'],
     coverage: {
       provider: 'v8',

@@ -38,7 +38,6 @@ describe('the quickstart', () => {
   })
 
   it.each([
-    ['store', 'store: { postgres: env:URL }\n'],
     ['notifications', 'notifications: { slack: { webhook: env:URL } }\n'],
     ['audit', 'audit: { heartbeat: 1h }\n'],
   ])('may say nothing about %s, which is not supported yet', async (key, line) => {

@@ -163,8 +163,8 @@ describe.skipIf(!hasPostgres('plain'))('a second person', () => {
       code: '57P01',
       message: expect.stringContaining('laptop lost'),
     })
-    expect(Date.now() - answered).toBeLessThan(1_000)
-    expect(answered - started).toBeLessThan(30_000)
+    expect(Date.now() - answered).toBeLessThan(5_000)
+    expect(answered - started).toBeLessThan(60_000)
     expect(await connection.event('closed')).toMatchObject({ reason: 'revoked' })
     expect((await connection.ended).exitCode).toBe(5)
     expect((await product.run('alice', ['targets'])).exitCode).toBe(4)

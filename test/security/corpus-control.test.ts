@@ -63,6 +63,7 @@ describe.skipIf(!hasPostgres('pgvector'))('an item sent straight to the database
       }
     } finally {
       await admin.end()
+      await server.dropDatabase(database)
     }
   })
 })

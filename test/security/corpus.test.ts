@@ -101,12 +101,12 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
     bench = current
     const session = await current.gateway.connectAs(item.as)
     try {
-      const logBefore = (await server.log()).length
+      const logBefore = server.logSize()
       const { seen, verdict } = await send(item, session, async (transcript) =>
         observe({
           item,
           seen: transcript,
-          statementLog: (await server.log()).slice(logBefore),
+          statementLog: server.log(logBefore),
           direct: () => direct(item),
         }),
       )

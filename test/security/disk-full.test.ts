@@ -103,7 +103,7 @@ describe.skipIf(disk === undefined)('a full disk', () => {
     const ended = await running.ended
     expect(ended.exitCode).toBe(9)
     expect(ended.stdout).toContain('"reason":"error"')
-    const log = await postgres.log()
+    const log = postgres.log()
     const ran = [...log.matchAll(/INSERT INTO docs VALUES \((1\d\d),/g)].map((found) => found[1])
     rmSync(filler)
     const id = String(running.seen.find((event) => event['event'] === 'ready')?.['session'])

@@ -77,7 +77,7 @@ describe.skipIf(!hasPostgres('plain'))('a gateway', () => {
   }
 
   const everythingRecorded = async (session: string, first: number): Promise<number> => {
-    const log = await postgres.log()
+    const log = postgres.log()
     const ran = [...log.matchAll(/INSERT INTO docs VALUES \((\d+),/g)].map((found) =>
       Number(found[1]),
     )

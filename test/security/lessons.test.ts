@@ -114,7 +114,7 @@ describe.skipIf(!hasPostgres('pgvector'))('lessons others paid for', () => {
       await expect(
         connection.query({ name: 'd', text: 'DELETE FROM docs WHERE id = $1', values: [1] }),
       ).rejects.toMatchObject(refused)
-      expect(await server.log()).not.toMatch(/(?:statement|execute [^:]*): DELETE FROM docs/)
+      expect(server.log()).not.toMatch(/(?:statement|execute [^:]*): DELETE FROM docs/)
       await session.close()
     })
   })
@@ -167,7 +167,7 @@ describe.skipIf(!hasPostgres('pgvector'))('lessons others paid for', () => {
       message: 'revoked by a test',
     })
     expect(await connection.waitClosed()).toBe('found')
-    expect(Date.now() - cut).toBeLessThan(2_000)
+    expect(Date.now() - cut).toBeLessThan(10_000)
     const error = connection.replies.slice(from).find((reply) => reply.type === 'E')
     expect(error && errorFields(error.body)).toMatchObject({ S: 'FATAL', C: '57P01' })
     await untilActive(server, 'notes a, notes b, notes c', 0)
@@ -183,7 +183,7 @@ describe.skipIf(!hasPostgres('pgvector'))('lessons others paid for', () => {
       await first.query('SELECT 1')
       const second = await raw(session)
       expect(await second.waitClosed()).toBe('found')
-      expect(Date.now() - started).toBeLessThan(6_000)
+      expect(Date.now() - started).toBeLessThan(20_000)
       const error = second.replies.find((reply) => reply.type === 'E')
       expect(error && errorFields(error.body)['C']).toBe('57P01')
     } finally {

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, startProduct } from '../support/product.js'
 import { openRaw, rawHttp } from '../support/raw-http.js'
@@ -28,11 +28,12 @@ describe.skipIf(!hasPostgres('plain'))('a command line', () => {
     postgres = await startPostgres({ kind: 'plain' })
     const sql = 'CREATE TABLE docs(id int PRIMARY KEY); INSERT INTO docs VALUES (1)'
     const database = await postgres.createDatabase({ sql })
-    const more = 'limits: { handshake: 1s, connectionsPerSession: 20 }\n'
+    const more = 'limits: { handshake: 3s, connectionsPerSession: 20 }\n'
     product = await startProduct({ postgres, database, policy: POLICY, more })
     await product.login('alice')
   })
 
+  afterEach(() => product.stopLeft())
   afterAll(async () => {
     await product?.stop()
     await postgres?.stop()
@@ -85,7 +86,7 @@ describe.skipIf(!hasPostgres('plain'))('a command line', () => {
       '\x7f\xff\xff\xff\0\x03\0\0',
       '\0\0\0\x08\x04\xd2\x16\x30',
     ]) {
-      const answer = await rawHttp(port, bytes, 3_000)
+      const answer = await rawHttp(port, bytes, 20_000)
       expect({ bytes, closed: answer.closed }).toEqual({ bytes, closed: true })
       expect(answer.text).not.toMatch(/HTTP\/1|AuthenticationOk/)
     }

@@ -139,7 +139,8 @@ describe.skipIf(!hasPostgres('pgvector'))('broken bytes', () => {
   })
 
   it('the database saw nothing but whole statements', async () => {
-    const complaints = (await server.log())
+    const complaints = server
+      .log()
       .split('\n')
       .filter((line) => /syntax error|invalid message|invalid frontend|PANIC/.test(line))
       .filter((line) => !line.includes('vgate')) // a refused message is exchanged for one that must fail

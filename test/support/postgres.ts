@@ -3,15 +3,23 @@
 // a server that it did not start.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import {
   chownSync,
+  closeSync,
   cpSync,
   existsSync,
+  fstatSync,
+  mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
+  renameSync,
   rmSync,
+  statfsSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
@@ -42,10 +50,16 @@ export interface TestPostgres {
   readonly password: string
   /** A new database: empty, run through `sql`, or a copy of `template`. Answers its name. */
   createDatabase(from?: { readonly sql?: string; readonly template?: string }): Promise<string>
+  dropDatabase(name: string): Promise<void>
   /** A new connected client of the superuser; the caller ends it. */
   connect(database: string): Promise<pg.Client>
-  /** The server's whole log so far. */
-  log(): Promise<string>
+  /** Stops the server, cutting every client; `up` starts it again with the same port and data. */
+  down(): Promise<void>
+  up(): Promise<void>
+  /** The server's log from this byte on; all of it without. */
+  log(from?: number): string
+  /** Bytes that the server's log has by now. */
+  logSize(): number
   stop(): Promise<void>
 }
 
@@ -83,28 +97,35 @@ export function hasPostgres(kind: PostgresKind): boolean {
   return false
 }
 
-/** Starts a private cluster. It takes one to three seconds. */
+/** Starts a private cluster: a copy of one that was made once for this build and way to authenticate. */
 export async function startPostgres(options: PostgresOptions): Promise<TestPostgres> {
   const found = findPostgres()[options.kind]
   if (!found) throw new Error(`no PostgreSQL of kind ${options.kind} on this machine`)
-  const folder = mkdtempSync(join(tmpdir(), 'vgate-pg-'))
+  const folder = mkdtempSync(join(clusterRoot(), 'vgate-pg-'))
   const user = serverUser()
   if (user) chownSync(folder, user.uid, user.gid)
   const bin = await reachable(found, folder, user)
-  const password = randomBytes(12).toString('hex')
-  await initialise(bin, folder, user, password, options)
+  const password = await initialise(bin, found, folder, user, options)
   let last: unknown
   for (let attempt = 0; attempt < 5; attempt += 1) {
     try {
       const port = await freePort()
-      const server = await launch(bin, folder, user, port, options)
-      return new Cluster(server, folder, port, password, options.tls !== undefined).started()
+      const start = () => launch(bin, folder, user, port, options)
+      return new Cluster(await start(), start, folder, port, password, options).started()
     } catch (error) {
       last = error // another process may have taken the port meanwhile
     }
   }
   rmSync(folder, { recursive: true, force: true })
   throw last
+}
+
+/** Memory where there is enough of it: clusters are thousands of small files, and slow disks make them slower to delete than to use. */
+function clusterRoot(): string {
+  const memory = '/dev/shm'
+  if (!existsSync(memory)) return tmpdir()
+  const { bavail, bsize } = statfsSync(memory)
+  return bavail * bsize > 4 * 1024 ** 3 ? memory : tmpdir()
 }
 
 interface ServerUser {
@@ -139,38 +160,70 @@ async function reachable(
   }
 }
 
+/** Puts a fresh cluster into `folder/data`; answers its superuser's password. */
 async function initialise(
   bin: string,
+  found: string,
   folder: string,
   user: ServerUser | undefined,
-  password: string,
   options: PostgresOptions,
-): Promise<void> {
-  const own = (name: string, content: string): string => {
-    const path = join(folder, name)
-    writeFileSync(path, content, { mode: 0o600 })
-    if (user) chownSync(path, user.uid, user.gid)
-    return path
-  }
-  const pwfile = own('password', password)
+): Promise<string> {
+  const method = METHODS[options.auth ?? 'scram']
+  const stored = await storedCluster(bin, found, folder, user, method)
+  await run('cp', ['-a', join(stored, 'data'), join(folder, 'data')])
   if (options.tls) {
+    const own = (name: string, content: string): void => {
+      const path = join(folder, name)
+      writeFileSync(path, content, { mode: 0o600 })
+      if (user) chownSync(path, user.uid, user.gid)
+    }
     own('server.crt', options.tls.cert)
     own('server.key', options.tls.key)
+    const lines = `hostssl all all 127.0.0.1/32 ${method}\nhostssl replication all 127.0.0.1/32 ${method}\n`
+    writeFileSync(join(folder, 'data/pg_hba.conf'), lines)
   }
-  const method = METHODS[options.auth ?? 'scram']
+  return readFileSync(join(stored, 'password'), 'utf8')
+}
+
+/**
+ * A folder with a cluster that was never started and the password of its superuser, made when it is not there: initdb
+ * costs seconds, a copy does not. Several processes may make it at once; the first to finish wins.
+ */
+async function storedCluster(
+  bin: string,
+  found: string,
+  folder: string,
+  user: ServerUser | undefined,
+  method: string,
+): Promise<string> {
+  const { stdout } = await run(join(bin, 'postgres'), ['--version'], { ...user })
+  const key = createHash('sha256').update(`${found}\n${stdout}\n${method}\n${user?.uid}`)
+  const stored = join(root, '.cache', 'clusters', key.digest('hex').slice(0, 16))
+  if (existsSync(stored)) return stored
+  const made = join(folder, 'made')
+  mkdirSync(made, { mode: 0o700 })
+  if (user) chownSync(made, user.uid, user.gid)
+  const pwfile = join(made, 'password')
+  writeFileSync(pwfile, randomBytes(12).toString('hex'), { mode: 0o600 })
+  if (user) chownSync(pwfile, user.uid, user.gid)
   await run(
     join(bin, 'initdb'),
     [
-      ...['-D', join(folder, 'data'), '-U', SUPERUSER, `--pwfile=${pwfile}`],
+      ...['-D', join(made, 'data'), '-U', SUPERUSER, `--pwfile=${pwfile}`],
       ...[`--auth-host=${method}`, '--auth-local=trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
     ],
     { ...user, cwd: folder, env: { PATH: process.env['PATH'] ?? '' } },
   )
-  rmSync(pwfile)
-  if (options.tls) {
-    const lines = `hostssl all all 127.0.0.1/32 ${method}\nhostssl replication all 127.0.0.1/32 ${method}\n`
-    writeFileSync(join(folder, 'data/pg_hba.conf'), lines)
+  mkdirSync(join(root, '.cache', 'clusters'), { recursive: true })
+  const beside = `${stored}.${process.pid}`
+  await run('cp', ['-a', made, beside])
+  rmSync(made, { recursive: true, force: true })
+  try {
+    renameSync(beside, stored)
+  } catch {
+    rmSync(beside, { recursive: true, force: true }) // another process was first
   }
+  return stored
 }
 
 async function launch(
@@ -228,22 +281,31 @@ class Cluster implements TestPostgres {
   readonly superuser = SUPERUSER
   readonly port: number
   readonly password: string
-  readonly #server: ChildProcess
+  readonly #start: () => Promise<ChildProcess>
   readonly #folder: string
   readonly #tls: boolean
   readonly #kill = (): void => {
     this.#server.kill('SIGQUIT')
     rmSync(this.#folder, { recursive: true, force: true })
   }
+  #server: ChildProcess
   #admin: pg.Client | undefined
   #databases = 0
 
-  constructor(server: ChildProcess, folder: string, port: number, password: string, tls: boolean) {
+  constructor(
+    server: ChildProcess,
+    start: () => Promise<ChildProcess>,
+    folder: string,
+    port: number,
+    password: string,
+    options: PostgresOptions,
+  ) {
     this.#server = server
+    this.#start = start
     this.#folder = folder
     this.port = port
     this.password = password
-    this.#tls = tls
+    this.#tls = options.tls !== undefined
     process.once('exit', this.#kill)
   }
 
@@ -281,19 +343,45 @@ class Cluster implements TestPostgres {
     return name
   }
 
-  async log(): Promise<string> {
-    return readFileSync(join(this.#folder, 'server.log'), 'utf8')
+  async dropDatabase(name: string): Promise<void> {
+    await this.#admin?.query(`DROP DATABASE "${name}" WITH (FORCE)`)
+  }
+
+  log(from = 0): string {
+    const file = openSync(join(this.#folder, 'server.log'), 'r')
+    try {
+      const bytes = Buffer.alloc(Math.max(fstatSync(file).size - from, 0))
+      return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, from))
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  logSize(): number {
+    return statSync(join(this.#folder, 'server.log')).size
+  }
+
+  down(): Promise<void> {
+    return this.#end('SIGINT') // fast shutdown: ends clients first
+  }
+
+  async up(): Promise<void> {
+    this.#server = await this.#start()
+    await this.started()
   }
 
   async stop(): Promise<void> {
     process.removeListener('exit', this.#kill)
-    await this.#admin?.end()
-    if (this.#server.exitCode === null) {
-      const ended = new Promise((resolve) => this.#server.once('exit', resolve))
-      this.#server.kill('SIGINT') // fast shutdown: ends clients first
-      await ended
-    }
+    // Nothing of the cluster is kept, so nothing needs a checkpoint: an immediate shutdown, which nothing delays.
+    await this.#end('SIGQUIT')
     rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  async #end(signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
+    if (this.#server.exitCode !== null) return
+    const ended = new Promise((resolve) => this.#server.once('exit', resolve))
+    this.#server.kill(signal)
+    await ended
   }
 }
 

@@ -11,7 +11,7 @@ import { approveDevice } from '../../src/demo/approve-device.js'
 import { startIdentityProvider } from '../../src/demo/identity-provider.js'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
-export const STEP_MS = 30_000
+export const STEP_MS = 60_000
 
 export interface Result {
   readonly exitCode: number
@@ -48,6 +48,8 @@ export interface Product {
     options?: { env?: Record<string, string> },
   ): Running
   login(person: string): Promise<void>
+  /** Stops what `start` began and a failed test left running, so that the next test does not fail for it. */
+  stopLeft(): Promise<void>
   /** Process id of the gateway that runs. */
   gatewayPid(): number
   /** A person's folder for the command line's state. */
@@ -100,12 +102,17 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   })
   let gateway: Running | undefined
   let url = ''
-  const start: Product['start'] = (person, args, more) =>
-    running(args, {
+  const left = new Set<Running>()
+  const start: Product['start'] = (person, args, more) => {
+    const begun = running(args, {
       ...environment(person),
       ...(url === '' ? {} : { VGATE_GATEWAY: url }),
       ...more?.env,
     })
+    left.add(begun)
+    void begun.ended.then(() => left.delete(begun))
+    return begun
+  }
   const product: Product = {
     directory,
     get url() {
@@ -131,6 +138,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       await login.event('logged_in')
       await login.ended
     },
+    stopLeft: async () => {
+      await Promise.all([...left].map((one) => one.stop()))
+    },
     startGateway: async () => {
       gateway = running(
         ['gateway', 'start', '--config', configFile, '--json'],
@@ -148,6 +158,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       return await gateway.stop(signal)
     },
     stop: async () => {
+      await product.stopLeft()
       await gateway?.stop()
       await provider.close()
       rmSync(directory, { recursive: true, force: true })

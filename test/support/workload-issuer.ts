@@ -1,20 +1,17 @@
-// Owns a CI platform in miniature: an issuer with discovery and keys over real HTTP, the endpoint at which a GitHub job
-// asks for its token, and tokens signed with jose.
+// Owns a CI platform for tests: the demo's issuer, with the endpoint at which a GitHub job asks for its token.
 
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import {
+  type WorkloadIssuer as Issuer,
+  startWorkloadIssuer as startIssuer,
+} from '../../src/demo/workload-issuer.js'
 
-export interface WorkloadIssuer {
-  readonly issuer: string
-  /** A token of this issuer. Members that are undefined are left out. */
-  sign(claims: Readonly<Record<string, unknown>>): Promise<string>
+export interface WorkloadIssuer extends Issuer {
   /** What a job of GitHub has in its environment. */
   readonly githubEnv: Readonly<Record<string, string>>
   /** Claims of the tokens that the endpoint makes; `seconds` is how long they live. */
   job: { claims: Readonly<Record<string, unknown>>; seconds: number }
   /** Audiences that the endpoint was asked for. */
   readonly asked: string[]
-  close(): Promise<void>
 }
 
 /** Claims of a push to main in acme/ingest, as GitHub writes them. */
@@ -38,62 +35,25 @@ export function githubClaims(
 
 /** Starts the platform on a free loopback port. */
 export async function startWorkloadIssuer(): Promise<WorkloadIssuer> {
-  const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true })
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'ci-1', alg: 'RS256', use: 'sig' }
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  const issuer = `http://127.0.0.1:${address.port}`
   const requestToken = 'request-token-of-the-job'
-  const sign: WorkloadIssuer['sign'] = (claims) => {
-    const now = Math.floor(Date.now() / 1000)
-    const all = {
-      iss: issuer,
-      aud: 'vgate',
-      iat: now,
-      nbf: now,
-      exp: now + 300,
-      jti: 'j1',
-      ...claims,
-    }
-    return new SignJWT(all)
-      .setProtectedHeader({ alg: 'RS256', kid: 'ci-1', typ: 'JWT' })
-      .sign(privateKey)
-  }
-  const platform: WorkloadIssuer = {
-    issuer,
-    sign,
-    githubEnv: {
-      CI: 'true',
-      ACTIONS_ID_TOKEN_REQUEST_URL: `${issuer}/token?api-version=2.0`,
-      ACTIONS_ID_TOKEN_REQUEST_TOKEN: requestToken,
-    },
+  const state: Pick<WorkloadIssuer, 'job' | 'asked'> = {
     job: { claims: githubClaims(), seconds: 300 },
     asked: [],
-    close: async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
   }
-  const answer = async (request: IncomingMessage): Promise<[number, object]> => {
-    const url = new URL(request.url ?? '/', issuer)
-    if (url.pathname === '/.well-known/openid-configuration') {
-      return [200, { issuer, jwks_uri: `${issuer}/jwks` }]
-    }
-    if (url.pathname === '/jwks') return [200, { keys: [jwk] }]
-    if (url.pathname !== '/token') return [404, {}]
-    if (request.headers.authorization !== `Bearer ${requestToken}`) return [401, {}]
-    const audience = url.searchParams.get('audience') ?? issuer
-    platform.asked.push(audience)
-    const exp = Math.floor(Date.now() / 1000) + platform.job.seconds
-    return [200, { value: await sign({ ...platform.job.claims, aud: audience, exp }) }]
-  }
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    void answer(request).then(([status, body]) => {
-      response.writeHead(status, { 'content-type': 'application/json' })
-      response.end(JSON.stringify(body))
-    })
+  const issuer = await startIssuer(async (url, sign, request) => {
+    if (url.pathname !== '/token') return undefined
+    if (request.headers.authorization !== `Bearer ${requestToken}`) return { status: 401, json: {} }
+    const audience = url.searchParams.get('audience') ?? url.origin
+    state.asked.push(audience)
+    const exp = Math.floor(Date.now() / 1000) + state.job.seconds
+    const value = await sign({ ...state.job.claims, aud: audience, exp })
+    return { status: 200, json: { value } }
   })
-  return platform
+  return Object.assign(state, issuer, {
+    githubEnv: {
+      CI: 'true',
+      ACTIONS_ID_TOKEN_REQUEST_URL: `${issuer.issuer}/token?api-version=2.0`,
+      ACTIONS_ID_TOKEN_REQUEST_TOKEN: requestToken,
+    },
+  })
 }

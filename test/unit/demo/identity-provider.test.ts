@@ -1,6 +1,6 @@
 import * as client from 'openid-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { approveDevice } from '../../../src/demo/approve-device.js'
+import { approveDevice, browser } from '../../../src/demo/approve-device.js'
 import {
   type IdentityProvider,
   startIdentityProvider,
@@ -22,11 +22,12 @@ describe('the demo’s identity provider', () => {
 
   const login = async (
     person: string,
+    open = browser(),
   ): Promise<Awaited<ReturnType<typeof client.pollDeviceAuthorizationGrant>>> => {
     const device = await client.initiateDeviceAuthorization(config, { scope: SCOPE })
     const polled = client.pollDeviceAuthorizationGrant(config, device)
     polled.catch(() => undefined) // awaited below; approving may fail first
-    await approveDevice(device.verification_uri_complete ?? '', person)
+    await approveDevice(device.verification_uri_complete ?? '', person, open)
     return polled
   }
 
@@ -48,6 +49,12 @@ describe('the demo’s identity provider', () => {
       aud: 'vgate',
     })
     expect(tokens.refresh_token).toBeTypeOf('string')
+  })
+
+  it('asks who it is at every login, in a browser that signed somebody in before', async () => {
+    const open = browser()
+    expect((await login('alice', open)).claims()?.sub).toBe('alice')
+    expect((await login('bob', open)).claims()?.sub).toBe('bob')
   })
 
   it('rotates refresh tokens and revokes the family when an old one comes again', async () => {

@@ -309,7 +309,6 @@ describe('a configuration stops the start with', () => {
   it.each<[string, string, string]>([
     ['gateway.trustedProxies', gateway('{ trustedProxies: [10.0.0.0/8] }'), '1:12'],
     ['gateway.workers', gateway('{ workers: 1 }'), '1:12'],
-    ['store', `store: { postgres: env:X }\n${GOOD}`, '1:1'],
     ['audit', `audit: { heartbeat: 1h }\n${GOOD}`, '1:1'],
     ['notifications', `notifications: {}\n${GOOD}`, '1:1'],
     ['recordings.encryptTo', `recordings: { encryptTo: [age1] }\n${GOOD}`, '1:15'],

@@ -74,7 +74,8 @@ describe('docs/configuration.md', () => {
       'roles:\n  reader: { allow: [{ access: read, collections: [docs] }] }\n' +
         'access: [{ who: { group: corp:data }, role: reader, targets: [prod-vectors] }]\n',
     )
-    const env = { PGPASS: 'x', VGATE_MASTER_KEY: 'A'.repeat(43) }
+    const VGATE_DATABASE_URL = 'postgres://vgate:x@db.internal/vgate'
+    const env = { PGPASS: 'x', VGATE_MASTER_KEY: 'A'.repeat(43), VGATE_DATABASE_URL }
     const { config } = checkConfig(join(directory, 'vgate.yaml'), { env })
     expect(config.targets.get('prod-vectors')?.spec.databaseName).toBe('vectors')
   })

@@ -29,7 +29,7 @@ interface Given {
   readonly parameters: readonly Parameter[] | undefined
 }
 
-/** The counts of a DELETE, UPDATE, TRUNCATE or DROP TABLE. Empty for every other statement. */
+/** The counts of a DELETE, UPDATE, TRUNCATE, DROP TABLE or COPY of a table. Empty for every other statement. */
 export function previewsOf(tree: unknown, source: string, given: Given): readonly PreviewQuery[] {
   if (!isFields(tree)) return []
   const tag = tagOf(tree)
@@ -51,6 +51,9 @@ export function previewsOf(tree: unknown, source: string, given: Given): readonl
       return isFields(range) ? one(range, undefined, source, given, undefined) : []
     })
   }
+  // COPY leaves out what inherits from the table.
+  if (tag === 'CopyStmt' && fields['is_from'] !== true && isFields(fields['relation']))
+    return one({ ...fields['relation'], inh: false }, undefined, source, given, undefined)
   if (tag === 'DropStmt' && fields['removeType'] === 'OBJECT_TABLE') {
     return list(fields['objects']).flatMap((each) => {
       const items = isFields(each) && isFields(each['List']) ? list(each['List']['items']) : []
