@@ -142,6 +142,8 @@ export interface Tables {
   session_touches: {
     no: number
     record: number
+    /** Whose session it is. */
+    principal: string
     target: string
     collection: string
     key_hash: string
@@ -235,11 +237,12 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
       decision TEXT NOT NULL, count BIGINT NOT NULL,
       PRIMARY KEY (no, collection, operation, decision))`,
     `CREATE TABLE session_touches (
-      no BIGINT NOT NULL, record BIGINT NOT NULL, target TEXT NOT NULL, collection TEXT NOT NULL,
-      key_hash TEXT NOT NULL, key TEXT, action TEXT NOT NULL, at BIGINT NOT NULL,
+      no BIGINT NOT NULL, record BIGINT NOT NULL, principal TEXT NOT NULL, target TEXT NOT NULL,
+      collection TEXT NOT NULL, key_hash TEXT NOT NULL, key TEXT, action TEXT NOT NULL, at BIGINT NOT NULL,
       outcome TEXT NOT NULL, rows BIGINT, request TEXT, predicate TEXT,
       PRIMARY KEY (no, record, collection, key_hash, action))`,
     `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
+    `CREATE INDEX session_touches_own ON session_touches (principal, key_hash, collection, no)`,
   ],
 ]
 

@@ -239,6 +239,7 @@ async function insertTouches(
       const row = {
         no,
         record: touch.record,
+        principal: session.principal,
         target: session.target,
         collection: stored(touch.collection),
         key_hash: hash,

@@ -389,7 +389,7 @@ async function touches(
     .orderBy('t.record', 'desc')
     .limit(limit + 1)
   if (hash === '') query = query.where('t.outcome', 'not in', ['nothing', 'failed', 'rolled_back'])
-  if (principal !== undefined) query = query.where('s.principal', '=', principal)
+  if (principal !== undefined) query = query.where('t.principal', '=', principal)
   if (target !== undefined) query = query.where('t.target', '=', target)
   if (since !== undefined) query = query.where('t.at', '>=', since)
   if (until !== undefined) query = query.where('t.at', '<', until)

@@ -39,7 +39,7 @@ export function fillStore(directory: string, from: number, sessions: number): nu
   const rows = insert('sessions', 19)
   const places = insert('session_index', 8)
   const uses = insert('session_uses', 5)
-  const touches = insert('session_touches', 12)
+  const touches = insert('session_touches', 13)
   const texts = db.prepare('INSERT INTO session_text (rowid, words, marks) VALUES (?, ?, ?)')
   const random = seeded(7)
   db.exec('BEGIN')
@@ -96,6 +96,7 @@ export function fillStore(directory: string, from: number, sessions: number): nu
       touches.run(
         no,
         record,
+        principal,
         target,
         'docs',
         hash,
