@@ -3,11 +3,13 @@
 
 import { X509Certificate } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
-import { connect as connectTcp, isIP } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type DetailedPeerCertificate } from 'node:tls'
+import { VgateError } from '../core/errors.js'
 import type { Finding } from './doctor.js'
 import type { GatewayAddress } from './gateway-api.js'
 import { authorities } from './http-request.js'
+import { type HttpProxy, proxyFor, throughProxy } from './proxy.js'
 
 const TIMEOUT_MS = 5_000
 const DAY_MS = 86_400_000
@@ -19,24 +21,60 @@ interface Seen {
   readonly problem: string | undefined
 }
 
-/** Name, port and certificate, until one fails. */
+/** Proxy or name, port and certificate, until one fails. */
 export async function* examineConnection(gateway: GatewayAddress): AsyncGenerator<Finding> {
   const url = new URL(gateway.url)
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
-  const refused = (check: string, message: string, hint: string): Finding => ({
-    ...{ check, status: 'fail', code: 'VGATE_GATEWAY_UNREACHABLE', message, hint },
-  })
+  let proxy: HttpProxy | undefined
+  try {
+    proxy = proxyFor(url)
+  } catch (error) {
+    const { message, hint } = error as VgateError
+    return yield { check: 'proxy', status: 'fail', code: 'VGATE_USAGE', message, hint: hint ?? '' }
+  }
+  let socket: Socket | undefined
+  if (proxy === undefined) {
+    for await (const finding of examineDirect(host, port)) {
+      yield finding
+      if (finding.status === 'fail') return
+    }
+  } else {
+    const found = await reachThrough(proxy, host, port, gateway.ca)
+    if ('check' in found) return yield found
+    socket = found
+    yield {
+      check: 'proxy',
+      status: 'ok',
+      message: `${host}:${port} is reached through ${proxy.origin}, as HTTPS_PROXY says`,
+    }
+  }
+  if (url.protocol !== 'https:')
+    return yield {
+      check: 'certificate',
+      status: 'ok',
+      message: 'plain http, on this machine alone',
+    }
+  const seen = await look(host, port, gateway.ca, socket)
+  if (typeof seen === 'string') {
+    const hint = 'it may not be a gateway, or something between ends TLS'
+    return yield refused('certificate', `no TLS at ${host}:${port}: ${seen}`, hint)
+  }
+  yield judge(seen, host, gateway.ca)
+}
+
+const refused = (check: string, message: string, hint: string): Finding => ({
+  ...{ check, status: 'fail', code: 'VGATE_GATEWAY_UNREACHABLE', message, hint },
+})
+
+async function* examineDirect(host: string, port: number): AsyncGenerator<Finding> {
   if (isIP(host) === 0) {
     try {
       const found = await lookup(host, { all: true })
-      yield {
-        check: 'name',
-        status: 'ok',
-        message: `${host} is ${found.map((one) => one.address).join(', ')}`,
-      }
+      const addresses = found.map((one) => one.address).join(', ')
+      yield { check: 'name', status: 'ok', message: `${host} is ${addresses}` }
     } catch {
-      const hint = 'check the name, the VPN and the name server'
+      const hint = 'check the name, the VPN and the name server; behind a proxy set HTTPS_PROXY'
       return yield refused('name', `${host} does not resolve`, hint)
     }
   }
@@ -46,18 +84,26 @@ export async function* examineConnection(gateway: GatewayAddress): AsyncGenerato
     return yield refused('network', `${host}:${port} cannot be reached: ${silence}`, hint)
   }
   yield { check: 'network', status: 'ok', message: `${host}:${port} answers` }
-  if (url.protocol !== 'https:')
-    return yield {
-      check: 'certificate',
-      status: 'ok',
-      message: 'plain http, on this machine alone',
-    }
-  const seen = await look(host, port, gateway.ca)
-  if (typeof seen === 'string') {
-    const hint = 'it may not be a gateway, or something between ends TLS'
-    return yield refused('certificate', `no TLS at ${host}:${port}: ${seen}`, hint)
+}
+
+/** The way through, or what is wrong with it. The name of the gateway is the proxy's to resolve. */
+async function reachThrough(
+  proxy: HttpProxy,
+  host: string,
+  port: number,
+  ca: string | undefined,
+): Promise<Socket | Finding> {
+  const to = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+  try {
+    return await throughProxy(proxy, to, { ca: authorities(ca), timeout: TIMEOUT_MS })
+  } catch (error) {
+    if (error instanceof VgateError)
+      return refused('proxy', error.message, error.hint ?? 'see HTTPS_PROXY')
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === 'ECONNREFUSED' ? 'nothing listens there' : (code ?? message)
+    const hint = 'check HTTPS_PROXY; a gateway in your own network belongs into NO_PROXY'
+    return refused('proxy', `the proxy ${proxy.origin} cannot be reached: ${why}`, hint)
   }
-  yield judge(seen, host, gateway.ca)
 }
 
 function reach(host: string, port: number): Promise<string | undefined> {
@@ -75,13 +121,19 @@ function reach(host: string, port: number): Promise<string | undefined> {
   })
 }
 
-function look(host: string, port: number, ca: string | undefined): Promise<Seen | string> {
+function look(
+  host: string,
+  port: number,
+  ca: string | undefined,
+  through: Socket | undefined,
+): Promise<Seen | string> {
   const trusted = authorities(ca)
   return new Promise((resolve) => {
     const socket = connectTls({
       ...{ host, port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] },
       ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(trusted === undefined ? {} : { ca: trusted }),
+      ...(through === undefined ? {} : { socket: through }),
     })
     const done = (seen: Seen | string): void => {
       socket.destroy()

@@ -2,7 +2,7 @@
 // another secret into what it says.
 
 import { stat } from 'node:fs/promises'
-import { API_VERSION, type Discovery, TUNNEL_VERSION } from '../core/api.js'
+import type { Discovery } from '../core/api.js'
 import { type ErrorCode, VgateError } from '../core/errors.js'
 import { examineConnection } from './doctor-connection.js'
 import { GatewayApi } from './gateway-api.js'
@@ -106,25 +106,17 @@ export async function* examineGateway(
   try {
     found = await anonymous.discovery()
   } catch (error) {
-    return yield findingOf('gateway', error)
+    const versions = error instanceof VgateError && error.code === 'VGATE_VERSION_UNSUPPORTED'
+    return yield findingOf(versions ? 'versions' : 'gateway', error)
   }
   const middle = (before + options.now()) / 2
-  yield checkVersions(found, options.version)
+  yield ok('versions', `gateway ${found.version}, this ${options.version}`)
   yield checkClock(Date.parse(found.time) - middle)
   yield await checkKeys(context, found)
   const login = await checkLogin(context).catch((error: unknown) => findingOf('login', error))
   yield login
   if (login.status === 'fail') return
   yield* examineTargets(context, options.target)
-}
-
-function checkVersions(found: Discovery, own: string): Finding {
-  const theirs = `gateway ${found.version}, this ${own}`
-  const api = found.api.versions.includes(API_VERSION)
-  if (api && found.tunnel.versions.includes(TUNNEL_VERSION)) return ok('versions', theirs)
-  const what = api ? `tunnel version ${TUNNEL_VERSION}` : `API version ${API_VERSION}`
-  const hint = 'install the version of vgate that the gateway has'
-  return fail('versions', 'VGATE_GATEWAY_UNREACHABLE', `${theirs}: it does not speak ${what}`, hint)
 }
 
 function checkClock(aheadMs: number): Finding {

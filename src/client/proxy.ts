@@ -2,7 +2,9 @@
 // not), and the agent that goes through it. Must never send this machine's own addresses to a proxy, and never let the
 // proxy's password into a message: it is out of the address before anything else sees it.
 
-import type { Agent, IncomingMessage } from 'node:http'
+import http, { type Agent, type IncomingMessage } from 'node:http'
+import https from 'node:https'
+import type { Socket } from 'node:net'
 import proxyFromEnv from 'proxy-from-env'
 import { VgateError } from '../core/errors.js'
 import { isLoopbackHost } from './loopback.js'
@@ -53,6 +55,38 @@ export async function proxyAgent(
     if (answer.statusCode !== 200) refused(proxyRefusal(proxy, answer.statusCode ?? 0))
   })
   return agent
+}
+
+/** A connection through the proxy to `HOST:PORT`, to speak TLS over. Rejects with the proxy's refusal, or with Node's own error when there is no proxy. */
+export function throughProxy(
+  proxy: HttpProxy,
+  to: string,
+  options: { readonly ca?: readonly string[] | undefined; readonly timeout: number },
+): Promise<Socket> {
+  const send = proxy.origin.startsWith('https:') ? https.request : http.request
+  const { ca, timeout } = options
+  const { authorization } = proxy
+  return new Promise((resolve, reject) => {
+    const asking = send(proxy.origin, {
+      method: 'CONNECT',
+      path: to,
+      agent: false,
+      timeout,
+      headers: {
+        host: to,
+        ...(authorization === undefined ? {} : { 'proxy-authorization': authorization }),
+      },
+      ...(ca === undefined ? {} : { ca: [...ca] }),
+    })
+    asking.once('connect', (answer, socket: Socket) => {
+      if (answer.statusCode === 200) return resolve(socket)
+      socket.destroy()
+      reject(proxyRefusal(proxy, answer.statusCode ?? 0))
+    })
+    asking.once('timeout', () => asking.destroy(new Error(`no answer within ${timeout / 1000} s`)))
+    asking.once('error', reject)
+    asking.end()
+  })
 }
 
 function proxyRefusal(proxy: HttpProxy, status: number): VgateError {

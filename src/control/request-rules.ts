@@ -42,6 +42,13 @@ export function approversOf(terms: readonly ApprovalTerms[]): string[] {
   return [...new Set(terms.flatMap((term) => term.by))]
 }
 
+/** The longest that an approval may give: access for as long as was asked, an operation for as long as its rules say. */
+export function longestOf(record: RequestRecord): number {
+  const body = bodyOf(record)
+  if (body.kind === 'access') return body.ttlMs
+  return Math.min(...termsOf(record).map((term) => term.expiresMs))
+}
+
 /** The digest that an access request is bound to. */
 export function accessDigest(asked: {
   readonly principal: string

@@ -16,6 +16,7 @@ import {
   approversOf,
   bodyOf,
   isIn,
+  longestOf,
   mayAnswer,
   type Narrowed,
   narrowedOf,
@@ -167,6 +168,12 @@ class StoredRequests implements Requests {
     if (narrowed.collections !== undefined && record.kind === 'operation') {
       throw new VgateError('VGATE_USAGE', 'an operation is approved as it stands, or not at all', {
         hint: 'leave out --collections; it narrows access requests',
+      })
+    }
+    if (narrowed.ttlMs !== undefined && narrowed.ttlMs > longestOf(record)) {
+      const most = longestOf(record) / 60_000
+      throw new VgateError('VGATE_USAGE', 'an approval may shorten the time, not lengthen it', {
+        hint: `leave out --ttl, or give at most ${Math.floor(most * 10) / 10}m`,
       })
     }
     await this.#answer(by, record, 'approve', undefined, narrowed)

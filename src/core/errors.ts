@@ -92,3 +92,12 @@ export class VgateError extends Error {
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERRORS, code)
 }
+
+/** Anything thrown as an expected failure: itself where it is one, else `code` with `message`, and the thrown thing as its cause. */
+export function asVgateError(
+  error: unknown,
+  message: string,
+  code: ErrorCode = 'VGATE_UNEXPECTED',
+): VgateError {
+  return error instanceof VgateError ? error : new VgateError(code, message, { cause: error })
+}

@@ -125,3 +125,8 @@ export interface Unclassified {
   /** Not a matter of policy: the database itself would answer with this, and so does the gateway. */
   readonly serverError?: ServerError
 }
+
+/** True for what was understood. */
+export function isOperation(operation: Operation | Unclassified): operation is Operation {
+  return 'access' in operation
+}

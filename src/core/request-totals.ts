@@ -1,9 +1,13 @@
 // Owns what the operations of one request come to together. Bulk begins with a request, not with each of its
 // statements: a hundred and one small deletes in one message are one big delete.
 
-import { CATALOG, type CollectionUse, type Operation, type Unclassified } from './operation.js'
-
-const isOperation = (one: Operation | Unclassified): one is Operation => 'access' in one
+import {
+  CATALOG,
+  type CollectionUse,
+  isOperation,
+  type Operation,
+  type Unclassified,
+} from './operation.js'
 
 const keyOf = (use: CollectionUse): string => `${use.collection}\u0000${use.action}`
 

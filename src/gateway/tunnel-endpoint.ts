@@ -12,7 +12,7 @@ import {
   TUNNEL_SUBPROTOCOL,
   TUNNEL_VERSION,
 } from '../core/api.js'
-import { VgateError } from '../core/errors.js'
+import { asVgateError, VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import type { Principal } from '../core/principal.js'
 import { VERSION } from '../core/version.js'
@@ -21,10 +21,14 @@ import type { DataPlane } from '../proxy/data-plane.js'
 import type { Session } from '../proxy/session.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
+import { FramePool } from '../tunnel/frame-pool.js'
 import { Heartbeat, type Now, TICK_MS } from '../tunnel/heartbeat.js'
 import type { Mux } from '../tunnel/mux.js'
 import { type MuxStream, RESET } from '../tunnel/stream.js'
 import { StreamDuplex } from './stream-duplex.js'
+
+/** Shared by every tunnel of the process. */
+const FRAMES = new FramePool()
 
 /** A tunnel that names no grant within this time is closed. */
 export const HELLO_DEADLINE_MS = 10_000
@@ -42,6 +46,7 @@ const VERSIONS_SHOWN = 8
 
 /** Pongs that the peer provokes and does not take may fill the socket up to here. */
 const PONG_QUEUE_BYTES = 512 * 1024
+const UNEXPECTED = 'the gateway failed here; its log says more'
 
 export interface TunnelOptions {
   readonly authenticate: (bearer: string) => Promise<Principal>
@@ -85,7 +90,7 @@ export class TunnelEndpoint {
         new Tunnel(websocket, principal, this.#options).start()
       })
     } catch (error) {
-      refuseUpgrade(socket, asVgateError(error))
+      refuseUpgrade(socket, asVgateError(error, UNEXPECTED))
     }
   }
 
@@ -157,7 +162,7 @@ class Tunnel {
         },
         closed: () => this.#lost(),
       },
-      { side: 'gateway', maxStreams: options.maxStreams },
+      { side: 'gateway', maxStreams: options.maxStreams, pool: FRAMES },
     )
   }
 
@@ -232,7 +237,7 @@ class Tunnel {
         expires_at: new Date(session.lease.grant.endsAt).toISOString(),
       })
     } catch (error) {
-      this.#end('error', asVgateError(error))
+      this.#end('error', asVgateError(error, UNEXPECTED))
       if (!(error instanceof VgateError)) this.#options.report('tunnel.open_failed', error)
     }
   }
@@ -252,7 +257,7 @@ class Tunnel {
     try {
       session.connect(duplex)
     } catch (error) {
-      stream.reset(RESET.LIMIT, asVgateError(error).message)
+      stream.reset(RESET.LIMIT, asVgateError(error, UNEXPECTED).message)
     }
   }
 
@@ -359,12 +364,4 @@ function refuseUpgrade(socket: Duplex, error: VgateError): void {
     `HTTP/1.1 ${http} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
       `Connection: close\r\n\r\n${body}`,
   )
-}
-
-function asVgateError(error: unknown): VgateError {
-  return error instanceof VgateError
-    ? error
-    : new VgateError('VGATE_UNEXPECTED', 'the gateway failed here; its log says more', {
-        cause: error,
-      })
 }

@@ -14,7 +14,7 @@ import type {
   Question,
   Ruling,
 } from '../core/adapter.js'
-import { VgateError } from '../core/errors.js'
+import { asVgateError, VgateError } from '../core/errors.js'
 import type { UpstreamConnection } from './upstream.js'
 
 /** A client's bytes are taken in pieces of this size for so long; then others have their turn. Each piece may be many statements to judge. */
@@ -234,7 +234,7 @@ export class Connection implements AdapterHost {
       action()
       if (!this.#closed && this.#client.isPaused()) this.#resumeClient()
     } catch (error) {
-      const reason = asUnexpected(error)
+      const reason = asVgateError(error, 'the gateway failed on this connection and closed it')
       this.#terminating = true
       try {
         this.#adapter.terminate(reason)
@@ -263,15 +263,5 @@ function lost(): VgateError {
 }
 
 function asUpstreamError(error: unknown): VgateError {
-  if (error instanceof VgateError) return error
-  return new VgateError('VGATE_UPSTREAM_FAILED', 'the gateway failed to reach the database', {
-    cause: error,
-  })
-}
-
-function asUnexpected(error: unknown): VgateError {
-  if (error instanceof VgateError) return error
-  return new VgateError('VGATE_UNEXPECTED', 'the gateway failed on this connection and closed it', {
-    cause: error,
-  })
+  return asVgateError(error, 'the gateway failed to reach the database', 'VGATE_UPSTREAM_FAILED')
 }

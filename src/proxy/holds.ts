@@ -13,7 +13,7 @@ import {
 } from '../core/approval.js'
 import type { Authority } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
-import type { Operation } from '../core/operation.js'
+import { isOperation } from '../core/operation.js'
 import type { HoldQuestion } from './hold-question.js'
 import type { HoldPort } from './pep.js'
 import { Running } from './running-approvals.js'
@@ -166,7 +166,7 @@ export class Holds {
   }
 
   async #approved(asked: Asked, wait: Wait): Promise<string> {
-    for (let round = 0; round < RECOUNTS_MAX; round += 1) {
+    for (let grown = 0; grown < RECOUNTS_MAX; ) {
       const counted = await Promise.race([this.#deps.count(asked.request), wait.over])
       const first = await Promise.race([this.#ask(asked, counted), wait.over])
       this.#opened(asked, first)
@@ -179,6 +179,7 @@ export class Holds {
         this.#deps.events.released(end.request)
         return end.request
       }
+      grown += 1
       const why = `it would now touch ${previewText(recount)}, more than a tenth more than was approved (${previewText(first.preview)})`
       const { session, authority } = this.#deps
       await authority.voidApproval({ session, request: end.request, reason: why })
@@ -282,7 +283,7 @@ export class Holds {
       preview,
       expiresAt: new Date(standing.expiresAt).toISOString(),
     })
-    const operations = request.operations.filter((one): one is Operation => 'access' in one)
+    const operations = request.operations.filter(isOperation)
     const names = operations.flatMap((one) => one.collections.map((use) => use.collection))
     this.#deps.events.held({
       request: standing.request,
@@ -338,7 +339,7 @@ export class Holds {
 }
 
 function nameOf(request: JudgeRequest): string {
-  const names = request.operations.map((one) => ('access' in one ? one.name : 'unknown'))
+  const names = request.operations.map((one) => (isOperation(one) ? one.name : 'unknown'))
   return [...new Set(names)].join(', ')
 }
 
@@ -347,7 +348,7 @@ function operationOf(
   question: HoldQuestion,
   preview: readonly PreviewCount[],
 ): HeldOperation {
-  const operations = request.operations.filter((one): one is Operation => 'access' in one)
+  const operations = request.operations.filter(isOperation)
   return {
     name: nameOf(request),
     text: request.text,

@@ -5,9 +5,9 @@ import type { RecordedApproval } from '../audit/records.js'
 import type { JudgeRequest, Refusal, Ruling } from '../core/adapter.js'
 import type { Clock } from '../core/clock.js'
 import type { Hold, Obligations, RowLimit } from '../core/decision.js'
-import { ERRORS, VgateError } from '../core/errors.js'
+import { asVgateError, ERRORS, VgateError } from '../core/errors.js'
 import type { Grant } from '../core/grant.js'
-import type { Operation, Unclassified } from '../core/operation.js'
+import { isOperation, type Unclassified } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import type { Decisions } from './decisions.js'
@@ -89,7 +89,7 @@ export function enforce(
   try {
     outcome = judge(options, request)
   } catch (error) {
-    outcome = denial(asVgateError(error), 'fail closed')
+    outcome = denial(asRefusal(error), 'fail closed')
   }
   // 6: hold, and after it 2–5 again.
   if (outcome.hold !== undefined) return release(options, id, request, outcome, outcome.hold)
@@ -118,10 +118,10 @@ function record(
     if (recorded === undefined) return finish(options, request, outcome)
     return recorded.then(
       () => afterWait(options, request, outcome),
-      (error: unknown) => finish(options, request, denial(asVgateError(error), 'recording')),
+      (error: unknown) => finish(options, request, denial(asRefusal(error), 'recording')),
     )
   } catch (error) {
-    return finish(options, request, denial(asVgateError(error), 'recording'))
+    return finish(options, request, denial(asRefusal(error), 'recording'))
   }
 }
 
@@ -161,7 +161,7 @@ async function release(
     }
     throw new VgateError('VGATE_APPROVAL_EXPIRED', 'the approval was used by another run')
   } catch (error) {
-    return await record(options, id, request, denial(asVgateError(error), question.rule))
+    return await record(options, id, request, denial(asRefusal(error), question.rule))
   }
 }
 
@@ -179,7 +179,7 @@ async function approvedRun(
     const over = whyOver(options.standing(), options.clock.now())
     if (over !== undefined) refused = denial(over, 'session')
   } catch (error) {
-    refused = denial(asVgateError(error), 'recording')
+    refused = denial(asRefusal(error), 'recording')
   }
   if (refused === undefined) return finish(options, request, { judgement })
   options.holds.notRun(id, refused.judgement.reason ?? 'refused')
@@ -204,7 +204,7 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
   const ends: RowLimit[] = []
   const obligations: Obligations[] = []
   for (const operation of request.operations) {
-    if (isUnclassified(operation)) return unclassified(operation)
+    if (!isOperation(operation)) return unclassified(operation)
     const decision = options.decisions.decide(standing.policy, {
       principal: standing.principal,
       roles: standing.grant.roles,
@@ -323,7 +323,7 @@ function mustBeDurable(options: PepOptions, request: JudgeRequest, judgement: Ju
   if (options.durability === 'strict') return true
   return request.operations.some(
     (operation) =>
-      !isUnclassified(operation) && operation.access !== 'read' && operation.access !== 'none',
+      isOperation(operation) && operation.access !== 'read' && operation.access !== 'none',
   )
 }
 
@@ -346,20 +346,11 @@ function finish(options: PepOptions, request: JudgeRequest, outcome: Outcome): R
 
 function describe(request: JudgeRequest): string {
   const names = request.operations.map((operation) =>
-    isUnclassified(operation) ? 'unknown' : operation.name,
+    isOperation(operation) ? operation.name : 'unknown',
   )
   return [...new Set(names)].join(', ') || request.form
 }
 
-function isUnclassified(operation: Operation | Unclassified): operation is Unclassified {
-  return !('access' in operation)
-}
-
-function asVgateError(error: unknown): VgateError {
-  if (error instanceof VgateError) return error
-  return new VgateError(
-    'VGATE_UNEXPECTED',
-    'the gateway failed while judging this; nothing was run',
-    { cause: error },
-  )
+function asRefusal(error: unknown): VgateError {
+  return asVgateError(error, 'the gateway failed while judging this; nothing was run')
 }

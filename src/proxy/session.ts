@@ -18,7 +18,7 @@ import type {
   SessionNotice,
 } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
-import { VgateError } from '../core/errors.js'
+import { asVgateError, VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { newId } from '../core/ids.js'
 import type { MaskerFactory } from '../core/masker.js'
@@ -88,6 +88,7 @@ export class Session {
   #side: SideQueries | undefined
   #policy: CompiledPolicy
   #leaseUntil: number
+  #renewing: Promise<void> | undefined
   #ended: VgateError | undefined
   #ending: Promise<void> | undefined
   #expiry: NodeJS.Timeout | undefined
@@ -115,7 +116,7 @@ export class Session {
     this.#recorder.sync().catch((error: unknown) => this.#recordingFailed(error))
     this.#holds = this.#openHolds()
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
-    this.#timers.push(setInterval(() => this.#renew(), LEASE_RENEWAL_MS))
+    this.#timers.push(setInterval(() => void this.#renew(), LEASE_RENEWAL_MS))
     this.#armExpiry()
   }
 
@@ -177,6 +178,19 @@ export class Session {
   }
 
   #judge(
+    connection: string,
+    id: number,
+    request: Parameters<ConnectionSession['judge']>[2],
+  ): Ruling | Promise<Ruling> {
+    const now = this.#deps.clock.now()
+    const late = this.#ended === undefined && now >= this.#leaseUntil
+    // A process that was busy is late with its timers: that is no reason to deny before it has asked.
+    if (late && now < this.lease.grant.endsAt)
+      return this.#renew().then(() => this.#enforce(connection, id, request))
+    return this.#enforce(connection, id, request)
+  }
+
+  #enforce(
     connection: string,
     id: number,
     request: Parameters<ConnectionSession['judge']>[2],
@@ -278,10 +292,20 @@ export class Session {
     }
   }
 
-  #renew(): void {
+  #renew(): Promise<void> {
     // The wall clock was set forward: the timer does not know.
-    if (this.#deps.clock.now() >= this.lease.grant.endsAt) return this.#expire()
-    this.#deps.authority.renewLease(this.id).then(
+    if (this.#deps.clock.now() >= this.lease.grant.endsAt) {
+      this.#expire()
+      return Promise.resolve()
+    }
+    this.#renewing ??= this.#askLease().finally(() => {
+      this.#renewing = undefined
+    })
+    return this.#renewing
+  }
+
+  #askLease(): Promise<void> {
+    return this.#deps.authority.renewLease(this.id).then(
       ({ leaseUntil }) => {
         this.#leaseUntil = leaseUntil
       },
@@ -333,13 +357,8 @@ export class Session {
   }
 
   #recordingFailed(cause: unknown): void {
-    const error =
-      cause instanceof VgateError
-        ? cause
-        : new VgateError('VGATE_RECORDING_UNAVAILABLE', 'the session cannot be recorded and ends', {
-            cause,
-          })
-    void this.end('error', error)
+    const said = 'the session cannot be recorded and ends'
+    void this.end('error', asVgateError(cause, said, 'VGATE_RECORDING_UNAVAILABLE'))
   }
 
   async #end(reason: CloseReason, error: VgateError): Promise<void> {

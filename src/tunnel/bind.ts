@@ -32,6 +32,7 @@ export interface BoundHost extends Pick<MuxHost, 'opened' | 'control' | 'failed'
 }
 
 const OPEN = 1
+const BINARY = { binary: true } as const
 
 /** Runs a mux over an open socket. Closes it with 1002 and the reason on a violation of the peer. */
 export function bindMux(socket: MessageSocket, host: BoundHost, options: MuxOptions): Mux {
@@ -42,11 +43,14 @@ export function bindMux(socket: MessageSocket, host: BoundHost, options: MuxOpti
     socket.close(error.faces.close, error.message.slice(0, 120))
     host.violated?.()
   }
-  const drained = (): void => mux.drained()
   const mux = new Mux(
     {
       send: (message) => {
-        if (socket.readyState === OPEN) socket.send(message, { binary: true }, drained)
+        if (socket.readyState !== OPEN) return
+        socket.send(message, BINARY, (error) => {
+          if (error === undefined || error === null) options.pool?.give(message)
+          mux.drained()
+        })
       },
       buffered: () => socket.bufferedAmount,
       opened: (stream) => host.opened(stream),

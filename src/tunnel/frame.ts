@@ -7,6 +7,16 @@ export const HEADER_BYTES = 8
 export const MAX_PAYLOAD_BYTES = 16 * 1024
 /** What a WebSocket must accept, and no more. */
 export const MAX_MESSAGE_BYTES = HEADER_BYTES + MAX_PAYLOAD_BYTES
+/** TLS takes this much as one record (RFC 8446 §5.1). */
+export const RECORD_BYTES = 16 * 1024
+/**
+ * What is sent as DATA at once, less than may be: with the header of the WebSocket (RFC 6455 §5.2: four bytes, and four
+ * more of mask from a client) it is exactly one TLS record, where 12 bytes more would be two, and a copy to join them.
+ */
+export const DATA_BYTES = {
+  client: RECORD_BYTES - HEADER_BYTES - 8,
+  gateway: RECORD_BYTES - HEADER_BYTES - 4,
+} as const
 export const MAX_STREAM_ID = 0x7fff_ffff
 export const MAX_ARGUMENT = 0xff_ffff
 export const MAX_ENDPOINT_BYTES = 64

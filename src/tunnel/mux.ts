@@ -4,6 +4,7 @@
 import { VgateError } from '../core/errors.js'
 import {
   CONTROL_MORE,
+  DATA_BYTES,
   decodeFrame,
   encodeFrame,
   type Frame,
@@ -16,8 +17,9 @@ import {
   TYPE,
   violation,
 } from './frame.js'
+import type { FramePool } from './frame-pool.js'
 import { Scheduler } from './scheduler.js'
-import { MuxStream, RESET, type StreamEvents } from './stream.js'
+import { MuxStream, RESET, type StreamEvents, type StreamPort } from './stream.js'
 
 /** At most this much waits in the socket; the rest waits in the streams, where the order is still open. */
 export const SOCKET_QUEUE_BYTES = 256 * 1024
@@ -49,6 +51,8 @@ export interface MuxOptions {
   readonly side: 'client' | 'gateway'
   /** Streams that the peer may have open; one more is reset with LIMIT. 0: an OPEN is a violation. */
   readonly maxStreams: number
+  /** Where memory for full frames comes from; without it each is new. */
+  readonly pool?: FramePool
 }
 
 export class Mux {
@@ -64,11 +68,30 @@ export class Mux {
   #fragmentBytes = 0
   #over = false
   #pumping = false
+  /** One for all streams: a thousand of them cost no closures. */
+  readonly #port: StreamPort
 
   constructor(host: MuxHost, options: MuxOptions) {
     this.#host = host
     this.#options = options
     this.#nextId = options.side === 'client' ? 1 : 2
+    this.#port = {
+      dataBytes: DATA_BYTES[options.side],
+      frame: (length) => options.pool?.take(length) ?? Buffer.allocUnsafe(length),
+      ready: (ready) => {
+        this.#scheduler.add(ready)
+        this.#pump()
+      },
+      credit: (creditor, bytes) => this.#sendUrgent(encodeFrame(creditor.id, TYPE.CREDIT, bytes)),
+      reset: (gone, code, reason) => this.#sendUrgent(resetFrame(gone.id, code, reason)),
+      failed: (broken, error) => {
+        this.#host.failed?.(broken, error)
+        broken.reset(RESET.INTERNAL, 'internal error')
+      },
+      closed: (gone) => {
+        if (this.#streams.delete(gone.id) && !this.#isOwn(gone.id)) this.#peerStreams -= 1
+      },
+    }
   }
 
   /** Streams that are open now. */
@@ -226,25 +249,7 @@ export class Mux {
   }
 
   #add(id: number, endpoint: string): MuxStream {
-    const stream = new MuxStream(
-      {
-        ready: (ready) => {
-          this.#scheduler.add(ready)
-          this.#pump()
-        },
-        credit: (creditor, bytes) => this.#sendUrgent(encodeFrame(creditor.id, TYPE.CREDIT, bytes)),
-        reset: (gone, code, reason) => this.#sendUrgent(resetFrame(gone.id, code, reason)),
-        failed: (broken, error) => {
-          this.#host.failed?.(broken, error)
-          broken.reset(RESET.INTERNAL, 'internal error')
-        },
-        closed: (gone) => {
-          if (this.#streams.delete(gone.id) && !this.#isOwn(gone.id)) this.#peerStreams -= 1
-        },
-      },
-      id,
-      endpoint,
-    )
+    const stream = new MuxStream(this.#port, id, endpoint)
     this.#streams.set(id, stream)
     return stream
   }

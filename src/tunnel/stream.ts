@@ -2,7 +2,7 @@
 // leaves goes through the mux that made it. Must never buffer what it received: the receiver holds it and owes credit.
 
 import { VgateError } from '../core/errors.js'
-import { HEADER_BYTES, MAX_PAYLOAD_BYTES, TYPE, violation, writeHeader } from './frame.js'
+import { HEADER_BYTES, TYPE, violation, writeHeader } from './frame.js'
 
 /** Bytes that may be under way for one stream and direction. */
 export const WINDOW_BYTES = 256 * 1024
@@ -42,6 +42,10 @@ export interface StreamEvents {
 
 /** What a stream asks of its mux. */
 export interface StreamPort {
+  /** Bytes of data in one frame. */
+  readonly dataBytes: number
+  /** Memory for one frame of this length. */
+  frame(length: number): Buffer
   /** Something may be sent. */
   ready(stream: MuxStream): void
   credit(stream: MuxStream, bytes: number): void
@@ -170,8 +174,8 @@ export class MuxStream {
       this.#flushed = true
       return message
     }
-    const size = Math.min(this.#pending, this.#credit, MAX_PAYLOAD_BYTES)
-    const message = Buffer.allocUnsafe(HEADER_BYTES + size)
+    const size = Math.min(this.#pending, this.#credit, this.#port.dataBytes)
+    const message = this.#port.frame(HEADER_BYTES + size)
     writeHeader(message, this.id, TYPE.DATA, 0)
     this.#take(message, size)
     this.#credit -= size

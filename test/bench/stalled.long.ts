@@ -1,8 +1,8 @@
 // The long form of the stalled reader (`npm run test:long`): 1 GB, or VGATE_LONG_GB; many streams and many sessions.
 
-import { writeFileSync } from 'node:fs'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectLocally, openClient } from '../support/local-connection.js'
 import { startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 import { measureStalled, WIDE, WIDE_POLICY } from '../support/stalled-result.js'
@@ -25,16 +25,7 @@ describe('the tunnel, for long', () => {
     const more = `limits: { connectionsPerSession: ${STREAMS + 50} }\n`
     product = await startProduct({ postgres, database, policy: WIDE_POLICY, more })
     await product.login('alice')
-    connection = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await connection.event('ready')
-    const env = ready['env'] as Record<string, string>
-    at = {
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    } as pg.ClientConfig
+    ;({ running: connection, at } = await connectLocally(product, 'alice'))
   })
 
   afterAll(async () => {
@@ -52,13 +43,9 @@ describe('the tunnel, for long', () => {
   })
 
   it(`${STREAMS} streams in one tunnel, each with a query of its own`, async () => {
-    for (const pid of [product.gatewayPid(), connection.pid ?? 0])
-      writeFileSync(`/proc/${pid}/clear_refs`, '5')
     const open: pg.Client[] = []
     for (let at50 = 0; at50 < STREAMS; at50 += 50) {
-      const some = Array.from({ length: 50 }, () => new pg.Client(at))
-      await Promise.all(some.map((client) => client.connect()))
-      open.push(...some)
+      open.push(...(await Promise.all(Array.from({ length: 50 }, () => openClient(at)))))
     }
     const answers = await Promise.all(
       open.map((client, id) => client.query('SELECT id FROM wide WHERE id = $1', [1 + (id % 500)])),

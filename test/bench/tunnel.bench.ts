@@ -2,12 +2,13 @@
 // same run, and the page. Ratios inside one run mean something; numbers across runs do not.
 
 import { spawn, spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { startPostgres } from '../support/postgres.js'
 import { type Cell, page, type Results } from './page.js'
+import { sectionsOf } from './section.js'
 import { cpuSeconds, direct, haproxy, memoryKib, type System, ssh, vgate } from './systems.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
@@ -167,7 +168,8 @@ it('bench', async () => {
     }
     for (const system of systems) keep(results, system, 'idle', await idleKib(system))
     const text = page(results)
-    if (options.write === true) writeFileSync(PAGE, text)
+    if (options.write === true)
+      writeFileSync(PAGE, [text, ...sectionsOf(readFileSync(PAGE, 'utf8'))].join('\n'))
     else process.stdout.write(text)
   } finally {
     for (const step of cleanup.reverse()) await step()

@@ -2,6 +2,7 @@
 
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectLocally } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 import { measureStalled, WIDE, WIDE_POLICY } from '../support/stalled-result.js'
@@ -17,16 +18,7 @@ describe.skipIf(!hasPostgres('pgvector'))('the tunnel', () => {
     const database = await postgres.createDatabase({ sql: WIDE })
     product = await startProduct({ postgres, database, policy: WIDE_POLICY })
     await product.login('alice')
-    connection = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await connection.event('ready')
-    const env = ready['env'] as Record<string, string>
-    at = {
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    } as pg.ClientConfig
+    ;({ running: connection, at } = await connectLocally(product, 'alice'))
   }, 120_000)
 
   afterAll(async () => {

@@ -6,6 +6,7 @@ import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { type CorpusItem, isBypass, leaksIn, stepsOf } from '../support/corpus.js'
+import { controlOf } from '../support/corpus-control.js'
 import { runItem } from '../support/corpus-driver.js'
 import { canary, observe } from '../support/corpus-observe.js'
 import { changesBetween, type DatabaseState, stateOf } from '../support/corpus-state.js'
@@ -70,8 +71,6 @@ describe.skipIf(!hasPostgres('pgvector'))('further rows through a gateway', () =
       database,
       policy: file('policy-p1.yaml'),
       users: { alice: ['corp:analysts'], dan: ['corp:vector-admins'] },
-      // What is held would wait for a person: this one says no at once.
-      deniers: 'corp:vector-approvers',
     })
     return { gateway, admin, state: await stateOf(admin) }
   }
@@ -103,11 +102,14 @@ describe.skipIf(!hasPostgres('pgvector'))('further rows through a gateway', () =
       const { host, port, password, database } = session
       const item = itemOf(row, as, expected)
       const before = server.logSize()
-      const seen = await runItem(item, { host, port, password, database, user: as })
+      const log = (): string => server.log(before)
+      const control = controlOf(bench.gateway, session, log)
+      const seen = await runItem(item, { host, port, password, database, user: as }, control)
       const verdict = await observe({
         item,
         seen,
-        statementLog: server.log(before),
+        statementLog: log(),
+        holds: control.seen,
         direct: async () => 'not compared',
       })
       expect({ steps: stepsOf(item).length > 0, timedOut: seen.timedOut }).toEqual({

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { visible } from '../../src/cli/output.js'
+import { bodyOf } from '../../src/control/request-rules.js'
 import {
   type CorpusItem,
   isBypass,
@@ -15,7 +17,8 @@ import {
   stepsOf,
   type Verdict,
 } from '../support/corpus.js'
-import { outcomeOf, runItem, type Transcript } from '../support/corpus-driver.js'
+import { type Control, controlOf } from '../support/corpus-control.js'
+import { outcomeOf, runItem } from '../support/corpus-driver.js'
 import { canary, observe, twoClients } from '../support/corpus-observe.js'
 import { changesBetween, type DatabaseState, stateOf } from '../support/corpus-state.js'
 import { startTestGateway } from '../support/gateway.js'
@@ -27,6 +30,9 @@ const file = (name: string): string =>
   readFileSync(new URL(`../corpus/${name}`, import.meta.url), 'utf8')
 const policy = file('policy-p1.yaml')
 const stricter: Record<string, Verdict> = parse(file('stricter.yaml')) ?? {}
+
+/** What moves or reorders what stands beside it. */
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
 
 type Gateway = Awaited<ReturnType<typeof startTestGateway>>
 type Session = Awaited<ReturnType<Gateway['connectAs']>>
@@ -54,7 +60,6 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
       postgres: { ...upstream, superuser, password },
       database,
       policy,
-      deniers: 'corp:vector-approvers',
       users: { alice: ['corp:analysts'], dan: ['corp:vector-admins'] },
     })
     const witness = await login(await gateway.connectAs('dan'), 'dan')
@@ -102,15 +107,17 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
     const session = await current.gateway.connectAs(item.as)
     try {
       const logBefore = server.logSize()
-      const { seen, verdict } = await send(item, session, async (transcript) =>
-        observe({
-          item,
-          seen: transcript,
-          statementLog: server.log(logBefore),
-          direct: () => direct(item),
-        }),
-      )
-      const after = seen.closed ? await login(session, item.as) : seen
+      const log = (): string => server.log(logBefore)
+      const control = controlOf(current.gateway, session, log)
+      const { seen, verdict } = await send(item, session, control, {
+        log,
+        direct: () => direct(item),
+      })
+      for (const request of control.seen.requests)
+        expect(await shownToApprovers(current.gateway, request)).not.toMatch(HIDDEN)
+      // Whose access was taken away gets no further; the next grant is served as ever.
+      const next = control.seen.revoked ? await current.gateway.connectAs(item.as) : session
+      const after = seen.closed ? await login(next, item.as) : seen
       const report = {
         observed: verdict,
         leaks: leaksIn(item, seen.received),
@@ -138,6 +145,14 @@ describe.skipIf(!hasPostgres('pgvector'))('the corpus through a gateway', () => 
   })
 })
 
+/** The exact text, as `vgate approve` prints it. */
+async function shownToApprovers(gateway: Gateway, id: string): Promise<string> {
+  const record = await gateway.requests.find(id)
+  const body = record && bodyOf(record)
+  if (body?.kind !== 'operation') throw new Error(`${id} is no operation`)
+  return visible(body.operation.text)
+}
+
 function textOf(item: CorpusItem): string {
   for (const step of stepsOf(item)) {
     if (typeof step === 'object' && 'sql' in step && step.sql) return step.sql
@@ -153,7 +168,8 @@ function login(session: Session, user: string): Promise<RawPostgres> {
 async function send(
   item: CorpusItem,
   session: Session,
-  judge: (seen: Transcript) => Promise<Verdict>,
+  control: Control,
+  from: { readonly log: () => string; readonly direct: () => Promise<string> },
 ): Promise<{ seen: RawPostgres; verdict: Verdict }> {
   const { host, port, password, database } = session
   const endpoint = { host, port, password, database, user: item.as }
@@ -161,7 +177,15 @@ async function send(
     const { verdict, connection } = await twoClients(endpoint)
     return { seen: connection, verdict }
   }
-  const seen = await runItem(item, endpoint)
+  const seen = await runItem(item, endpoint, control)
   expect({ id: item.id, timedOut: seen.timedOut }).toEqual({ id: item.id, timedOut: false })
-  return { seen: seen.connection, verdict: await judge(seen) }
+  const statementLog = from.log()
+  const verdict = await observe({
+    item,
+    seen,
+    statementLog,
+    holds: control.seen,
+    direct: from.direct,
+  })
+  return { seen: seen.connection, verdict }
 }

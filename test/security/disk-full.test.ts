@@ -5,8 +5,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectLocally, openClient } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -68,19 +69,8 @@ describe.skipIf(disk === undefined)('a full disk', () => {
     writeFileSync(filler, Buffer.alloc(Number(bavail) * Number(bsize), 1))
   }
   const connect = async (): Promise<{ running: Running; client: pg.Client }> => {
-    const running = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await running.event('ready')
-    const env = ready['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: 'x',
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
-    client.on('error', () => undefined)
-    await client.connect()
-    return { running, client }
+    const { running, at } = await connectLocally(product, 'alice')
+    return { running, client: await openClient(at) }
   }
 
   it('ends a session with exit 9 and clear words, and lets nothing run unrecorded', async () => {

@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { connectLocally, openClient } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -48,20 +48,10 @@ describe.skipIf(!hasPostgres('plain'))('a gateway', () => {
   const load = async (
     first: number,
   ): Promise<{ running: Running; session: string; cut: Promise<string[]> }> => {
-    const running = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await running.event('ready')
-    const env = ready['env'] as Record<string, string>
+    const { running, ready, at } = await connectLocally(product, 'alice')
     let id = first
     const one = async (): Promise<string> => {
-      const client = new pg.Client({
-        host: String(ready['host']),
-        port: Number(ready['port']),
-        user: 'x',
-        password: env['PGPASSWORD'],
-        database: env['PGDATABASE'],
-      })
-      client.on('error', () => undefined)
-      await client.connect()
+      const client = await openClient(at)
       for (;;) {
         id += 1
         try {

@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { encodeFrame, type FrameType, TYPE } from '../../src/tunnel/frame.js'
+import { connectLocally, openClient } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, startProduct } from '../support/product.js'
 import { askGrant, openTunnel, type RawTunnel } from '../support/raw-tunnel.js'
@@ -240,18 +240,8 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
   })
 
   it('ends the session and lets the database go when the WebSocket dies', async () => {
-    const connection = product.start('alice', ['connect', 'prod-vectors', '--json'])
-    const ready = await connection.event('ready')
-    const env = ready['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: 'x',
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
-    client.on('error', () => undefined)
-    await client.connect()
+    const { running: connection, at } = await connectLocally(product, 'alice')
+    const client = await openClient(at)
     const asking = client.query('SELECT * FROM docs').catch((error: Error) => error)
     const admin = await postgres.connect(database)
     const busy = async (): Promise<number> =>
@@ -269,19 +259,9 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
   })
 
   it('cuts a stream at the end of its grant, within a second, in the words of the protocol', async () => {
-    const connection = product.start('alice', ['connect', 'prod-vectors', '--json', '--ttl', '3s'])
-    const ready = await connection.event('ready')
+    const { running, ready, at } = await connectLocally(product, 'alice', ['--ttl', '3s'])
     const end = Date.parse(String(ready['expires_at']))
-    const env = ready['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: 'x',
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
-    client.on('error', () => undefined)
-    await client.connect()
+    const client = await openClient(at)
     let code: unknown
     const asked = async (): Promise<number> => {
       for (;;) {
@@ -297,7 +277,7 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
     expect(code).toBe('57P01')
     expect(cutAt - end).toBeLessThan(5_000)
     expect(cutAt - end).toBeGreaterThan(-50)
-    const result = await connection.ended
+    const result = await running.ended
     expect(result.exitCode).toBe(0)
     expect(result.stdout).toContain('"reason":"expired"')
   })

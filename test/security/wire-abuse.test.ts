@@ -40,7 +40,6 @@ describe.skipIf(!hasPostgres('pgvector'))('abuse of the wire', () => {
       database,
       policy: file('policy-p1.yaml'),
       users: { alice: ['corp:analysts'], dan: ['corp:vector-admins'] },
-      deniers: 'corp:vector-approvers',
     })
   })
   beforeEach(async () => {
@@ -160,7 +159,10 @@ describe.skipIf(!hasPostgres('pgvector'))('abuse of the wire', () => {
       encode({ m: 'c' }),
       encode({ m: 'Q', sql: 'SELECT body FROM secret_docs' }),
     )
-    // The COPY is held and answered with no, so what follows it is read as statements of their own.
+    // The COPY is held and answered with no; what follows it is read as statements of their own.
+    await expect.poll(() => alices.held.length).toBe(1)
+    const approver = await gateway.person('erin', ['corp:vector-approvers'])
+    await gateway.requests.deny(approver, alices.held[0]?.request ?? '', 'not in this test')
     const ready = (): number[] =>
       alice.replies.flatMap((reply, at) => (at >= from && reply.type === 'Z' ? [at] : []))
     for (let end = from; ready().length < 2; end = (ready().at(-1) ?? end) + 1)

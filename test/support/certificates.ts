@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** A self-signed certificate for 127.0.0.1, localhost and more names that is its own CA. PEM text. */
-export function selfSignedCertificate(names: readonly string[] = []): {
+export function selfSignedCertificate(
+  names: readonly string[] = [],
+  issuer = 'localhost',
+): {
   readonly cert: string
   readonly key: string
 } {
@@ -18,7 +21,7 @@ export function selfSignedCertificate(names: readonly string[] = []): {
       'openssl',
       [
         ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'],
-        ...['-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost'],
+        ...['-keyout', key, '-out', cert, '-days', '30', '-subj', `/CN=${issuer}`],
         ...[
           '-addext',
           ['subjectAltName=DNS:localhost,IP:127.0.0.1', ...names.map((name) => `DNS:${name}`)].join(

@@ -3,6 +3,7 @@
 
 import type { CorpusItem, Step } from './corpus.js'
 import { stepsOf } from './corpus.js'
+import type { Control } from './corpus-control.js'
 import { errorFields, RawPostgres, type Reply } from './raw-postgres.js'
 import {
   GSSENC_REQUEST,
@@ -33,22 +34,30 @@ export interface Transcript {
   readonly bytes: Buffer
   /** The server ended the connection, unasked. */
   readonly closedByServer: boolean
-  /** A wait ran out: neither an answer nor an end. */
+  /** A wait ran out: neither an answer nor an end, or no hold where one was awaited. */
   readonly timedOut: boolean
 }
 
-/** Runs an item to its end. Never throws for what the server does. */
-export async function runItem(item: CorpusItem, endpoint: Endpoint): Promise<Transcript> {
+/**
+ * Runs an item to its end. Never throws for what the server does. Where something is held and the item says nothing of
+ * it, `control` denies it.
+ */
+export async function runItem(
+  item: CorpusItem,
+  endpoint: Endpoint,
+  control?: Control,
+): Promise<Transcript> {
   const starts = item.mode === 'raw-connection' && stepsOf(item).some(startsConnection)
   const connection = starts
     ? await RawPostgres.open(endpoint)
     : await RawPostgres.login({ ...endpoint, timeoutMs: 20_000 })
-  const script = new Script(connection, endpoint, connection.replies.length)
+  const script = new Script(connection, endpoint, control)
   const steps = stepsOf(item)
   for (const [index, step] of steps.entries()) {
     if (connection.closed) break
     await script.run(step, steps[index + 1])
   }
+  await script.finish()
   return script.transcript()
 }
 
@@ -64,13 +73,20 @@ class Script {
   readonly #endpoint: Endpoint
   readonly #from: number
   readonly #queries: { sql: string; replies: Reply[] }[] = []
+  readonly #control: Control | undefined
+  /** Where the replies of a query begin whose answer has to wait for steps of the item. */
+  #open: number | undefined
+  #seenNotices: number
+  #request: string | undefined
   #terminated = false
   #timedOut = false
 
-  constructor(raw: RawPostgres, endpoint: Endpoint, from: number) {
+  constructor(raw: RawPostgres, endpoint: Endpoint, control: Control | undefined) {
     this.#raw = raw
     this.#endpoint = endpoint
-    this.#from = from
+    this.#control = control
+    this.#from = raw.replies.length
+    this.#seenNotices = this.#from
   }
 
   async run(step: string | Step, next: string | Step | undefined): Promise<void> {
@@ -82,6 +98,10 @@ class Script {
       if (step.m === 'X') {
         this.#terminated = true
         await raw.waitClosed()
+      }
+      if (typeof next === 'object' && 'await' in next) {
+        this.#open = from
+        return
       }
       if ('QSF'.includes(step.m)) await this.#answered(step.m === 'Q' ? 'ZGW' : 'Z', from)
       // The end of a COPY is answered only where one had begun.
@@ -107,7 +127,32 @@ class Script {
       // The bytes of `hex_immediately` went out together with the request before them.
       return this.#refused()
     }
-    // Steps about approvals: as long as a hold is answered by a refusal there is nothing to approve or revoke.
+    return this.#acted(step)
+  }
+
+  /** What other people do while it waits. */
+  async #acted(step: Step): Promise<void> {
+    const control = this.#control
+    // Straight at the database nobody waits: then there is nothing to answer or to take away.
+    if (control === undefined || 'upstream_sends' in step) return
+    if ('await' in step) {
+      if (step.await !== 'approval-requested') throw new Error(`cannot wait for ${step.await}`)
+      if ((await this.#notice(this.#open ?? this.#from, '')) === 'timeout') this.#timedOut = true
+      return
+    }
+    if ('revoke_grant' in step) return control.revokeGrant(step.revoke_grant)
+    if (this.#request === undefined) throw new Error('nothing was held that could be answered')
+    if ('approve' in step)
+      return step.approve ? control.approve(this.#request, 1) : control.deny(this.#request)
+    if ('approve_concurrently' in step)
+      return control.approve(this.#request, step.approve_concurrently)
+    throw new Error(`unknown step ${JSON.stringify(step)}`)
+  }
+
+  /** A query that was left open for the item's own steps is answered, or the connection over. */
+  async finish(): Promise<void> {
+    if (this.#open === undefined || this.#raw.closed) return
+    if ((await this.#raw.waitFor('Z', this.#open)) === 'timeout') this.#timedOut = true
   }
 
   transcript(): Transcript {
@@ -135,7 +180,31 @@ class Script {
   }
 
   async #answered(types: string, from: number): Promise<void> {
-    if ((await this.#raw.waitFor(types, from)) === 'timeout') this.#timedOut = true
+    for (;;) {
+      const end = await this.#notice(from, types)
+      if (end === 'timeout') this.#timedOut = true
+      if (end !== 'held') return
+      if (this.#request !== undefined) await this.#control?.deny(this.#request)
+    }
+  }
+
+  /** Waits for a reply of these types or for a hold, whichever comes first. */
+  async #notice(from: number, types: string): Promise<'held' | 'found' | 'closed' | 'timeout'> {
+    for (;;) {
+      const fresh = Math.max(from, this.#seenNotices)
+      const at = this.#raw.replies.findIndex((one, index) => index >= fresh && requestOf(one))
+      const request = requestOf(this.#raw.replies[at])
+      if (request !== undefined && this.#control !== undefined) {
+        this.#seenNotices = at + 1
+        this.#request = request
+        await this.#control.held(request)
+        return 'held'
+      }
+      if (this.#raw.replies.slice(from).some(({ type }) => types.includes(type))) return 'found'
+      const behind = this.#raw.replies.length
+      const end = await this.#raw.waitFor(`${types}N`, behind)
+      if (end !== 'found') return end
+    }
   }
 
   /** The corpus' own names (`alice`, `probe`) become those of this end. */
@@ -177,4 +246,10 @@ export function outcomeOf(replies: readonly Reply[]): string {
         : `${reply.type}:${reply.body.toString('hex')}`,
     )
     .join('\n')
+}
+
+/** The request that a notice says is waited for. */
+function requestOf(reply: Reply | undefined): string | undefined {
+  if (reply?.type !== 'N') return undefined
+  return /request (req_[0-9a-z]+) waits/.exec(reply.body.toString())?.[1]
 }

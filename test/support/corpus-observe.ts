@@ -3,42 +3,58 @@
 
 import type { CorpusItem, Verdict } from './corpus.js'
 import { stepsOf } from './corpus.js'
+import type { Seen } from './corpus-control.js'
 import { errorsOf, outcomeOf, type Transcript } from './corpus-driver.js'
 import { RawPostgres, type Reply, rowValues } from './raw-postgres.js'
 
 /** SQLSTATE of a read that ran into its row limit. */
 const LIMITED = '53400'
+/** SQLSTATE of a session that is ended from outside. */
+const ENDED = '57P01'
 
 export interface Evidence {
   readonly item: CorpusItem
   readonly seen: Transcript
   /** The database's log of statements since the item began. */
   readonly statementLog: string
+  /** What was held of it, and what was answered. */
+  readonly holds: Seen
   /** Runs the item straight against a fresh database. */
   readonly direct: () => Promise<string>
 }
 
 /**
  * The verdict that was observed. `deny` means that a text of the item was answered by an error and never ran; an
- * error after it has run counts as `mask` only, because by then it had its effect.
+ * error after it has run counts as `mask` only, because by then it had its effect. `approval` means that it waited,
+ * that nothing of it had reached the database by then, and that it ran once after a yes and never without.
  */
 export async function observe(evidence: Evidence): Promise<Verdict> {
-  const { item, seen, statementLog } = evidence
-  if (seen.closedByServer) return 'reject'
+  const { item, seen, statementLog, holds } = evidence
   const codes = errorsOf(seen.replies).map((error) => error['C'])
+  // Access was taken away while it waited: the session ends with a clear error, and what waited never ran.
+  if (holds.revoked && codes.at(-1) === ENDED && runsOf(item, statementLog) === 0) return 'deny'
+  if (seen.closedByServer) return 'reject'
   if (codes.includes(LIMITED)) return 'limited'
-  if (codes.length > 0 && stopped(item, seen, statementLog)) {
-    // It waited, and then ended in an error without having run: for an item that states so, that is a denial.
-    return held(seen) && item.expect !== 'deny' ? 'approval' : 'deny'
+  if (holds.approved) {
+    const before = runsOf(item, holds.logBefore)
+    return before === 0 && runsOf(item, statementLog) <= 1 ? 'approval' : 'allow'
   }
+  if (codes.length > 0 && stopped(item, seen, statementLog))
+    return holds.requests.length > 0 ? 'approval' : 'deny'
   return outcomeOf(seen.replies) === (await evidence.direct()) ? 'allow' : 'mask'
 }
 
-/** A notice named the request that waited for a second person. */
-function held(seen: Transcript): boolean {
-  return seen.replies.some(
-    ({ type, body }) => type === 'N' && body.toString().includes('request req_'),
-  )
+/** How often the item's last text ran. */
+function runsOf(item: CorpusItem, log: string): number {
+  const last = textsOf(item).at(-1)
+  return last === undefined ? 0 : log.split(logged(last)).length - 1
+}
+
+function textsOf(item: CorpusItem): string[] {
+  return stepsOf(item).flatMap((step) => {
+    if (typeof step === 'string') return [step]
+    return 'sql' in step && step.sql ? [step.sql] : []
+  })
 }
 
 /** A simple query is judged by its own replies; other messages are judged by the last text among them. */
@@ -46,16 +62,17 @@ function stopped(item: CorpusItem, seen: Transcript, log: string): boolean {
   if (seen.queries.length > 0) {
     return seen.queries.some(({ sql, replies }) => errorsOf(replies).length > 0 && !ran(sql, log))
   }
-  const texts = stepsOf(item).flatMap((step) =>
-    typeof step === 'object' && 'sql' in step && step.sql ? [step.sql] : [],
-  )
-  const last = texts.at(-1)
+  const last = textsOf(item).at(-1)
   return last === undefined || !ran(last, log)
 }
 
 /** PostgreSQL logs a statement as it stands, with a tab behind each of its line ends. */
+function logged(sql: string): string {
+  return `: ${sql.trim().replaceAll('\n', '\n\t')}`
+}
+
 function ran(sql: string, log: string): boolean {
-  return log.includes(`: ${sql.trim().replaceAll('\n', '\n\t')}`)
+  return log.includes(logged(sql))
 }
 
 /** Leaves whatever the item left open, then asks for 1. True when the answer is exactly that. */

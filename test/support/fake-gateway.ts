@@ -78,6 +78,7 @@ export async function startFakeGateway(
     /** The subprotocol that it picks. */
     readonly subprotocol?: string
     readonly versions?: readonly number[]
+    readonly maxStreams?: number
   } = {},
 ): Promise<FakeGateway> {
   let closedSessions = 0
@@ -267,7 +268,7 @@ export async function startFakeGateway(
           },
           closed: () => {},
         },
-        { side: 'gateway', maxStreams: 100 },
+        { side: 'gateway', maxStreams: options.maxStreams ?? 100 },
       )
     })
   })

@@ -50,8 +50,6 @@ export interface TestGatewayOptions {
   readonly contact?: string
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
-  /** Somebody of this group denies every request at once. */
-  readonly deniers?: string
   readonly grantMs?: number
   readonly clock?: Clock
   readonly connectionsPerSession?: number
@@ -77,6 +75,8 @@ export interface TestGateway {
   readonly recordings: string
   connectAs(user: string): Promise<TestConnection>
   notify(session: string, notice: SessionNotice): void
+  /** Takes the connection's grant away, as `vgate revoke GRANT` does: its requests stay open. */
+  revoke(connection: TestConnection): Promise<void>
   /** Answers requests as the control plane would; `person` makes somebody who may. */
   readonly requests: Requests
   person(name: string, groups: readonly string[]): Promise<Principal>
@@ -96,24 +96,16 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const reports: { event: string; error: unknown }[] = []
   const grants = new Map<string, Principal>()
   const policy = compilePolicy(loadPolicy(options.policy, 'policy.yaml'), COMPILE)
-  const store = openStore({ directory, clock: systemClock })
+  const clock = options.clock ?? systemClock
+  const store = openStore({ directory, clock })
   const requests = createRequests({
     config: { publicUrl: 'https://vgate.test' } as Parameters<typeof createRequests>[0]['config'],
     store,
     audit: { append: async () => undefined },
-    clock: systemClock,
+    clock,
     schedule: processSchedule,
   })
   const owners = new Map<string, Principal>()
-  const denier =
-    options.deniers === undefined ? undefined : principalOf('denier', [options.deniers])
-  if (denier !== undefined) {
-    await store.upsertPrincipal(denier)
-    requests.onChange((record) => {
-      if (record.state === 'open')
-        void requests.deny(denier, record.id, 'not in this test').catch(() => undefined)
-    })
-  }
   requests.onChange((record, request) => {
     for (const [session, owner] of owners)
       if (owner.id === record.principal) listeners.get(session)?.({ kind: 'request', request })
@@ -130,7 +122,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   })
   const dataPlane = new DataPlane({
     authority: options.wrapAuthority?.(inner) ?? inner,
-    clock: options.clock ?? systemClock,
+    clock,
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     connectionsPerSession: options.connectionsPerSession ?? 100,
     handshakeMs: 10_000,
@@ -150,6 +142,11 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     summaries,
     reports,
     notify: (session, notice) => listeners.get(session)?.(notice),
+    revoke: async ({ session }) => {
+      grants.delete(session.lease.grant.id)
+      const message = 'access was revoked by the test'
+      listeners.get(session.id)?.({ kind: 'ended', reason: 'revoked', message })
+    },
     requests,
     person: async (name, groups) => {
       const principal = principalOf(name, groups)

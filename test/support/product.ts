@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { approveDevice } from '../../src/demo/approve-device.js'
 import { startIdentityProvider } from '../../src/demo/identity-provider.js'
+import { atTerminal } from './terminal.js'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
 export const STEP_MS = 60_000
@@ -41,6 +42,12 @@ export interface Product {
     args: readonly string[],
     options?: { env?: Record<string, string>; input?: string },
   ): Promise<Result>
+  /** Runs a command at a terminal; types each answer when its question has come. */
+  runAtTerminal(
+    person: string,
+    args: readonly string[],
+    answers: readonly (readonly [question: string, answer: string])[],
+  ): Promise<{ readonly exitCode: number; readonly shown: string }>
   /** Starts a command that runs on. */
   start(
     person: string,
@@ -75,6 +82,8 @@ export interface ProductOptions {
   readonly more?: string
   /** YAML lines to put below `gateway` in vgate.yaml, indented by two. */
   readonly gateway?: string
+  /** The name in its public URL; by default it is reached as it listens. */
+  readonly name?: string
   readonly target?: string
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
@@ -102,13 +111,13 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
   })
   let gateway: Running | undefined
   let url = ''
+  const environmentOf = (person: string): Record<string, string> => ({
+    ...environment(person),
+    ...(url === '' ? {} : { VGATE_GATEWAY: url }),
+  })
   const left = new Set<Running>()
   const start: Product['start'] = (person, args, more) => {
-    const begun = running(args, {
-      ...environment(person),
-      ...(url === '' ? {} : { VGATE_GATEWAY: url }),
-      ...more?.env,
-    })
+    const begun = running(args, { ...environmentOf(person), ...more?.env })
     left.add(begun)
     void begun.ended.then(() => left.delete(begun))
     return begun
@@ -123,7 +132,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     start,
     run: async (person, args, more) => {
       const result = await execa(process.execPath, [BIN, ...args], {
-        env: { ...environment(person), VGATE_GATEWAY: url, ...more?.env },
+        env: { ...environmentOf(person), ...more?.env },
         extendEnv: false,
         reject: false,
         timeout: STEP_MS,
@@ -131,6 +140,8 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
       })
       return { exitCode: result.exitCode ?? -1, stdout: result.stdout, stderr: result.stderr }
     },
+    runAtTerminal: (person, args, answers) =>
+      atTerminal([process.execPath, BIN, ...args], environmentOf(person), answers),
     login: async (person) => {
       const login = start(person, ['login', '--json', '--no-browser'])
       const code = await login.event('device_code')
@@ -146,7 +157,9 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
         ['gateway', 'start', '--config', configFile, '--json'],
         environment('gateway'),
       )
-      url = String((await gateway.event('listening'))['url'])
+      const listening = new URL(String((await gateway.event('listening'))['url']))
+      if (options.name !== undefined) listening.hostname = options.name
+      url = listening.origin
     },
     gatewayPid: () => {
       if (gateway?.pid === undefined) throw new Error('no gateway runs')
@@ -183,7 +196,7 @@ function configOf(options: ProductOptions, issuer: string, listen: number): stri
   listen: 127.0.0.1:${listen}
   data: ${options.data ?? './data'}
   auditors: [{ group: data-owners }]
-${options.gateway ?? ''}identity:
+${options.name === undefined ? '' : `  publicUrl: https://${options.name}:${listen}\n`}${options.gateway ?? ''}identity:
   providers:
     corp: { type: oidc, issuer: "${issuer}", clientId: vgate, scopes: [openid, groups, email, offline_access] }
     ${options.providers ?? ''}

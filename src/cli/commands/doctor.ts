@@ -8,7 +8,7 @@ import { gatewayFlags, RunCommand } from '../run-command.js'
 
 export default class Doctor extends RunCommand {
   static override description =
-    'Look for what is wrong: network, certificate, clock, versions, keychain, login, targets, ports. Each line says what to do. It prints no secret.'
+    'Look for what is wrong: proxy, network, certificate, clock, versions, keychain, login, targets, ports. Each line says what to do. It prints no secret.'
   static override examples = [
     '<%= config.bin %> doctor',
     '<%= config.bin %> doctor prod-vectors --json',

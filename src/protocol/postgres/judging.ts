@@ -10,7 +10,7 @@ import type {
   Ruling,
 } from '../../core/adapter.js'
 import type { VgateError } from '../../core/errors.js'
-import type { Operation, ServerError, Unclassified } from '../../core/operation.js'
+import { isOperation, type ServerError, type Unclassified } from '../../core/operation.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type {
@@ -39,10 +39,6 @@ export function refusalReply(refusal: Refusal): ErrorReply {
     detail: `rule: ${refusal.rule}`,
     hint: refusal.hint,
   }
-}
-
-export function isOperation(operation: Operation | Unclassified): operation is Operation {
-  return 'access' in operation
 }
 
 /** Trouble of the adapter's own as a request that is refused. */

@@ -77,7 +77,8 @@ export type Expectation =
       readonly reply: ErrorReply
       readonly codes: readonly string[]
     }
-  | { readonly kind: 'ready'; readonly sync: boolean }
+  /** `own`: behind a Sync that the client knows nothing of. */
+  | { readonly kind: 'ready'; readonly sync: boolean; readonly own?: true }
 
 interface Waiting {
   readonly segment: number
@@ -126,6 +127,8 @@ export class Pipeline {
   /** A limited Execute is under way; `rewritten`: it stands for a Query and ends with a Sync of ours. */
   limited: { readonly rewritten: boolean } | undefined
   copying: 'none' | 'wait' | 'in' = 'none'
+  /** A Sync of `letGo` is not answered yet. */
+  lettingGo = false
 
   constructor(host: AdapterHost, context: AdapterContext) {
     this.#host = host
@@ -198,11 +201,26 @@ export class Pipeline {
 
   /** Sync: of the client, or of ours behind a rewritten Query. */
   sync(bytes: Buffer = SYNC): void {
+    this.#sync(bytes, { kind: 'ready', sync: true })
+  }
+
+  /**
+   * Something waits for a person, perhaps for long: what was only parsed gives its locks back. The client is told
+   * nothing of the Sync. What has run or is bound stays in its transaction.
+   */
+  letGo(): void {
+    const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
+    if (!holdsLocks || this.unitRan || this.portals.names().length > 0) return
+    this.lettingGo = true
+    this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
+  }
+
+  #sync(bytes: Buffer, expectation: Expectation): void {
     this.skipping = false
     this.#upstream.add(bytes)
     this.#flushed = true
     this.unitOpen = true
-    this.#waiting.push({ segment: this.segment, expectation: { kind: 'ready', sync: true } })
+    this.#waiting.push({ segment: this.segment, expectation })
     this.segment += 1
   }
 
@@ -262,7 +280,9 @@ export class Pipeline {
     )
     const dropped = this.#waiting.slice(0, end < 0 ? undefined : end)
     this.#waiting = end < 0 ? [] : this.#waiting.slice(end)
-    this.skipping = end < 0
+    const ready = this.#waiting[0]?.expectation
+    // Behind a Sync of ours the client's own is still to come: up to that it expects nothing more.
+    this.skipping = ready?.kind !== 'ready' || ready.own === true
     this.barrier = false
     this.statements.forgetAssumptions()
     this.portals.forgetAssumptions()

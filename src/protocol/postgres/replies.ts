@@ -104,7 +104,7 @@ export class Replies {
       case 'query':
         return this.#query(type, bytes, head)
       case 'ready':
-        return type === 'Z' && this.#ready(bytes)
+        return type === 'Z' && this.#ready(bytes, head.own)
       case 'refused':
         return false // it did not fail: fail closed
     }
@@ -251,14 +251,16 @@ export class Replies {
       statements.confirm({ name: one, value: undefined })
   }
 
-  #ready(bytes: Buffer): true {
+  #ready(bytes: Buffer, own = false): true {
     const status = String.fromCharCode(new BodyReader(bytes).byte())
     if (bytes.length !== 6 || (status !== 'I' && status !== 'T' && status !== 'E')) {
       throw violation('the database sent a malformed ReadyForQuery')
     }
     this.#pipeline.copying = 'none'
     this.#pipeline.ready(status)
-    return this.#pass(bytes)
+    if (!own) return this.#pass(bytes)
+    this.#pipeline.lettingGo = false
+    return true
   }
 
   #error(bytes: Buffer): void {

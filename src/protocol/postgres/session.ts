@@ -32,6 +32,8 @@ export class Session {
   #next = 0
   #queuedBytes = 0
   #busy = false
+  /** A ruling that came before the Sync of `Pipeline.letGo` was answered. */
+  #late: { readonly id: number; readonly ruling: Ruling } | undefined
   #over = false
 
   constructor(
@@ -78,18 +80,28 @@ export class Session {
       this.#fromUpstream.push(bytes, (type, whole) => {
         if (!this.#over) this.#replies.take(String.fromCharCode(type), whole)
       })
+      const late = this.#late
+      if (late === undefined || this.pipeline.lettingGo || this.#over) return
+      this.#late = undefined
+      this.#judging.ruled(late.id, late.ruling)
     })
   }
 
   ruled(id: number, ruling: Ruling): void {
-    this.#enter(() => this.#judging.ruled(id, ruling))
+    this.#enter(() => {
+      if (this.pipeline.lettingGo) this.#late = { id, ruling }
+      else this.#judging.ruled(id, ruling)
+    })
   }
 
   answered(id: number, answer: Answer): void {
     this.#enter(() => this.#judging.answered(id, answer))
   }
 
-  /** A warning (01000), at once: it may come at any time (PostgreSQL docs, "Asynchronous Operations"). */
+  /**
+   * Tells the client of a wait by a warning (01000), at once: it may come at any time (PostgreSQL docs, "Asynchronous
+   * Operations"). What waits holds no locks that it needs not.
+   */
   notify(text: string): void {
     const fields = new Map([
       ['S', 'NOTICE'],
@@ -97,7 +109,10 @@ export class Session {
       ['C', '01000'],
       ['M', text],
     ])
-    this.#enter(() => this.pipeline.client.add(fieldsMessage('N', fields)))
+    this.#enter(() => {
+      this.pipeline.client.add(fieldsMessage('N', fields))
+      if (this.#judging.waiting) this.pipeline.letGo()
+    })
   }
 
   /** The connection is over: nothing is taken or sent any more. */

@@ -94,6 +94,25 @@ describe('requests', () => {
     expect(await stateOf(request)).toBe('approved')
   })
 
+  it('approve-006, approve-009: is never approved for longer than was asked, nor once it is over', async () => {
+    const { request } = await open()
+    await expect(here.requests.approve(BOB, request, { ttlMs: 900_001 })).rejects.toMatchObject({
+      code: 'VGATE_USAGE',
+      message: 'an approval may shorten the time, not lengthen it',
+    })
+    expect(await stateOf(request)).toBe('open')
+    await here.requests.approve(BOB, request, { ttlMs: 900_000 })
+    const again = (): Promise<void> => here.requests.approve(CAROL, request, {})
+    await expect(again()).rejects.toMatchObject({ message: 'the request is approved already' })
+    await consume(request)
+    await expect(again()).rejects.toMatchObject({ message: 'the request is consumed already' })
+    const denied = await open('b'.repeat(64))
+    await here.requests.deny(BOB, denied.request, 'no')
+    await expect(here.requests.approve(CAROL, denied.request, {})).rejects.toMatchObject({
+      message: 'the request is denied already',
+    })
+  })
+
   it('lets exactly one of a hundred use it up, and only what was asked', async () => {
     const { request } = await open()
     expect(await consume(request)).toBe(false)
@@ -179,6 +198,25 @@ describe('the API of requests', () => {
     expect(seen.json['request']).toMatchObject({ id: request, state: 'open', kind: 'operation' })
     const answered = await here.call('POST', `/v1/requests/${request}/deny`, eve, { reason: 'no' })
     expect(answered.json['request']).toMatchObject({ state: 'denied' })
+  })
+
+  it('approve-004: is not answered by a GET, a form or another origin', async () => {
+    const { request } = await open()
+    const eve = await here.login('eve', ['owners'])
+    const path = `/v1/requests/${request}/approve`
+    const bearer = { authorization: `Bearer ${eve}` }
+    const json = { 'content-type': 'application/json' }
+    const origin = { origin: 'https://evil.example', cookie: `session=${eve}` }
+    for (const [method, init] of [
+      ['GET', { headers: bearer }],
+      ['GET', { headers: origin }],
+      ['POST', { headers: { ...json, ...origin }, body: '{}' }],
+      ['POST', { headers: { ...json, ...bearer, ...origin }, body: '{}' }],
+      ['POST', { headers: { ...bearer, 'content-type': 'text/plain' }, body: '{}' }],
+    ] as const)
+      expect((await here.send(method, path, init)).status).toBeGreaterThanOrEqual(400)
+    expect(await stateOf(request)).toBe('open')
+    expect((await here.call('POST', path, eve, {})).status).toBe(200)
   })
 
   it('gives the same page for every id, and no page for anything else', async () => {
