@@ -22,7 +22,7 @@ import { EndedSessions } from './ended-sessions.js'
 import { grantEnded, revoked, unknownGrant } from './grant-errors.js'
 import type { Requests } from './requests.js'
 import type { Schedule } from './schedule.js'
-import type { SessionIndex } from './session-index.js'
+import type { SessionIndex } from './session-indexer.js'
 import type { TargetSettings } from './settings.js'
 import { proofEnded, provedPrincipal } from './workload-grants.js'
 

@@ -10,7 +10,7 @@ import type { WorkloadVerifier } from '../identity/workload.js'
 import type { Store } from '../store/store.js'
 import type { ControlAuthority } from './authority.js'
 import type { Requests } from './requests.js'
-import type { SessionIndex } from './session-index.js'
+import type { SessionIndex } from './session-indexer.js'
 import type { ControlSettings, LoadedPolicy } from './settings.js'
 
 /** The audit log as the control plane sees it. A rejection means: what the event speaks of must not happen. */

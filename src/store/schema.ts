@@ -242,6 +242,7 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
       outcome TEXT NOT NULL, rows BIGINT, request TEXT, predicate TEXT,
       PRIMARY KEY (no, record, collection, key_hash, action))`,
     `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
+    `CREATE INDEX session_touches_time ON session_touches (key_hash, no)`,
     `CREATE INDEX session_touches_own ON session_touches (principal, key_hash, collection, no)`,
   ],
 ]

@@ -4,7 +4,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { type Dialect, ensureFullText, markOf, matchDocuments, wordsOf } from './full-text.js'
 import type { RequestRecord, SessionRecord, Tables } from './schema.js'
-import { keyHash, once, useMark } from './session-index.js'
+import { keyHash, once, useMark } from './session-facts.js'
 import type { Run, SessionFilter } from './store.js'
 
 /** The most that one answer holds. */

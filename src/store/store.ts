@@ -8,7 +8,7 @@ import type { Grant } from '../core/grant.js'
 import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
 import type { AnswerRecord, RequestRecord, SessionRecord, Tables } from './schema.js'
-import type { SessionIndexStore } from './session-index.js'
+import type { SessionIndexStore } from './session-facts.js'
 import type { SessionSearchStore } from './session-search.js'
 
 export interface StoredGrant extends Grant {

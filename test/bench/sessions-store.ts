@@ -8,7 +8,7 @@ import { newId } from '../../src/core/ids.js'
 import { principalId } from '../../src/core/principal.js'
 import { markOf, wordsOf } from '../../src/store/full-text.js'
 import { STORE_FILE } from '../../src/store/libsql-errors.js'
-import { INDEX_VERSION, keyHash, useMark } from '../../src/store/session-index.js'
+import { INDEX_VERSION, keyHash, useMark } from '../../src/store/session-facts.js'
 
 const OPERATIONS = ['search', 'get', 'scroll', 'insert', 'update', 'delete', 'delete_by_filter']
 const STEP_MS = 60_000
