@@ -1,8 +1,10 @@
 // Owns a recording in other forms: NDJSON for programs, asciicast v2 for terminal players
 // (docs.asciinema.org/manual/asciicast/v2). Text in an asciicast is neutralised by the renderer.
 
+import { neutralize } from './neutralize.js'
 import type { StoredRecord } from './records.js'
 import { type RenderOptions, renderRecord } from './render.js'
+import type { Told } from './story.js'
 
 /** One line of JSON per record, LF at its end. JSON escapes what a terminal would act on. */
 export function toNdjson(record: StoredRecord): string {
@@ -15,43 +17,66 @@ function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-/** The lines of an asciicast; `maxIdleMs` shortens pauses. */
-export async function* toAsciicast(
-  records: AsyncIterable<StoredRecord>,
-  options: Omit<RenderOptions, 'startedAt'> & {
-    readonly height: number
-    readonly title?: string
-    readonly maxIdleMs?: number
-  },
-): AsyncGenerator<string> {
-  let startedAt: string | undefined
-  let last = 0
-  let shownMs = 0
-  for await (const record of records) {
-    const at = Date.parse(record.at)
-    if (startedAt === undefined) {
-      startedAt = record.at
-      last = at
-      yield `${JSON.stringify(castHeader(options, at))}\n`
-    }
-    // The wall clock may step back; what is shown never does.
-    shownMs += Math.min(Math.max(0, at - last) || 0, options.maxIdleMs ?? Number.MAX_SAFE_INTEGER)
-    last = Number.isNaN(at) ? last : at
-    const text = renderRecord(record, { ...options, startedAt }).map((line) => `${line}\r\n`)
-    yield `${JSON.stringify([shownMs / 1000, 'o', text.join('')])}\n`
-  }
+export interface CastOptions extends Omit<RenderOptions, 'startedAt'> {
+  readonly height: number
+  /** ISO 8601; the time of the first record by default. */
+  readonly startedAt?: string
+  readonly title?: string
+  /** Pauses are cut to it. */
+  readonly maxIdleMs?: number
+  /** Times as fast as it was; 0 leaves no pauses. */
+  readonly speed?: number
 }
 
-function castHeader(
-  options: { readonly width: number; readonly height: number; readonly title?: string },
-  at: number,
-): object {
+/** The lines of an asciicast; refused and held operations are markers, which players jump to. */
+export async function* toAsciicast(
+  records: AsyncIterable<Told>,
+  options: CastOptions,
+): AsyncGenerator<string> {
+  let { startedAt } = options
+  let last: number | undefined
+  let shownMs = 0
+  if (startedAt !== undefined) yield castHeader(options, startedAt)
+  for await (const told of records) {
+    const { record } = told
+    if (startedAt === undefined) {
+      startedAt = record.at
+      yield castHeader(options, startedAt)
+    }
+    const at = Date.parse(record.at)
+    // The wall clock may step back; what is shown never does.
+    const gap = Math.max(0, at - (last ?? at)) || 0
+    const { speed = 1, maxIdleMs = Number.MAX_SAFE_INTEGER } = options
+    if (speed > 0) shownMs += Math.min(gap / speed, maxIdleMs)
+    last = Number.isNaN(at) ? last : at
+    const seconds = Math.round(shownMs) / 1000
+    const marker = markerOf(record)
+    if (marker !== undefined) yield castLine([seconds, 'm', marker])
+    const text = renderRecord(told, { ...options, startedAt }).map((line) => `${line}\r\n`)
+    yield castLine([seconds, 'o', text.join('')])
+  }
+  // An asciicast without its header is none, also where there is nothing to show.
+  if (startedAt === undefined) yield castHeader(options, '')
+}
+
+function markerOf(record: StoredRecord): string | undefined {
+  const verdict = record['verdict']
+  if (verdict !== 'deny' && verdict !== 'hold') return undefined
+  return neutralize(`${verdict === 'deny' ? 'denied' : 'held'}: ${String(record['rule'] ?? '')}`)
+}
+
+function castLine(value: unknown): string {
+  return `${JSON.stringify(value)}\n`
+}
+
+function castHeader(options: CastOptions, startedAt: string): string {
   const { width, height, title } = options
-  return {
+  const timestamp = Math.floor((Date.parse(startedAt) || 0) / 1000)
+  return castLine({
     version: 2,
     width,
     height,
-    timestamp: Math.floor((at || 0) / 1000),
-    ...(title === undefined ? {} : { title }),
-  }
+    timestamp,
+    ...(title === undefined ? {} : { title: neutralize(title) }),
+  })
 }

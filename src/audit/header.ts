@@ -20,6 +20,10 @@ const headerJson = z.strictObject({
   id,
   created: time,
   key: z.strictObject({ id: z.string().regex(/^[0-9a-f]{16}$/), public: z.string().length(44) }),
+  seal: z
+    .string()
+    .regex(/^[ -~]{1,1024}$/)
+    .exactOptional(),
   number: z.int().positive().exactOptional(),
   previous: z
     .strictObject({ id, records: z.int().nonnegative(), head: z.string().regex(/^[0-9a-f]{64}$/) })

@@ -25,6 +25,7 @@ import { type SigningKey, signingKey } from '../core/api.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import { keyIdOf } from './checkpoint.js'
+import { faultInHistory, withNewKey } from './key-history.js'
 
 /** A key that signs, with its public part. */
 export interface SigningKeyPair {
@@ -75,20 +76,18 @@ export function loadOrCreateKey(options: {
   const pair = pairOf(readPrivateKey(options.keyFile), now)
   const known = history.find((entry) => entry.id === pair.key.id)
   if (known !== undefined) return { pair: { key: known, sign: pair.sign }, history }
-  const grown = [...history, pair.key]
+  const grown = withNewKey(history, pair)
   writeKeyHistory(options.historyFile, grown)
   return { pair, history: grown }
 }
 
-/** The public keys that ever signed, oldest first; empty when there is no file yet. */
+/** The public keys that ever signed, oldest first, each signed by the next; empty when there is no file yet. */
 export function readKeyHistory(path: string): readonly SigningKey[] {
   if (!existsSync(path)) return []
   try {
     const { keys } = historyFile.parse(JSON.parse(readFileSync(path, 'utf8')))
-    for (const key of keys) {
-      if (keyIdOf(Buffer.from(key.public, 'base64')) !== key.id)
-        throw new Error(`key ${key.id} does not have this id`)
-    }
+    const fault = faultInHistory(keys)
+    if (fault !== undefined) throw new Error(fault)
     return keys
   } catch (cause) {
     throw invalid(`the key history ${path} is damaged`, 'restore it from a backup', cause)

@@ -27,7 +27,7 @@ export async function openVerified(
     /** Also play what stands before the bad place, as far as it is signed. */ readonly evenIfTampered?: boolean
   },
 ): Promise<VerifiedRecording> {
-  const verification = await verifyFile(source, options)
+  const verification = await verifyFile(source, { ...options, depth: 'content' })
   const refused = verification.verdict === 'tampered' && options.evenIfTampered !== true
   const upTo = refused ? 0 : verification.records
   return { verification, records: () => recordsUpTo(source, upTo, verification) }

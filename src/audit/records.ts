@@ -13,6 +13,7 @@ import type {
   Unclassified,
 } from '../core/operation.js'
 import type { SearchRecord } from './search-records.js'
+import type { RecordedKeys } from './written-keys.js'
 
 export interface RecordedPrincipal {
   readonly id: string
@@ -84,7 +85,7 @@ export interface RecordedObligations {
 }
 
 /** The outcome of judging one request: the intent, recorded before anything is forwarded. */
-export interface OperationJudged {
+export interface OperationJudged extends RecordedKeys {
   readonly type: 'operation.judged'
   readonly connection: string
   /** Number of the request within its connection; ascending. */
@@ -100,10 +101,6 @@ export interface OperationJudged {
   readonly reason?: string
   readonly obligations?: RecordedObligations
   readonly approval?: RecordedApproval
-  /** Keys written or deleted as far as the request names them: collection → keys. */
-  readonly keys?: Readonly<Record<string, readonly string[]>>
-  /** Keys are written or deleted that the request does not name. */
-  readonly keysUnknown?: boolean
 }
 
 /** What the client is about to be given, after masking. */

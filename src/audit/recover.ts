@@ -112,7 +112,7 @@ async function appendAt(
 
 /** Reads a whole file through the verification steps. */
 export async function scan(path: string): Promise<RecordingScanner> {
-  const scanner = new RecordingScanner()
+  const scanner = new RecordingScanner('chain')
   for await (const chunk of chunksOf(path)) {
     scanner.push(chunk)
     while (scanner.next() !== undefined) {

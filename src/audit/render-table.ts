@@ -1,17 +1,12 @@
 // Owns recorded results as a table that fits a terminal. Values are neutralised; vectors are shown as `vector(n)`.
 
-import Table from 'cli-table3'
 import { neutralize } from './neutralize.js'
+import { columnsOf, cut, padTo } from './width.js'
 
 const MOST_COLUMN = 40
 const LEAST_COLUMN = 6
 /** What a cell costs beside its text: a border and two spaces. */
 const CELL_FRAME = 3
-
-/** At most `width` characters, the last an ellipsis where something was left out. */
-export function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${[...text].slice(0, Math.max(0, width - 1)).join('')}…`
-}
 
 /** A recorded value as people read it. Not yet cut. */
 export function cellText(value: unknown): string {
@@ -25,43 +20,73 @@ export function cellText(value: unknown): string {
   return neutralize(JSON.stringify(value))
 }
 
-/** Lines of a table; none without columns or rows. Columns that do not fit are counted in the last one. */
+/**
+ * Lines of a table; none without columns or rows. Columns that do not fit are counted in the last one. Without a
+ * finite width nothing is cut: long values run over their column.
+ */
 export function renderTable(
   columns: readonly string[],
   rows: readonly (readonly unknown[])[],
   width: number,
 ): readonly string[] {
   if (columns.length === 0 || rows.length === 0) return []
-  const fitting = Math.max(1, Math.floor((width - 1) / (LEAST_COLUMN + CELL_FRAME)))
-  const hidden = Math.max(0, columns.length - fitting)
-  const kept = hidden === 0 ? columns.length : Math.max(1, fitting - 1)
+  const kept = fittingColumns(columns, rows, width)
+  const hidden = columns.length - kept
   const head = columns.slice(0, kept).map(neutralize)
   const cells = rows.map((row) => head.map((_, index) => cellText(row[index])))
   if (hidden > 0) {
-    head.push(`+${columns.length - kept}`)
+    head.push(`+${hidden}`)
     for (const row of cells) row.push('…')
   }
   const widths = columnWidths([head, ...cells], width)
-  const table = new Table({
-    head: [...head],
-    colWidths: widths.map((inner) => inner + 2),
-    style: { head: [], border: [] },
-    wordWrap: false,
-  })
-  for (const row of cells)
-    table.push(row.map((cell, index) => cut(cell, widths[index] ?? LEAST_COLUMN)))
-  // A rule between rows would double the height: only the ones around the head and the whole are kept.
-  return table
-    .toString()
-    .split('\n')
-    .filter((line, index) => index < 3 || !line.startsWith('├'))
+  const rule = (left: string, middle: string, right: string): string =>
+    `${left}${widths.map((inner) => '─'.repeat(inner + 2)).join(middle)}${right}`
+  const line = (row: readonly string[]): string =>
+    `│${row.map((cell, index) => ` ${fitted(cell, widths[index] ?? 1, width)} `).join('│')}│`
+  return [
+    rule('┌', '┬', '┐'),
+    line(head),
+    rule('├', '┼', '┤'),
+    ...cells.map(line),
+    rule('└', '┴', '┘'),
+  ]
+}
+
+/** How many columns fit, at least one; where not all do, with room for the one that counts the others. */
+function fittingColumns(
+  columns: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  width: number,
+): number {
+  const least = columns.map((name, index) =>
+    Math.min(
+      LEAST_COLUMN,
+      Math.max(columnsOf(neutralize(name)), ...rows.map((row) => columnsOf(cellText(row[index])))),
+    ),
+  )
+  const count = `+${columns.length}`.length + CELL_FRAME
+  let used = 1
+  let kept = 0
+  for (const [index, one] of least.entries()) {
+    used += Math.max(1, one) + CELL_FRAME
+    if (used + (index === columns.length - 1 ? 0 : count) > width) break
+    kept += 1
+  }
+  return Math.max(1, kept)
+}
+
+function fitted(cell: string, column: number, width: number): string {
+  return padTo(Number.isFinite(width) ? cut(cell, column) : cell, column)
 }
 
 /** Text widths that fit beside each other: what they need, cut evenly from the widest down. */
 function columnWidths(cells: readonly (readonly string[])[], width: number): readonly number[] {
   const columns = cells[0]?.length ?? 0
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.min(MOST_COLUMN, Math.max(1, ...cells.map((row) => row[column]?.length ?? 0))),
+    Math.min(
+      MOST_COLUMN,
+      Math.max(1, ...cells.map((row) => columnsOf((row[column] ?? '').slice(0, MOST_COLUMN)))),
+    ),
   )
   let over = widths.reduce((sum, one) => sum + one + CELL_FRAME, 1) - width
   while (over > 0) {

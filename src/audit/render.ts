@@ -1,20 +1,11 @@
-// Owns how a record looks in a terminal. Everything from a record goes through `neutralize`; nothing is executed;
-// no colour but through the functions that are handed in. Members that are missing or of another type are left out:
-// a record may come from a later version.
+// Owns how a record looks in a terminal: its time, and what it says folded to the width. Everything from a record
+// goes through `neutralize`; nothing is executed; no colour but through the functions that are handed in.
 
 import { neutralize, neutralizeLines } from './neutralize.js'
-import type { StoredRecord } from './records.js'
-import { cut, renderTable } from './render-table.js'
-
-/** What chalk offers; `noColor` for none. */
-export interface Colors {
-  dim(text: string): string
-  bold(text: string): string
-  red(text: string): string
-  green(text: string): string
-  yellow(text: string): string
-  cyan(text: string): string
-}
+import { type Colors, type Part, partsOf } from './render-parts.js'
+import { renderTable } from './render-table.js'
+import type { Told } from './story.js'
+import { fold } from './width.js'
 
 const same = (text: string): string => text
 export const noColor: Colors = {
@@ -27,200 +18,110 @@ export const noColor: Colors = {
 }
 
 export interface RenderOptions {
-  /** Columns of the terminal; lines are cut to it. At least 20. */
+  /** Columns of the terminal, at least 20. Infinity: nothing is folded, cut or left out. */
   readonly width: number
   readonly color?: Colors
   /** Time of the first record (ISO 8601): times are shown as an offset to it. */
-  readonly startedAt?: string
+  readonly startedAt?: string | undefined
   /** Rows of a result that are shown; 20 by default. */
   readonly maxRows?: number
+  /** Lines of one text that are shown; 200 by default. */
+  readonly maxLines?: number
 }
 
-interface Context {
+interface Layout {
   readonly width: number
-  readonly color: Colors
   readonly maxRows: number
+  readonly maxLines: number
+  readonly color: Colors
 }
+
+const INDENT = '  '
 
 /** The lines of one record, without line ends, each at most `width` columns wide (colour codes not counted). */
-export function renderRecord(record: StoredRecord, options: RenderOptions): readonly string[] {
-  const context: Context = {
-    width: Math.max(20, options.width),
+export function renderRecord(told: Told, options: RenderOptions): readonly string[] {
+  const whole = options.width === Number.POSITIVE_INFINITY
+  const layout: Layout = {
+    width: Math.max(20, options.width) - INDENT.length,
+    maxRows: options.maxRows ?? (whole ? Number.POSITIVE_INFINITY : 20),
+    maxLines: options.maxLines ?? (whole ? Number.POSITIVE_INFINITY : 200),
     color: options.color ?? noColor,
-    maxRows: options.maxRows ?? 20,
   }
-  const time = timeOf(record, options.startedAt)
-  const [first = '', ...rest] = bodyOf(record, {
-    ...context,
-    width: context.width - time.length - 1,
-  })
-  const indented = rest.map((line) => `  ${line}`)
-  return [`${context.color.dim(time)} ${first}`, ...indented]
+  const time = timeOf(told.record.at, options.startedAt)
+  const [head, ...rest] = partsOf(told)
+  const beside = layout.width + INDENT.length - time.length - 1
+  return [
+    ...headLines(head, layout.color.dim(time), beside, layout),
+    ...rest.flatMap((part) => linesOf(part, layout)).map((line) => INDENT + line),
+  ]
 }
 
 /** `+0:01.234` after the start, or the time of day. */
-function timeOf(record: StoredRecord, startedAt: string | undefined): string {
-  const at = Date.parse(record.at)
+function timeOf(iso: string, startedAt: string | undefined): string {
+  const at = Date.parse(iso)
   const start = startedAt === undefined ? Number.NaN : Date.parse(startedAt)
   if (Number.isNaN(at)) return '?'
   if (Number.isNaN(start)) return new Date(at).toISOString().slice(11, 23)
-  const ms = Math.max(0, at - start)
-  const minutes = Math.floor(ms / 60_000)
-  return `+${minutes}:${((ms % 60_000) / 1000).toFixed(3).padStart(6, '0')}`
+  return `+${clockText(Math.max(0, at - start), 3)}`
 }
 
-function bodyOf(record: StoredRecord, context: Context): readonly string[] {
-  switch (record.type) {
-    case 'session.opened':
-      return sessionOpened(record, context)
-    case 'operation.judged':
-      return judged(record, context)
-    case 'operation.delivered':
-      return delivered(record, context)
-    case 'operation.ended':
-      return [
-        plain(
-          `${named(record)} ended: ${text(record, 'outcome')} ${text(record, 'message')}`,
-          context,
-        ),
-      ]
-    case 'session.closed':
-      return sessionClosed(record, context)
-    default:
-      return [other(record, context)]
+/** `1:02.345`, or `1:02:03.456` from an hour on, with so many digits behind the point. */
+export function clockText(ms: number, digits: 0 | 3): string {
+  const seconds = Math.floor(ms / 1000)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const hours = Math.floor(seconds / 3600)
+  const minutes = Math.floor(seconds / 60) % 60
+  const point = digits === 0 ? '' : `.${String(Math.floor(ms % 1000)).padStart(3, '0')}`
+  const tail = `${two(seconds % 60)}${point}`
+  return hours === 0 ? `${minutes}:${tail}` : `${hours}:${two(minutes)}:${tail}`
+}
+
+/** The first part begins beside the time; the rest of it is indented. */
+function headLines(
+  head: Part | undefined,
+  time: string,
+  beside: number,
+  layout: Layout,
+): readonly string[] {
+  if (head?.kind !== 'line') return [time]
+  const text = neutralize(head.text.trim())
+  const mark = neutralize(head.mark ?? '')
+  const whole = mark === '' ? text : `${mark} ${text}`
+  const paint = painter(layout.color, head.color)
+  const [first = ''] = fold(whole, beside, 1)
+  const rest = whole.slice(first.length).trimStart()
+  const marked = mark !== '' && first.startsWith(mark)
+  const painted = marked ? `${paint(mark)}${first.slice(mark.length)}` : paint(first)
+  const restPaint = mark === '' ? paint : same
+  const folded = rest === '' ? [] : fold(rest, layout.width, layout.maxLines)
+  return [`${time} ${painted}`, ...folded.map((line) => INDENT + restPaint(line))]
+}
+
+function linesOf(part: Part, layout: Layout): readonly string[] {
+  if (part.kind === 'table') return tableLines(part, layout)
+  const { width, maxLines, color } = layout
+  const lines = part.kind === 'text' ? neutralizeLines(part.text) : [neutralize(part.text.trim())]
+  const paint = painter(color, part.color)
+  const shown: string[] = []
+  for (const [index, line] of lines.entries()) {
+    if (shown.length >= maxLines) {
+      return [...shown, color.dim(`… ${lines.length - index} more lines`)]
+    }
+    shown.push(...fold(line, width, maxLines - shown.length).map(paint))
   }
+  return shown
 }
 
-function sessionOpened(record: StoredRecord, { width, color }: Context): readonly string[] {
-  const principal = member(record, 'principal')
-  const grant = member(record, 'grant')
-  const head = `session ${text(record, 'session')} · ${text(principal, 'name')} → ${text(record, 'target')} (${text(record, 'database')})`
-  const roles = list(grant, 'roles').map(String).join(', ')
-  const reason = text(grant, 'reason')
-  const lines = [
-    color.bold(shown(head, width)),
-    shown(`roles ${roles} until ${text(grant, 'endsAt')}`, width),
-  ]
-  return reason === '' ? lines : [...lines, shown(`reason: ${reason}`, width)]
+function tableLines(
+  part: Extract<Part, { readonly kind: 'table' }>,
+  { width, maxRows, color }: Layout,
+): readonly string[] {
+  const rows = part.rows.slice(0, maxRows)
+  const table = renderTable(part.columns, rows, width)
+  const left = part.rowCount - rows.length
+  return table.length > 0 && left > 0 ? [...table, color.dim(`… ${left} more rows`)] : table
 }
 
-function judged(record: StoredRecord, { width, color }: Context): readonly string[] {
-  const verdict = text(record, 'verdict')
-  const paint = verdict === 'permit' ? color.green : verdict === 'hold' ? color.yellow : color.red
-  const rule = text(record, 'rule')
-  const names = list(record, 'operations').map(operationName).join('; ')
-  const mark = { permit: 'allowed', deny: 'denied', hold: 'held' }[verdict] ?? neutralize(verdict)
-  const lines = [
-    `${paint(cut(mark, width))} ${shown(`${names} · ${rule}`, Math.max(1, width - mark.length - 1))}`,
-    ...neutralizeLines(text(record, 'text')).map((line) => color.bold(cut(line, width))),
-  ]
-  const parameters = list(record, 'parameters').map((value) =>
-    value === null ? 'NULL' : String(value),
-  )
-  if (parameters.length > 0)
-    lines.push(color.dim(shown(`parameters: ${parameters.join(', ')}`, width)))
-  const masks = member(record, 'obligations')['masks']
-  if (typeof masks === 'number' && masks > 0)
-    lines.push(color.yellow(shown(counted(masks, 'field masked', 'fields masked'), width)))
-  const reason = text(record, 'reason')
-  if (reason !== '') lines.push(paint(shown(reason, width)))
-  if (record['keysUnknown'] === true) lines.push(color.dim(cut('keys unknown', width)))
-  return [...lines, ...keyLines(record, width).map((line) => color.dim(line))]
-}
-
-function delivered(record: StoredRecord, { width, color, maxRows }: Context): readonly string[] {
-  const error = member(record, 'error')
-  const tag = text(record, 'tag')
-  const count = `${counted(number(record, 'rowCount'), 'row', 'rows')}, ${counted(number(record, 'bytes'), 'byte', 'bytes')}`
-  const masked = number(record, 'masked')
-  const head = [tag, count, masked > 0 ? counted(masked, 'value masked', 'values masked') : '']
-    .filter((part) => part !== '')
-    .join(' · ')
-  const lines = [color.cyan(shown(head, width))]
-  if (text(error, 'sqlstate') !== '') {
-    lines.push(
-      color.red(shown(`error ${text(error, 'sqlstate')}: ${text(error, 'message')}`, width)),
-    )
-  }
-  const rows = list(record, 'rows').filter(Array.isArray)
-  const table = renderTable(list(record, 'columns').map(String), rows.slice(0, maxRows), width)
-  const left = number(record, 'rowCount') - Math.min(rows.length, maxRows)
-  if (table.length > 0 && left > 0)
-    lines.push(...table, color.dim(cut(`… ${left} more rows`, width)))
-  else lines.push(...table)
-  return [...lines, ...keyLines(record, width).map((line) => color.dim(line))]
-}
-
-function sessionClosed(record: StoredRecord, { width, color }: Context): readonly string[] {
-  const totals = member(record, 'totals')
-  const counts = `${number(totals, 'operations')} operations, ${number(totals, 'denied')} denied, ${number(totals, 'rows')} rows`
-  return [color.bold(shown(`session closed: ${text(record, 'reason')} · ${counts}`, width))]
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`
-}
-
-/** Any other record: its type, and its plain members. */
-function other(record: StoredRecord, context: Context): string {
-  const { seq: _seq, at: _at, type, ...body } = record
-  const members = Object.entries(body).map(
-    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  )
-  return plain([type, ...members].join(' '), context)
-}
-
-function operationName(value: unknown): string {
-  const operation = isObject(value) ? value : {}
-  const unclassified = text(operation, 'unclassified')
-  if (unclassified !== '') return `not understood: ${unclassified}`
-  const collections = list(operation, 'collections').map((use) =>
-    text(isObject(use) ? use : {}, 'collection'),
-  )
-  return [text(operation, 'name'), collections.join(', ')].filter((part) => part !== '').join(' ')
-}
-
-function keyLines(record: StoredRecord, width: number): readonly string[] {
-  return Object.entries(member(record, 'keys')).map(([collection, keys]) =>
-    shown(`keys in ${collection}: ${Array.isArray(keys) ? keys.join(', ') : '?'}`, width),
-  )
-}
-
-function named(record: StoredRecord): string {
-  return `${text(record, 'connection')} #${number(record, 'op')}`
-}
-
-function plain(line: string, { width, color }: Context): string {
-  return color.dim(shown(line, width))
-}
-
-function shown(line: string, width: number): string {
-  return cut(neutralize(line.trim()), width)
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function member(
-  object: Readonly<Record<string, unknown>>,
-  key: string,
-): Readonly<Record<string, unknown>> {
-  const value = Object.hasOwn(object, key) ? object[key] : undefined
-  return isObject(value) ? value : {}
-}
-
-function text(object: Readonly<Record<string, unknown>>, key: string): string {
-  const value = Object.hasOwn(object, key) ? object[key] : undefined
-  return typeof value === 'string' ? value : ''
-}
-
-function number(object: Readonly<Record<string, unknown>>, key: string): number {
-  const value = Object.hasOwn(object, key) ? object[key] : undefined
-  return typeof value === 'number' ? value : 0
-}
-
-function list(object: Readonly<Record<string, unknown>>, key: string): readonly unknown[] {
-  const value = Object.hasOwn(object, key) ? object[key] : undefined
-  return Array.isArray(value) ? value : []
+function painter(color: Colors, name: keyof Colors | undefined): (text: string) => string {
+  return name === undefined ? same : (text) => color[name](text)
 }

@@ -1,16 +1,15 @@
 // Owns the verification steps of docs/spec/recording-v1.md as a sans-I/O machine: bytes in, verified blocks out.
 // Holds at most one block. It must never give out a block whose bytes do not hash, follow and count as they should.
 
-import { isUtf8 } from 'node:buffer'
-import { inflateRawSync } from 'node:zlib'
 import type { ChainPosition } from './chain.js'
 import { type Checkpoint, type CheckpointKey, openCheckpoint } from './checkpoint.js'
+import { contentOf } from './content.js'
 import {
   BLOCK_HEAD_BYTES,
   BlockHasher,
   type BlockHead,
   decodeBlockHead,
-  FLAG_DEFLATE,
+  FLAG_SEALED,
   HASH_BYTES,
   HEADER_PREFIX_BYTES,
   KIND_CHECKPOINT,
@@ -26,7 +25,13 @@ export interface Place {
   readonly offset: number
 }
 
-/** One verified block. The payload of records is NDJSON and valid only until the next call. */
+/**
+ * `chain`: what a verdict needs, over the stored bytes alone. `content`: the records are inflated and counted too, and
+ * a block that does not hold what it says is tampered.
+ */
+export type ScanDepth = 'chain' | 'content'
+
+/** One verified block. The payload of records is NDJSON, valid only until the next call, and empty at depth `chain`. */
 export type ScannedBlock =
   | {
       readonly kind: 'records'
@@ -47,7 +52,12 @@ export type ScanOutcome =
     }
   | { readonly kind: 'tampered'; readonly reason: string; readonly at: Place }
 
+/** Files lose what was not synced by pages and sectors. */
+const SECTOR_BYTES = 512
+const NO_BYTES = Buffer.alloc(0)
+
 export class RecordingScanner {
+  readonly #depth: ScanDepth
   #buffer = Buffer.allocUnsafe(8 * 1024)
   #start = 0
   #end = 0
@@ -63,6 +73,12 @@ export class RecordingScanner {
   #afterSigned: Place = { record: 1, block: 0, offset: 0 }
   #final: 'closed' | 'recovered' | undefined
   #outcome: ScanOutcome | undefined
+  /** A block is damaged, but from `from` on there may be nothing but zeros: then it is torn. */
+  #zeros: { readonly reason: string; readonly at: Place } | undefined
+
+  constructor(depth: ScanDepth = 'content') {
+    this.#depth = depth
+  }
 
   /** Known once the header was read. */
   get header(): RecordingHeader | undefined {
@@ -108,13 +124,14 @@ export class RecordingScanner {
   /** The next verified block; undefined when more bytes are needed or `outcome` is set. */
   next(): ScannedBlock | undefined {
     if (this.#outcome !== undefined) return undefined
+    if (this.#zeros !== undefined) return this.#onlyZeros(this.#zeros)
     if (this.#header === undefined && !this.#readHeader()) return undefined
     const place = this.#place()
     const held = this.#end - this.#start
     if (this.#final !== undefined) return this.#atEnd(held, this.#final, place)
     if (held < BLOCK_HEAD_BYTES) return this.#short(held, place)
     const head = decodeBlockHead(this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES))
-    if (typeof head === 'string') return this.#tampered(head, place)
+    if (typeof head === 'string') return this.#damaged(head, place, BLOCK_HEAD_BYTES)
     const fault = this.#doesNotFollow(head)
     if (fault !== undefined) return this.#tampered(fault, place)
     if (held < head.length) return this.#short(held, place)
@@ -132,6 +149,32 @@ export class RecordingScanner {
 
   #tampered(reason: string, at: Place): undefined {
     this.#outcome = { kind: 'tampered', reason, at }
+    return undefined
+  }
+
+  /**
+   * A power loss can leave zeros where bytes were written but not synced: from a block's begin or a sector's to the end
+   * of the file. That is a torn tail. Whoever makes one on purpose could have cut the file there.
+   */
+  #damaged(reason: string, at: Place, length: number): undefined {
+    const end = this.#start + length
+    const lastSector =
+      Math.floor((at.offset + length - 1) / SECTOR_BYTES) * SECTOR_BYTES - at.offset
+    const last = this.#start + Math.max(0, lastSector)
+    const zeros =
+      isZero(this.#buffer.subarray(last, end)) || isZero(this.#buffer.subarray(this.#start, end))
+    if (!zeros || at.block === 0) return this.#tampered(reason, at)
+    this.#consume(length)
+    this.#zeros = { reason, at }
+    return this.#onlyZeros(this.#zeros)
+  }
+
+  #onlyZeros({ reason, at }: { readonly reason: string; readonly at: Place }): undefined {
+    const held = this.#end - this.#start
+    if (!isZero(this.#buffer.subarray(this.#start, this.#end))) return this.#tampered(reason, at)
+    this.#consume(held)
+    if (this.#ended)
+      this.#outcome = { kind: 'whole', state: 'open', torn: this.#offset - at.offset, at }
     return undefined
   }
 
@@ -173,6 +216,7 @@ export class RecordingScanner {
     this.#hasher = new BlockHasher(header.hash)
     this.#position = { records: 0, signed: 0, blocks: 0, head: header.hash }
     this.#consume(length)
+    this.#afterSigned = this.#place()
     return true
   }
 
@@ -185,6 +229,8 @@ export class RecordingScanner {
       return `the block begins with record ${head.first}, expected ${position.records + 1}`
     if (position.blocks === 0 && head.kind !== KIND_CHECKPOINT)
       return 'the first block is not a checkpoint'
+    if ((head.flags & FLAG_SEALED) !== 0 && this.#header?.fields.seal === undefined)
+      return 'the block is sealed, and the header does not say how'
     return undefined
   }
 
@@ -195,7 +241,7 @@ export class RecordingScanner {
     const end = this.#start + head.length - HASH_BYTES
     const hash = this.#hasher.hash(this.#buffer.subarray(this.#start, end))
     if (!hash.equals(this.#buffer.subarray(end, end + HASH_BYTES))) {
-      return this.#tampered('the hash of the block is wrong', at)
+      return this.#damaged('the hash of the block is wrong', at, head.length)
     }
     const payload = this.#buffer.subarray(this.#start + BLOCK_HEAD_BYTES, end)
     const block =
@@ -212,13 +258,8 @@ export class RecordingScanner {
   }
 
   #records(head: BlockHead, stored: Buffer, at: Place): ScannedBlock | undefined {
-    const payload = head.flags === FLAG_DEFLATE ? inflate(stored, head.payloadBytes) : stored
-    if (payload === undefined)
-      return this.#tampered('the block does not decompress to its stated length', at)
-    if (!isUtf8(payload)) return this.#tampered('the records are not UTF-8', at)
-    if (payload[payload.length - 1] !== 0x0a || countLines(payload) !== head.count) {
-      return this.#tampered('the block does not hold as many records as it says', at)
-    }
+    const payload = this.#depth === 'content' ? contentOf(head, stored) : NO_BYTES
+    if (typeof payload === 'string') return this.#tampered(payload, at)
     return { kind: 'records', first: head.first, count: head.count, payload, at }
   }
 
@@ -255,25 +296,6 @@ export class RecordingScanner {
   }
 }
 
-/** Exactly `length` bytes, or undefined. Never inflates beyond them, so a bomb costs no more than it states (≤ 32 MiB). */
-function inflate(stored: Buffer, length: number): Buffer | undefined {
-  try {
-    const { buffer, engine } = inflateRawSync(stored, {
-      maxOutputLength: length,
-      info: true,
-    }) as unknown as {
-      readonly buffer: Buffer
-      readonly engine: { readonly bytesWritten: number }
-    }
-    // Bytes behind the end of the DEFLATE stream would be hashed but shown to nobody.
-    return buffer.length === length && engine.bytesWritten === stored.length ? buffer : undefined
-  } catch {
-    return undefined // not DEFLATE, or longer than stated
-  }
-}
-
-function countLines(payload: Buffer): number {
-  let lines = 0
-  for (let at = payload.indexOf(0x0a); at >= 0; at = payload.indexOf(0x0a, at + 1)) lines += 1
-  return lines
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0)
 }

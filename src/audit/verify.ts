@@ -5,7 +5,7 @@ import type { SigningKey } from '../core/api.js'
 import { type ByteSource, chunksOf } from './byte-source.js'
 import type { RecordingHeader, RecordingKind } from './format.js'
 import { faultInRecords } from './read-record.js'
-import { type Place, RecordingScanner, type ScanOutcome } from './scanner.js'
+import { type Place, RecordingScanner, type ScanDepth, type ScanOutcome } from './scanner.js'
 
 export type Verdict = 'closed' | 'incomplete' | 'tampered' | 'unknown_key'
 
@@ -33,6 +33,11 @@ export interface Verification {
 export interface VerifyOptions {
   /** The trust root. `embedded`: only the key in the file itself, so the best verdict is `unknown_key`. */
   readonly keys: readonly SigningKey[] | 'embedded'
+  /**
+   * `chain` by default: a verdict is over the stored bytes. `content` also reads every record; what does not hold what
+   * it says is `tampered`, though only the holder of the key can have made it so.
+   */
+  readonly depth?: ScanDepth
 }
 
 /**
@@ -42,22 +47,22 @@ export async function verifyFile(
   source: ByteSource,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const scanner = new RecordingScanner()
+  const scanner = new RecordingScanner(options.depth ?? 'chain')
   let content: ScanOutcome | undefined
   for await (const chunk of chunksOf(source)) {
     scanner.push(chunk)
-    content = drain(scanner)
+    content = drain(scanner, options.depth)
     if (content !== undefined || scanner.outcome?.kind === 'tampered') break
   }
   scanner.end()
-  content ??= drain(scanner)
+  content ??= drain(scanner, options.depth)
   return verificationOf(scanner, content ?? scanner.outcome, options)
 }
 
 /** Takes every block that is there; an outcome when records inside a good block are malformed. */
-function drain(scanner: RecordingScanner): ScanOutcome | undefined {
+function drain(scanner: RecordingScanner, depth: ScanDepth | undefined): ScanOutcome | undefined {
   for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-    if (block.kind !== 'records') continue
+    if (block.kind !== 'records' || depth !== 'content') continue
     const fault = faultInRecords(block)
     if (fault === undefined) continue
     return { kind: 'tampered', reason: fault.reason, at: { ...block.at, record: fault.record } }

@@ -66,6 +66,12 @@ export class Output {
     return this.#stderr.isTTY === true && !this.json && (this.#env['CI'] ?? '') === ''
   }
 
+  /** Somebody sits at a terminal that can be drawn on: keys come in, pictures go out. */
+  get takesKeys(): boolean {
+    const terminals = this.#stdout.isTTY === true && process.stdin.isTTY === true
+    return terminals && !this.json && (this.#env['CI'] ?? '') === '' && this.#env['TERM'] !== 'dumb'
+  }
+
   /** Data for people or a pipe; nothing under --json. */
   data(text: string): void {
     if (!this.json) this.#stdout.write(`${text}\n`)

@@ -49,8 +49,6 @@ import { isErrorCode, VgateError } from '../core/errors.js'
 import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
 import { versionRefusal } from './versions.js'
 
-const RECORDING_BYTES = 2 * 1024 * 1024 * 1024
-
 export interface GatewayAddress {
   /** An origin, checked by `gatewayOrigin`. */
   readonly url: string
@@ -173,10 +171,10 @@ export class GatewayApi {
     return this.#call(sessionBody, { method: 'GET' }, path)
   }
 
-  /** The bytes of a session's recording, as they are on the gateway's disk. */
-  async recording(id: string): Promise<Buffer> {
+  /** The bytes of a session's recording, as they are on the gateway's disk, handed on as they come. */
+  async recording(id: string, into: (part: Buffer) => Promise<void>): Promise<void> {
     const path = `${PATHS.sessions}/${encodeURIComponent(id)}/recording`
-    return (await this.#send({ method: 'GET', limit: RECORDING_BYTES }, path, true)).body
+    await this.#send({ method: 'GET', into }, path, true)
   }
 
   async keys(): Promise<SigningKey[]> {

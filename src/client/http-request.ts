@@ -20,6 +20,8 @@ export interface HttpRequest {
   readonly ca?: string
   /** Bytes of answer that are taken; default 4 MiB. */
   readonly limit?: number
+  /** Takes a good answer part by part, of any length; its `body` is empty then. */
+  readonly into?: (part: Buffer) => Promise<void>
   readonly signal?: AbortSignal
 }
 
@@ -132,13 +134,27 @@ function exchange(
     )
     outgoing.on('error', reject)
     outgoing.on('response', (answer) => {
-      collect(answer, request.limit ?? ANSWER_BYTES).then(
+      const { into } = request
+      const good = answer.statusCode !== undefined && answer.statusCode < 300
+      const taken =
+        good && into !== undefined
+          ? handOn(answer, into)
+          : collect(answer, request.limit ?? ANSWER_BYTES)
+      taken.then(
         (body) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }),
         reject,
       )
     })
     outgoing.end(request.body)
   })
+}
+
+async function handOn(
+  answer: http.IncomingMessage,
+  into: (part: Buffer) => Promise<void>,
+): Promise<Buffer> {
+  for await (const part of answer) if (Buffer.isBuffer(part)) await into(part)
+  return Buffer.alloc(0)
 }
 
 async function collect(answer: http.IncomingMessage, limit: number): Promise<Buffer> {

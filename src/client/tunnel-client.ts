@@ -12,7 +12,6 @@ import {
 import { isErrorCode, VgateError } from '../core/errors.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
-import { FramePool } from '../tunnel/frame-pool.js'
 import { Heartbeat, type Now, TICK_MS } from '../tunnel/heartbeat.js'
 import type { Mux } from '../tunnel/mux.js'
 import type { GatewayAddress } from './gateway-api.js'
@@ -155,7 +154,7 @@ export function openSession(
           end(lost, { passing: !broken, woke: pulse.woke })
         },
       },
-      { side: 'client', maxStreams: 0, pool: new FramePool() },
+      { side: 'client', maxStreams: 0 },
     )
     const close = async (): Promise<void> => {
       pulse.stop()

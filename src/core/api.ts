@@ -38,6 +38,8 @@ export const signingKey = z.object({
   algorithm: z.literal('Ed25519'),
   public: z.string(),
   since: z.string(),
+  /** By this key, over itself and all before it. Absent for a gateway's first. */
+  signature: z.string().exactOptional(),
 })
 export type SigningKey = z.infer<typeof signingKey>
 

@@ -21,14 +21,10 @@ import type { DataPlane } from '../proxy/data-plane.js'
 import type { Session } from '../proxy/session.js'
 import { bindMux } from '../tunnel/bind.js'
 import { MAX_MESSAGE_BYTES } from '../tunnel/frame.js'
-import { FramePool } from '../tunnel/frame-pool.js'
 import { Heartbeat, type Now, TICK_MS } from '../tunnel/heartbeat.js'
 import type { Mux } from '../tunnel/mux.js'
 import { type MuxStream, RESET } from '../tunnel/stream.js'
 import { StreamDuplex } from './stream-duplex.js'
-
-/** Shared by every tunnel of the process. */
-const FRAMES = new FramePool()
 
 /** A tunnel that names no grant within this time is closed. */
 export const HELLO_DEADLINE_MS = 10_000
@@ -162,7 +158,7 @@ class Tunnel {
         },
         closed: () => this.#lost(),
       },
-      { side: 'gateway', maxStreams: options.maxStreams, pool: FRAMES },
+      { side: 'gateway', maxStreams: options.maxStreams },
     )
   }
 

@@ -2,6 +2,7 @@
 // are opened and stopped. A gateway runs one, and so will an agent.
 
 import type { SigningKeyPair } from '../audit/keys.js'
+import type { RecordingFs } from '../audit/recording-fs.js'
 import { openRecording } from '../audit/writer.js'
 import type { AdapterLimits, ProtocolFamily, ScramVerifier } from '../core/adapter.js'
 import type { Authority, OpenSessionRequest, SessionLease } from '../core/authority.js'
@@ -29,6 +30,8 @@ export interface DataPlaneOptions {
     readonly directory: string
     readonly key: SigningKeyPair
     readonly durability: 'standard' | 'strict'
+    /** The machine's by default. */
+    readonly fs?: RecordingFs
   }
   /** The key that `with: hash` masks use for a target. */
   readonly maskKey: (target: string) => Buffer
@@ -138,6 +141,7 @@ export class DataPlane {
           kind: 'session',
           key: recordings.key,
           clock,
+          ...(recordings.fs === undefined ? {} : { fs: recordings.fs }),
         }),
       sideQueries: (of, credential) => this.#sideQueriesOf(of, credential),
       report,

@@ -6,13 +6,17 @@ import {
   recordedDelivery,
   recordedOperation,
 } from '../audit/records.js'
-import { CHECKPOINT_MS, CHECKPOINT_RECORDS, type Recording } from '../audit/writer.js'
+import { CHECKPOINT_MS, type Recording } from '../audit/writer.js'
+import { recordedKeys } from '../audit/written-keys.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
+import type { CollectionUse } from '../core/operation.js'
 import type { Judgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
 export const READ_SYNC_MS = 10
+/** On a slow disk reads wait, once what was recorded before them has waited this long for it. */
+export const READ_STALL_MS = 50
 const LEVELS_MAX = 10_000
 
 export interface Totals {
@@ -31,8 +35,12 @@ export class SessionRecorder {
   /** What may be recorded of a result, where that is not the default. The newest requests; older ones are long answered. */
   readonly #levels = new Map<string, RecordLevel>()
   #unflushed = false
+  /** The file's name, its header and the session's first record are on the disk. */
+  #begun = false
+  /** When the oldest and the newest record that may not be on the disk yet were handed to the operating system. */
+  #oldest: number | undefined
+  #newest = 0
   #syncTimer: NodeJS.Timeout | undefined
-  #sinceCheckpoint = 0
   #checkpointing = false
 
   constructor(recording: Recording, onFailed: (error: unknown) => void) {
@@ -70,11 +78,12 @@ export class SessionRecorder {
       ...(judgement.reason === undefined ? {} : { reason: judgement.reason }),
       ...(judgement.approval === undefined ? {} : { approval: judgement.approval }),
       ...(judgement.verdict === 'deny' ? {} : { obligations: recordedObligations(judgement) }),
-      ...(request.keys === undefined ? {} : { keys: request.keys }),
+      ...recordedKeys(request.keys, usesOf(request)),
     })
     if (level !== 'text') this.#remember(`${connection}/${id}`, level)
     this.flush()
-    return durable ? this.#recording.sync() : undefined
+    const waits = durable || (judgement.verdict === 'permit' && (!this.#begun || this.#isStalled()))
+    return waits ? this.sync() : undefined
   }
 
   /** Appends what the client is about to be given. */
@@ -96,7 +105,6 @@ export class SessionRecorder {
   append(body: RecordBody): void {
     this.#recording.append(body)
     this.#unflushed = true
-    this.#sinceCheckpoint += 1
   }
 
   /** Hands what was appended to the operating system. Throws VGATE_RECORDING_UNAVAILABLE when it cannot. */
@@ -110,16 +118,20 @@ export class SessionRecorder {
       throw error
     }
     this.#unflushed = false
-    if (this.#sinceCheckpoint >= CHECKPOINT_RECORDS) this.#checkpoint()
+    this.#newest = performance.now()
+    this.#oldest ??= this.#newest
     this.#syncTimer ??= setTimeout(() => {
       this.#syncTimer = undefined
-      this.#recording.sync().catch(this.#onFailed)
+      this.sync().catch(this.#onFailed)
     }, READ_SYNC_MS)
   }
 
   /** Makes everything appended durable. */
-  sync(): Promise<void> {
-    return this.#recording.sync()
+  async sync(): Promise<void> {
+    const from = performance.now()
+    await this.#recording.sync()
+    this.#begun = true
+    this.#oldest = this.#newest > from ? from : undefined
   }
 
   /** Closes the recording with its last record. */
@@ -129,6 +141,10 @@ export class SessionRecorder {
     return await this.#recording.close(body)
   }
 
+  #isStalled(): boolean {
+    return this.#oldest !== undefined && performance.now() - this.#oldest > READ_STALL_MS
+  }
+
   #remember(operation: string, level: RecordLevel): void {
     this.#levels.set(operation, level)
     const [oldest] = this.#levels.keys()
@@ -136,10 +152,9 @@ export class SessionRecorder {
   }
 
   #checkpoint(): void {
-    if (this.#checkpointing || this.#sinceCheckpoint === 0 || this.#recording.failed !== undefined)
-      return
+    const { unsigned, failed } = this.#recording
+    if (this.#checkpointing || !unsigned || failed !== undefined) return
     this.#checkpointing = true
-    this.#sinceCheckpoint = 0
     this.#recording
       .checkpoint()
       .catch(this.#onFailed)
@@ -147,6 +162,10 @@ export class SessionRecorder {
         this.#checkpointing = false
       })
   }
+}
+
+function usesOf(request: JudgeRequest): readonly CollectionUse[] {
+  return request.operations.flatMap((one) => ('access' in one ? one.collections : []))
 }
 
 /** Several statements of one message are recorded at the level of the one that allows least. */

@@ -43,14 +43,11 @@ export function bindMux(socket: MessageSocket, host: BoundHost, options: MuxOpti
     socket.close(error.faces.close, error.message.slice(0, 120))
     host.violated?.()
   }
+  const drained = (): void => mux.drained()
   const mux = new Mux(
     {
       send: (message) => {
-        if (socket.readyState !== OPEN) return
-        socket.send(message, BINARY, (error) => {
-          if (error === undefined || error === null) options.pool?.give(message)
-          mux.drained()
-        })
+        if (socket.readyState === OPEN) socket.send(message, BINARY, drained)
       },
       buffered: () => socket.bufferedAmount,
       opened: (stream) => host.opened(stream),

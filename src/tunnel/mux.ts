@@ -17,7 +17,6 @@ import {
   TYPE,
   violation,
 } from './frame.js'
-import type { FramePool } from './frame-pool.js'
 import { Scheduler } from './scheduler.js'
 import { MuxStream, RESET, type StreamEvents, type StreamPort } from './stream.js'
 
@@ -51,8 +50,6 @@ export interface MuxOptions {
   readonly side: 'client' | 'gateway'
   /** Streams that the peer may have open; one more is reset with LIMIT. 0: an OPEN is a violation. */
   readonly maxStreams: number
-  /** Where memory for full frames comes from; without it each is new. */
-  readonly pool?: FramePool
 }
 
 export class Mux {
@@ -77,7 +74,6 @@ export class Mux {
     this.#nextId = options.side === 'client' ? 1 : 2
     this.#port = {
       dataBytes: DATA_BYTES[options.side],
-      frame: (length) => options.pool?.take(length) ?? Buffer.allocUnsafe(length),
       ready: (ready) => {
         this.#scheduler.add(ready)
         this.#pump()

@@ -44,8 +44,6 @@ export interface StreamEvents {
 export interface StreamPort {
   /** Bytes of data in one frame. */
   readonly dataBytes: number
-  /** Memory for one frame of this length. */
-  frame(length: number): Buffer
   /** Something may be sent. */
   ready(stream: MuxStream): void
   credit(stream: MuxStream, bytes: number): void
@@ -175,7 +173,7 @@ export class MuxStream {
       return message
     }
     const size = Math.min(this.#pending, this.#credit, this.#port.dataBytes)
-    const message = this.#port.frame(HEADER_BYTES + size)
+    const message = Buffer.allocUnsafe(HEADER_BYTES + size)
     writeHeader(message, this.id, TYPE.DATA, 0)
     this.#take(message, size)
     this.#credit -= size

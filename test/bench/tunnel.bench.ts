@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { startPostgres } from '../support/postgres.js'
 import { type Cell, page, type Results } from './page.js'
+import { recordingSection, withRecordingSection } from './recording-page.js'
 import { sectionsOf } from './section.js'
 import { cpuSeconds, direct, haproxy, memoryKib, type System, ssh, vgate } from './systems.js'
 
@@ -168,13 +169,19 @@ it('bench', async () => {
     }
     for (const system of systems) keep(results, system, 'idle', await idleKib(system))
     const text = page(results)
-    if (options.write === true)
-      writeFileSync(PAGE, [text, ...sectionsOf(readFileSync(PAGE, 'utf8'))].join('\n'))
+    if (options.write === true) writeFileSync(PAGE, keptSections(text, readFileSync(PAGE, 'utf8')))
     else process.stdout.write(text)
   } finally {
     for (const step of cleanup.reverse()) await step()
   }
 })
+
+/** The other benchmarks' sections of the page as it was. */
+function keptSections(text: string, old: string): string {
+  const marked = sectionsOf(old)
+  const rest = marked.reduce((left, section) => left.replace(section, ''), old)
+  return [withRecordingSection(text, recordingSection(rest)).trimEnd(), '', ...marked].join('\n')
+}
 
 function keep(results: Results, system: System, name: string, value: number): void {
   const cells = results.systems.get(system.name)

@@ -5,7 +5,6 @@ import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
-import { hasTerminal } from '../support/terminal.js'
 
 const POLICY = `
 thresholds: { ids: 100, rows: 1000, per: 60s }
@@ -97,34 +96,31 @@ describe.skipIf(!hasPostgres('plain'))('people who answer', () => {
     await client.end()
   })
 
-  it.skipIf(!hasTerminal())(
-    'asks for the name of what is touched whole, and takes no other',
-    async () => {
-      const { client } = await connected()
-      const running = started(client.query('DELETE FROM notes'))
-      const id = String((await held())['request'])
-      const question = 'it touches all of notes: type its name to approve:'
-      for (const answer of ['y', 'docs', '']) {
-        const no = await product.runAtTerminal('bob', ['approve', id], [[question, answer]])
-        expect({ answer, exit: no.exitCode }).toEqual({ answer, exit: 3 })
-        expect(no.shown).toContain('not approved; the request stays open')
-        expect(no.shown).toContain('20,000 of 20,000 rows of notes')
-      }
-      expect(await left()).toBe(20_000)
-      const watch = product.start('bob', ['requests', '--watch', '--json'])
-      expect(await watch.event('request')).toMatchObject({ request: { id, state: 'open' } })
-      const yes = await product.runAtTerminal('bob', ['approve', id], [[question, 'notes']])
-      expect(yes.exitCode).toBe(0)
-      expect(await running).toBe(20_000)
-      const states: unknown[] = []
-      while (!states.includes('consumed'))
-        states.push(((await watch.event('request'))['request'] as { state: string }).state)
-      expect((await watch.stop('SIGINT')).exitCode).toBe(130)
-      await client.end()
-    },
-  )
+  it('asks for the name of what is touched whole, and takes no other', async () => {
+    const { client } = await connected()
+    const running = started(client.query('DELETE FROM notes'))
+    const id = String((await held())['request'])
+    const question = 'it touches all of notes: type its name to approve:'
+    for (const answer of ['y', 'docs', '']) {
+      const no = await product.runAtTerminal('bob', ['approve', id], [[question, answer]])
+      expect({ answer, exit: no.exitCode }).toEqual({ answer, exit: 3 })
+      expect(no.shown).toContain('not approved; the request stays open')
+      expect(no.shown).toContain('20,000 of 20,000 rows of notes')
+    }
+    expect(await left()).toBe(20_000)
+    const watch = product.start('bob', ['requests', '--watch', '--json'])
+    expect(await watch.event('request')).toMatchObject({ request: { id, state: 'open' } })
+    const yes = await product.runAtTerminal('bob', ['approve', id], [[question, 'notes']])
+    expect(yes.exitCode).toBe(0)
+    expect(await running).toBe(20_000)
+    const states: unknown[] = []
+    while (!states.includes('consumed'))
+      states.push(((await watch.event('request'))['request'] as { state: string }).state)
+    expect((await watch.stop('SIGINT')).exitCode).toBe(130)
+    await client.end()
+  })
 
-  it.skipIf(!hasTerminal())('takes a plain yes or no where only a part is touched', async () => {
+  it('takes a plain yes or no where only a part is touched', async () => {
     const { client } = await connected()
     const running = started(client.query("UPDATE docs SET body = 'x' WHERE body <> 'two'"))
     const id = String((await held())['request'])

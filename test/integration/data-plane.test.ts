@@ -116,6 +116,7 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     const client = await connected(at)
     await client.query('SELECT email FROM docs WHERE id = 5')
     await client.query("INSERT INTO docs(id, email, body) VALUES (9001, 'a', 'b')")
+    await client.query("UPDATE docs SET body = 'c' WHERE body = 'b'")
     await client.end()
     await at.close()
     const { verification, records } = await openVerified(at.recording, { keys: 'embedded' })
@@ -125,6 +126,8 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
     expect(seen.map(({ type }) => type)).toEqual([
       'session.opened',
       'connection.opened',
+      'operation.judged',
+      'operation.delivered',
       'operation.judged',
       'operation.delivered',
       'operation.judged',
@@ -144,6 +147,9 @@ describe.skipIf(!hasPostgres('plain'))('the data plane', () => {
       tag: 'SELECT 1',
     })
     expect(seen[4]).toMatchObject({ keys: { docs: ['9001'] } })
+    expect(seen[4]).not.toHaveProperty('keysUnknown')
+    expect(seen[6]).toMatchObject({ keysUnknown: true })
+    expect(seen[6]).not.toHaveProperty('keys')
     expect(JSON.stringify(seen)).not.toContain('5@example.org')
   })
 

@@ -8,6 +8,8 @@ export interface FaultyFs extends RecordingFs {
   failDataSync: boolean
   failTruncate: boolean
   dataSyncs: number
+  /** Bytes of the file that the last whole fsync covered. */
+  durableBytes: number
   /** While set, fsyncs wait for it. */
   gate: Promise<void> | undefined
 }
@@ -20,6 +22,7 @@ export function faultyFs(): FaultyFs {
     failDataSync: false,
     failTruncate: false,
     dataSyncs: 0,
+    durableBytes: 0,
     gate: undefined,
     write(fd, bytes, position) {
       if (fs.free <= 0) throw systemError('ENOSPC')
@@ -36,9 +39,11 @@ export function faultyFs(): FaultyFs {
     },
     async dataSync(fd) {
       fs.dataSyncs += 1
+      const written = sizes.get(fd) ?? 0
       await fs.gate
       if (fs.failDataSync) throw systemError('EIO')
       await nodeFs.dataSync(fd)
+      fs.durableBytes = written
     },
   }
   return fs

@@ -8,6 +8,7 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generatePair } from '../../src/audit/keys.js'
+import type { RecordingFs } from '../../src/audit/recording-fs.js'
 import { createRequests, type Requests } from '../../src/control/requests.js'
 import { processSchedule } from '../../src/control/schedule.js'
 import { type AdapterLimits, DEFAULT_LIMITS, type ScramVerifier } from '../../src/core/adapter.js'
@@ -50,6 +51,8 @@ export interface TestGatewayOptions {
   readonly contact?: string
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
+  /** For recordings, in place of the machine's. */
+  readonly recordingFs?: RecordingFs
   readonly grantMs?: number
   readonly clock?: Clock
   readonly connectionsPerSession?: number
@@ -130,6 +133,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
       directory: recordings,
       key: generatePair(new Date().toISOString()),
       durability: options.durability ?? 'standard',
+      ...(options.recordingFs === undefined ? {} : { fs: options.recordingFs }),
     },
     maskKey: (target) => createHash('sha256').update(`mask ${target}`).digest(),
     compilePolicy: (source) => compilePolicy(loadPolicy(source, 'policy.yaml'), COMPILE),

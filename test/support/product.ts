@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { approveDevice } from '../../src/demo/approve-device.js'
 import { startIdentityProvider } from '../../src/demo/identity-provider.js'
-import { atTerminal } from './terminal.js'
+import { atTerminal } from './at-terminal.js'
 
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url))
 export const STEP_MS = 60_000

@@ -2,8 +2,9 @@
 // `UPDATE_VECTORS=1 npx vitest run test/unit/audit/vectors.test.ts`, then committed; they never change silently.
 
 import { crc32, deflateRawSync } from 'node:zlib'
+import { Chain } from '../../src/audit/chain.js'
 import { BlockHasher, encodeBlock, HASH_BYTES, hashHeader } from '../../src/audit/format.js'
-import { type BuiltFile, buildFile, line, testPair } from './recording-files.js'
+import { type BuiltFile, buildFile, line, TEST_TIME, testPair } from './recording-files.js'
 
 export interface RecordingVector {
   readonly name: string
@@ -13,6 +14,8 @@ export interface RecordingVector {
   /** `record block offset`, or `-`. */
   readonly at: string
   readonly bytes: Buffer
+  /** What only reading finds: the bytes are authentic, what they hold is not as it should be. */
+  readonly unreadable?: boolean
 }
 
 export const VECTOR_KEY = testPair(1).key
@@ -69,8 +72,41 @@ const tampered = (
   at: place,
   bytes,
 })
+/** Authentic up to nothing, as far as the chain goes; tampered once its records are read. */
+const unreadable = (name: string, comment: string, bytes: Buffer): RecordingVector => ({
+  name,
+  comment,
+  expect: 'incomplete',
+  records: 0,
+  at: `1 2 ${bytes.length}`,
+  bytes,
+  unreadable: true,
+})
 const raw = (text: string): Buffer => Buffer.from(text, 'utf8')
 const deep = `{"at":"x","type":"y","z":${'['.repeat(100_000)}${']'.repeat(100_000)}}\n`
+
+/** Nothing but zeros from there on, as after a power loss. */
+function zeroedFrom(offset: number): Buffer {
+  return Buffer.from(good.bytes).fill(0, offset)
+}
+
+/** What is kept for later verifies today. */
+function roomVectors(): readonly RecordingVector[] {
+  const sealed = buildFile(testPair(1), 'ses_vector', ['open'], { seal: 'example 1' })
+  const hasher = new BlockHasher(sealed.header.subarray(-HASH_BYTES))
+  const fields = { kind: 1, flags: 0x11, count: 3, first: 1, payloadBytes: 500 }
+  const [first = Buffer.alloc(0)] = sealed.blocks
+  const block = encodeBlock(fields, first.subarray(-HASH_BYTES), Buffer.alloc(90, 7), hasher)
+  const chain = new Chain('ses_vector', testPair(1), sealed.header.subarray(-HASH_BYTES), {
+    records: 3,
+    signed: 0,
+    blocks: 2,
+    head: block.hash,
+  })
+  const bytes = join(sealed, [first, block.bytes, chain.checkpoint('closed', TEST_TIME)])
+  const whole = { expect: 'closed', records: 3, at: '-' } as const
+  return [{ ...whole, name: 'sealed', comment: 'sealed records', bytes, unreadable: true }]
+}
 
 export function recordingVectors(): readonly RecordingVector[] {
   const rest = { comment: 'authentic so far', expect: 'incomplete' } as const
@@ -143,6 +179,20 @@ export function recordingVectors(): readonly RecordingVector[] {
       at: '-',
       bytes: stranger.bytes,
     },
+    {
+      ...rest,
+      name: 'zeros-from-a-block',
+      records: 2,
+      at: `3 3 ${start(3)}`,
+      bytes: zeroedFrom(start(3)),
+    },
+    {
+      ...rest,
+      name: 'zeros-from-a-sector',
+      records: 2,
+      at: `3 4 ${start(4)}`,
+      bytes: zeroedFrom(Math.ceil(start(4) / 512) * 512),
+    },
     tampered('empty', 'no bytes', '1 0 0', Buffer.alloc(0)),
     tampered('magic', 'another magic', '1 0 0', flipped(0)),
     tampered('version', 'version 2', '1 0 0', flipped(16, 3)),
@@ -183,17 +233,12 @@ export function recordingVectors(): readonly RecordingVector[] {
     ),
     tampered(
       'flag-sealed',
-      'a reserved flag',
+      'sealed, and the header does not say how',
       at(1, 1),
       withBlock({ flags: 0x10 }, raw(line('a'))),
     ),
+    tampered('flag-reserved', 'flag 0x02', at(1, 1), withBlock({ flags: 2 }, raw(line('a')))),
     tampered('kind-unknown', 'kind 3', at(1, 1), withBlock({ kind: 3 }, raw(line('a')))),
-    tampered(
-      'count-lies',
-      'two records said, one there',
-      at(1, 1),
-      withBlock({ count: 2 }, raw(line('a'))),
-    ),
     tampered(
       'count-huge',
       '501 records',
@@ -207,35 +252,47 @@ export function recordingVectors(): readonly RecordingVector[] {
       withBlock({ first: 2 }, raw(line('a'))),
     ),
     tampered(
+      'zeros-before-more',
+      'zeros, and a byte behind them',
+      at(1, 1),
+      Buffer.concat([good.bytes.subarray(0, start(1)), Buffer.alloc(2000), raw('x')]),
+    ),
+    tampered(
+      'zeros-inside-a-sector',
+      'the end of a block zeroed where no sector begins',
+      at(4, 4),
+      Buffer.concat([good.bytes.subarray(0, -5), Buffer.alloc(5)]),
+      2,
+    ),
+    tampered('zeros-in-block-0', 'zeros from block 0 on', at(1, 0), zeroedFrom(start(0))),
+    ...roomVectors(),
+    unreadable(
+      'count-lies',
+      'two records said, one there',
+      withBlock({ count: 2 }, raw(line('a'))),
+    ),
+    unreadable(
       'bomb',
       '64 MiB in a block that says 1000 bytes',
-      at(1, 1),
       withBlock(
         { flags: 1, payloadBytes: 1000 },
         deflateRawSync(Buffer.alloc(64 * 1024 * 1024), { level: 9 }),
       ),
     ),
-    tampered(
+    unreadable(
       'deflate-tail',
       'bytes behind the DEFLATE stream',
-      at(1, 1),
       withBlock(
         { flags: 1, payloadBytes: line('a').length },
         Buffer.concat([deflateRawSync(raw(line('a'))), raw('x')]),
       ),
     ),
-    tampered(
-      'not-utf8',
-      'a record that is not UTF-8',
-      at(1, 1),
-      withBlock({}, Buffer.from([0xff, 0x0a])),
-    ),
-    tampered('not-json', 'a record that is not JSON', at(1, 1), withBlock({}, raw('{\n'))),
-    tampered('no-type', 'a record without a type', at(1, 1), withBlock({}, raw('{"at":"x"}\n'))),
-    tampered(
+    unreadable('not-utf8', 'a record that is not UTF-8', withBlock({}, Buffer.from([0xff, 0x0a]))),
+    unreadable('not-json', 'a record that is not JSON', withBlock({}, raw('{\n'))),
+    unreadable('no-type', 'a record without a type', withBlock({}, raw('{"at":"x"}\n'))),
+    unreadable(
       'deep-json',
       '100,000 levels',
-      at(1, 1),
       withBlock({ flags: 1, payloadBytes: deep.length }, deflateRawSync(raw(deep))),
     ),
   ]
@@ -243,12 +300,13 @@ export function recordingVectors(): readonly RecordingVector[] {
 
 /** The text of a vector file: header lines, an empty line, base64 in lines of 76. */
 export function vectorText(vector: RecordingVector): string {
-  const { comment, expect, records, at: place, bytes } = vector
+  const { comment, expect, records, at: place, bytes, unreadable } = vector
   const body = bytes.toString('base64').replace(/.{76}/g, '$&\n').trim()
   const head = [
     `expect: ${expect}`,
     `records: ${records}`,
     `at: ${place}`,
+    `read: ${unreadable === true ? 'tampered' : expect}`,
     `key: ${VECTOR_KEY.public}`,
     `comment: ${comment}`,
   ]

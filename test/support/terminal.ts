@@ -1,38 +1,113 @@
-// Owns running a command at a terminal of its own, as a person would, with the `script` of util-linux.
+// Owns a small terminal for tests: it knows what the player may send and nothing else. An escape that it does not know
+// fails the test: it would have come out of a recording.
 
-import { spawnSync } from 'node:child_process'
-import { execa } from 'execa'
+// biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what it looks for
+const SEQUENCE = /^\u001b\[(\??)([0-9;]*)([A-Za-z])/
 
-/** True where a terminal can be had. */
-export const hasTerminal = (): boolean =>
-  spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') === true
+export class TestTerminal {
+  width: number
+  height: number
+  #rows: string[][] = []
+  #row = 0
+  #column = 0
+  /** Modes that were set and not reset, such as `?1049`. */
+  readonly modes = new Set<string>()
+  /** What was sent that a player never sends. */
+  readonly strange: string[] = []
+  /** How often a colour or another style was set. */
+  colours = 0
+  /** What was written outside the other screen. */
+  outside = ''
+  #rest = ''
 
-/** Types each answer once its question stands there. Throws when a question never comes. */
-export async function atTerminal(
-  command: readonly string[],
-  env: Readonly<Record<string, string>>,
-  answers: readonly (readonly [question: string, answer: string])[],
-): Promise<{ readonly exitCode: number; readonly shown: string }> {
-  const line = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')
-  const child = execa('script', ['-qefc', line, '/dev/null'], {
-    env: { ...env },
-    extendEnv: false,
-    reject: false,
-    all: true,
-    timeout: 60_000,
-  })
-  let shown = ''
-  let from = 0
-  const waiting = [...answers]
-  child.all.on('data', (bytes: Buffer) => {
-    shown += bytes.toString()
-    const [next] = waiting
-    if (next === undefined || !shown.slice(from).includes(next[0])) return
-    from = shown.length
-    waiting.shift()
-    child.stdin.write(`${next[1]}\n`)
-  })
-  const { exitCode } = await child
-  if (waiting[0] !== undefined) throw new Error(`never asked: ${waiting[0][0]}; shown: ${shown}`)
-  return { exitCode: exitCode ?? -1, shown }
+  constructor(width: number, height: number) {
+    this.width = width
+    this.height = height
+    this.#clear()
+  }
+
+  get lines(): readonly string[] {
+    return this.#rows.map((row) => row.join('').trimEnd())
+  }
+
+  get text(): string {
+    return this.lines.join('\n')
+  }
+
+  resize(width: number, height: number): void {
+    this.width = width
+    this.height = height
+    this.#clear()
+  }
+
+  write(data: string): void {
+    let text = this.#rest + data
+    this.#rest = ''
+    while (text !== '') {
+      if (text.startsWith('\u001b')) {
+        const found = SEQUENCE.exec(text)
+        if (found === null) {
+          // It may have been cut in the middle.
+          if (text.length < 16) this.#rest = text
+          else this.strange.push(text.slice(0, 16))
+          if (text.length < 16) return
+          text = text.slice(1)
+          continue
+        }
+        this.#sequence(found)
+        text = text.slice(found[0].length)
+        continue
+      }
+      const [character = ''] = text
+      this.#print(character)
+      text = text.slice(character.length)
+    }
+  }
+
+  #sequence([whole, mark, parameters = '', letter]: RegExpExecArray): void {
+    if (mark === '?' && (letter === 'h' || letter === 'l')) {
+      if (letter === 'h') this.modes.add(`?${parameters}`)
+      else this.modes.delete(`?${parameters}`)
+    } else if (mark === '' && letter === 'H') {
+      const [row = 1, column = 1] = parameters.split(';').map(Number)
+      this.#row = row - 1
+      this.#column = column - 1
+    } else if (mark === '' && letter === 'J' && parameters === '2') this.#clear()
+    else if (mark === '' && letter === 'K') {
+      const row = this.#rows[this.#row]
+      if (row !== undefined) row.length = Math.min(row.length, this.#column)
+    } else if (mark === '' && letter === 'm') {
+      if (parameters !== '0') this.colours += 1
+    } else this.strange.push(whole)
+  }
+
+  #print(character: string): void {
+    if (!this.modes.has('?1049')) {
+      this.outside += character
+      return
+    }
+    if (/\p{Cc}/u.test(character)) {
+      this.strange.push(JSON.stringify(character))
+      return
+    }
+    const row = this.#rows[this.#row]
+    if (row === undefined || this.#column >= this.width + 1) {
+      this.strange.push(`${character} beyond the screen`)
+      return
+    }
+    while (row.length < this.#column) row.push(' ')
+    row[this.#column] = character
+    this.#column += 1
+    if (
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uff00-\uff60\u{1f300}-\u{1faff}]/u.test(character)
+    ) {
+      row[this.#column] = ''
+      this.#column += 1
+    }
+    if (this.#column > this.width) this.strange.push(`${character} beyond column ${this.width}`)
+  }
+
+  #clear(): void {
+    this.#rows = Array.from({ length: this.height }, () => [])
+  }
 }

@@ -20,6 +20,9 @@ export default class Verify extends RunCommand {
   }
   static override flags = {
     ...keyFlag,
+    content: Flags.boolean({
+      description: 'also read every record, not only prove the bytes',
+    }),
     'require-closed': Flags.boolean({
       description: 'fail for one that is authentic but incomplete',
     }),
@@ -35,9 +38,16 @@ export default class Verify extends RunCommand {
     const keys = await trustRoot(this.state, flags.key)
     const results: { path: string; found: Verification }[] = []
     for (const path of await recordingFiles(args.path)) {
-      const found = await verifyFile(path, { keys })
+      const found = await verifyFile(path, { keys, depth: flags.content ? 'content' : 'chain' })
       results.push({ path, found })
-      this.output.data(`${found.verdict.padEnd(11)} ${visible(path)}  ${visible(found.reason)}`)
+      const { at } = found
+      const place =
+        found.verdict === 'tampered' && at !== undefined
+          ? ` (record ${at.record}, block ${at.block}, byte ${at.offset})`
+          : ''
+      this.output.data(
+        `${found.verdict.padEnd(11)} ${visible(path)}  ${visible(found.reason)}${place}`,
+      )
       if (found.verdict === 'incomplete')
         this.output.say('  warning: authentic only up to the last signed checkpoint')
     }

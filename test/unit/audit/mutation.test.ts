@@ -269,3 +269,42 @@ describe('the whole, rebuilt', () => {
 function encodedHeaderHash(): Buffer {
   return file.header.subarray(-HASH_BYTES)
 }
+
+describe('zeros to the end', () => {
+  it('from any byte are never closed, and a torn tail only where a power loss can leave them', async () => {
+    const wrong: string[] = []
+    const starts = file.blocks.map((_, index) => offsetOf(index))
+    const signedBlocks = [2, 5, 8]
+    for (let from = offsetOf(1); from < file.bytes.length; from += 1) {
+      const block = blockAt(from)
+      const start = starts[block] ?? 0
+      // Every third byte, and those where something begins.
+      if (from % 3 !== 0 && from % 512 !== 0 && from !== start) continue
+      const bytes = Buffer.from(file.bytes).fill(0, from)
+      // Where the byte before is zero anyway, they begin there.
+      const begins = bytes.findLastIndex((byte) => byte !== 0) + 1
+      const sectors = Math.floor((offsetOf(block + 1) - 1) / 512) * 512
+      const torn = begins <= start || (sectors >= begins && sectors > start)
+      const { verdict, records, at } = await verifyFile(bytes, { keys })
+      const headOnly = from < start + 56
+      const expected = headOnly ? ['incomplete', 'tampered'] : [torn ? 'incomplete' : 'tampered']
+      const signed = signedBlocks.filter((one) => one < block).length
+      if (!expected.includes(verdict) || at?.offset !== start || records !== [0, 2, 6][signed])
+        wrong.push(`${from}: ${verdict} ${records} ${JSON.stringify(at)}`)
+    }
+    expect(wrong).toEqual([])
+  }, 60_000)
+
+  it('with anything behind them are tampered', async () => {
+    const bytes = Buffer.from(file.bytes).fill(0, offsetOf(3), offsetOf(4))
+    expect(await verifyFile(bytes, { keys })).toMatchObject({
+      verdict: 'tampered',
+      at: { record: 3, block: 3, offset: offsetOf(3) },
+    })
+    const trailing = Buffer.concat([file.bytes, Buffer.alloc(4096)])
+    expect(await verifyFile(trailing, { keys })).toMatchObject({
+      verdict: 'tampered',
+      reason: 'there are bytes after the closing checkpoint',
+    })
+  })
+})

@@ -5,6 +5,7 @@ import { toAsciicast, toNdjson } from '../../../src/audit/export.js'
 import { neutralize, neutralizeLines } from '../../../src/audit/neutralize.js'
 import type { StoredRecord } from '../../../src/audit/records.js'
 import { noColor, renderRecord } from '../../../src/audit/render.js'
+import { columnsOf } from '../../../src/audit/width.js'
 
 const HOSTILE: readonly [string, string, string][] = [
   ['colour', '\u001b[31mred\u001b[0m', '^[[31mred^[[0m'],
@@ -85,7 +86,7 @@ const delivered: StoredRecord = {
 
 describe('renderRecord', () => {
   it('shows time, decision, rule, text and masks', () => {
-    expect(renderRecord(judged, { width: 80, startedAt })).toEqual([
+    expect(renderRecord({ record: judged }, { width: 80, startedAt })).toEqual([
       '+0:01.500 allowed search docs · roles.reader.allow[0]',
       '  SELECT email, embedding FROM docs',
       '  2 fields masked',
@@ -93,7 +94,7 @@ describe('renderRecord', () => {
   })
 
   it('shows a masked result as a table, vectors by their dimension', () => {
-    const lines = renderRecord(delivered, { width: 80, startedAt })
+    const lines = renderRecord({ record: delivered }, { width: 80, startedAt })
     expect(lines[0]).toBe('+0:01.500 SELECT 2 · 2 rows, 70 bytes · 3 values masked')
     expect(lines).toContain('  │ 1  │ [masked] │ vector(1536) │')
     expect(lines).toContain('  │ 2  │ NULL     │ NULL         │')
@@ -102,12 +103,13 @@ describe('renderRecord', () => {
   it.each([20, 40, 80, 200])('fits %i columns', (width) => {
     const wide = {
       ...delivered,
-      rows: [['1'.repeat(300), 'x'.repeat(300), { vector: 3 }]],
+      rows: [['1'.repeat(300), '日本語'.repeat(100), { vector: 3 }]],
+      text: `SELECT '${'名前'.repeat(90)} 👍🏽❤️🇩🇪 e\u0301' ${'word '.repeat(60)}`,
       columns: ['a', 'b'.repeat(90), 'c'],
     }
-    for (const record of [judged, wide, delivered]) {
-      for (const line of renderRecord(record, { width, startedAt }))
-        expect(line.length).toBeLessThanOrEqual(width)
+    for (const record of [judged, { ...judged, text: wide.text }, wide, delivered]) {
+      for (const line of renderRecord({ record }, { width, startedAt }))
+        expect(columnsOf(line)).toBeLessThanOrEqual(width)
     }
   })
 
@@ -120,10 +122,10 @@ describe('renderRecord', () => {
       obligations: {},
     }
     const color = { ...noColor, red: (text: string) => `<${text}>` }
-    const lines = renderRecord(denied, { width: 80, startedAt, color })
+    const lines = renderRecord({ record: denied }, { width: 80, startedAt, color })
     expect(lines[0]).toBe('+0:01.500 <denied> search docs · default deny')
     expect(lines.at(-1)).toBe('  <delete on docs is not allowed>')
-    expect(renderRecord(denied, { width: 80 })[0]).toBe(
+    expect(renderRecord({ record: denied }, { width: 80 })[0]).toBe(
       '12:00:01.500 denied search docs · default deny',
     )
   })
@@ -134,6 +136,8 @@ describe('renderRecord', () => {
     'operation.delivered',
     'operation.ended',
     'session.closed',
+    'hold.opened',
+    'hold.answered',
     'connection.closed',
     'later.type\u001b[2J',
   ])('shows nothing raw of a hostile %s', (type) => {
@@ -158,10 +162,20 @@ describe('renderRecord', () => {
       principal: { name: evil },
       grant: { roles: [evil], reason: evil, endsAt: evil },
       totals: evil,
+      request: evil,
+      rules: [evil],
+      approvers: [evil],
+      preview: evil,
+      expiresAt: evil,
+      state: evil,
+      by: [evil],
+      message: evil,
+      approval: { request: evil, by: [evil] },
       [evil]: evil,
     }
-    const shown = renderRecord(hostile, { width: 100 }).join('')
-    expect(shown).not.toMatch(/[\p{Cc}\u202e]/u)
+    const told = { record: hostile, asker: evil, held: { preview: evil, waitedMs: 5 } }
+    for (const width of [20, 100, Number.POSITIVE_INFINITY])
+      expect(renderRecord(told, { width }).join('')).not.toMatch(/[\p{Cc}\u202e]/u)
     expect(toNdjson(hostile)).not.toMatch(/(?!\n)[\p{Cc}\u202e]/u)
     expect(JSON.parse(toNdjson(hostile))).toEqual(hostile)
   })
@@ -170,8 +184,8 @@ describe('renderRecord', () => {
 describe('asciicast', () => {
   it('is version 2 with pauses shortened', async () => {
     async function* two() {
-      yield { ...judged, at: startedAt }
-      yield { ...delivered, at: '2026-03-01T13:00:00.000Z' }
+      yield { record: { ...judged, at: startedAt } }
+      yield { record: { ...delivered, at: '2026-03-01T13:00:00.000Z' } }
     }
     const lines: string[] = []
     for await (const line of toAsciicast(two(), { width: 80, height: 24, maxIdleMs: 2000 }))

@@ -38,6 +38,7 @@ function parse(text: string) {
     expected: field('expect'),
     records: Number(field('records')),
     at: field('at'),
+    read: field('read'),
     key,
     bytes: Buffer.from(body, 'base64'),
   }
@@ -53,6 +54,8 @@ describe('a committed vector', () => {
       records: vector.records,
       place: vector.at,
     })
+    const read = await verifyFile(vector.bytes, { keys: [vector.key], depth: 'content' })
+    expect(read.verdict).toBe(vector.read)
   })
 
   it('is there for every case that the script makes, and no other', () => {
@@ -111,7 +114,7 @@ describe('any bytes', () => {
 
   it('are refused as soon as a length is out of range, not when it is reached', () => {
     const scanner = new RecordingScanner()
-    scanner.push(Buffer.concat([Buffer.from('vgate-recording\n'), Buffer.from([1, 0xff, 0xff])]))
+    scanner.push(Buffer.concat([Buffer.from('vgate/recording\n'), Buffer.from([1, 0xff, 0xff])]))
     expect(scanner.next()).toBeUndefined()
     expect(scanner.outcome).toMatchObject({
       kind: 'tampered',

@@ -101,22 +101,28 @@ describe('a recording', () => {
     expect(readdirSync(directory)).toEqual(['ses_a.vgr'])
   })
 
-  it('signs after the first block, then at the latest after 100 records, and when asked', async () => {
-    const { recording } = open()
+  it('signs after the first block, then after 100 records and half a second, and when asked', async () => {
+    const clock = testClock()
+    const recording = openRecording({ directory, id: 'ses_a', kind: 'session', key: pair, clock })
     const incomplete = async () => (await verifyFile(recording.path, { keys })).records
     for (let index = 1; index <= 100; index += 1) {
       recording.append(opened(`con ${index}`))
       recording.flush()
     }
     expect(await incomplete()).toBe(1)
+    clock.move(499)
     recording.append(opened('con 101'))
     recording.flush()
-    expect(await incomplete()).toBe(101)
+    expect(await incomplete()).toBe(1)
+    clock.move(1)
     recording.append(opened('con 102'))
+    recording.flush()
+    expect(await incomplete()).toBe(102)
+    recording.append(opened('con 103'))
     expect(recording.unsigned).toBe(true)
     await recording.checkpoint()
     expect(recording.unsigned).toBe(false)
-    expect(await incomplete()).toBe(102)
+    expect(await incomplete()).toBe(103)
   })
 
   it('refuses one record above 32 MiB and goes on', async () => {
@@ -282,6 +288,34 @@ describe('recovery', () => {
       expect(found).toMatchObject({ state: 'recovered', recording: { records: 2 } })
       expect(await verifyFile(path, { keys })).toMatchObject({ verdict: 'incomplete', records: 2 })
     }
+  })
+
+  it.each([
+    ['to the end', 0],
+    ['from the next sector on', 512],
+  ])('takes zeros of a power loss, %s, for a torn tail', async (_, sector) => {
+    const { recording, fs } = open()
+    recording.append(opened('con_0'))
+    await recording.sync()
+    const durable = fs.durableBytes
+    for (let index = 0; index < 20; index += 1) {
+      recording.append(opened(`con ${index}`))
+      recording.flush()
+    }
+    const from = sector === 0 ? durable : Math.ceil(durable / sector) * sector
+    const whole = readFileSync(recording.path)
+    writeFileSync(recording.path, Buffer.from(whole).fill(0, from))
+    const lost = await verifyFile(recording.path, { keys })
+    expect(lost).toMatchObject({ verdict: 'incomplete', records: 1 })
+    expect(lost.at?.offset).toBeGreaterThanOrEqual(durable)
+    const [found] = await recoverRecordings(directory, pair, { clock: testClock() })
+    expect(found).toMatchObject({ state: 'recovered' })
+    expect(found?.torn).toBeGreaterThan(0)
+    expect(await verifyFile(recording.path, { keys })).toMatchObject({
+      verdict: 'incomplete',
+      recovered: true,
+    })
+    expect((await records(recording.path))[0]).toMatchObject({ connection: 'con_0' })
   })
 
   it('leaves a changed one, and one of another key, alone and says so', async () => {

@@ -1,0 +1,54 @@
+// A 2 GB recording, written by the real writer, played and searched in bounded memory. `npm run test:long`.
+
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { peakBytes, writeLarge } from '../support/large-recording.js'
+import { PLAYED_PAIR } from '../support/played-session.js'
+import { TestPlayer } from '../support/player.js'
+
+/** Set VGATE_LONG_BYTES for another size. */
+const BYTES = Number(process.env['VGATE_LONG_BYTES'] ?? 2 * 1024 ** 3)
+const MOST_MEMORY = 512 * 1024 ** 2
+const PATIENCE_MS = 600_000
+const folder = mkdtempSync(join(process.env['VGATE_LONG_DIR'] ?? tmpdir(), 'vgate-long-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+it('is played and searched in bounded memory', async () => {
+  const keys = join(folder, 'keys.json')
+  writeFileSync(keys, JSON.stringify({ keys: [PLAYED_PAIR.key] }))
+  const took: Record<string, number> = {}
+  let last = performance.now()
+  const lap = (name: string): void => {
+    took[name] = Math.round(performance.now() - last) / 1000
+    last = performance.now()
+  }
+  const pool = randomBytes(3 * 1024 ** 2).toString('base64')
+  const { path, records } = await writeLarge(join(folder, 'r'), pool, (bytes) => bytes >= BYTES)
+  lap('write')
+  const args = ['replay', path, '--key', keys, '--step']
+  const player = new TestPlayer({ args, folder, width: 80, height: 24, waitMs: PATIENCE_MS })
+  await player.shows(`1/${records}`)
+  lap('verify and show')
+  player.press('/needle\r')
+  await player.shows('SELECT needle')
+  lap('search to the end')
+  for (let step = 0; step < 5; step += 1) player.press('b')
+  await player.shows(`${records - 7}/${records}`)
+  lap('five steps back')
+  player.press('g50%\r')
+  await player.shows(`${Math.round(records / 2)}/${records}`)
+  lap('back to the middle')
+  player.press('h') // leave the message line
+  const peak = peakBytes(player.pid)
+  player.press('hq')
+  expect(await player.ended).toBe(0)
+  const size = statSync(path).size
+  process.stdout.write(
+    `${JSON.stringify({ size, records, peakMB: Math.round(peak / 1e6), seconds: took })}\n`,
+  )
+  expect(size).toBeGreaterThanOrEqual(BYTES)
+  expect(peak).toBeLessThan(MOST_MEMORY)
+})

@@ -1,0 +1,68 @@
+// Keys written or deleted, as they are recorded.
+
+import { describe, expect, it } from 'vitest'
+import { KEYS_MAX, mayHold, recordedKeys } from '../../../src/audit/written-keys.js'
+import type { CollectionUse, Effect } from '../../../src/core/operation.js'
+
+const write = (effect: Effect, collection = 'docs'): CollectionUse => ({
+  collection,
+  access: 'write',
+  action: 'insert',
+  effect,
+})
+
+describe('recorded keys', () => {
+  it.each<[string, Parameters<typeof recordedKeys>, object]>([
+    [
+      'all named',
+      [{ docs: ['1', '2'] }, [write({ kind: 'ids', count: 2 })]],
+      { keys: { docs: ['1', '2'] } },
+    ],
+    ['a read', [undefined, [{ ...write({ kind: 'none' }), access: 'read' }]], {}],
+    ['a filter', [undefined, [write({ kind: 'filter' })]], { keysUnknown: true }],
+    [
+      'fewer named than rows',
+      [{ docs: ['1'] }, [write({ kind: 'rows', count: 2 })]],
+      { keys: { docs: ['1'] }, keysUnknown: true },
+    ],
+    [
+      'one of two collections',
+      [{ docs: ['1'] }, [write({ kind: 'rows', count: 1 }), write({ kind: 'all' }, 'other')]],
+      { keys: { docs: ['1'] }, keysUnknown: true },
+    ],
+    [
+      'two statements, one key',
+      [{ docs: ['1'] }, [write({ kind: 'ids', count: 1 }), write({ kind: 'rows', count: 1 })]],
+      { keys: { docs: ['1'] }, keysUnknown: true },
+    ],
+    [
+      'a collection named like a member of every object',
+      [{ docs: ['1'] }, [write({ kind: 'rows', count: 1 }, 'constructor')]],
+      { keys: { docs: ['1'] }, keysUnknown: true },
+    ],
+  ])('of %s', (_, given, expected) => {
+    expect(recordedKeys(...given)).toEqual(expected)
+  })
+
+  it('are the first thousand, then a count and a filter that holds every other', () => {
+    const all = Array.from({ length: 6_000 }, (_, index) => `key ${index}`)
+    const { keys, keysMore, keysUnknown } = recordedKeys({ docs: all }, [
+      write({ kind: 'rows', count: 6_000 }),
+    ])
+    const filter = keysMore?.['docs']
+    if (filter === undefined) throw new Error('no filter')
+    expect(keys?.['docs']).toEqual(all.slice(0, KEYS_MAX))
+    expect(keysUnknown).toBeUndefined()
+    expect(filter.count).toBe(5_000)
+    expect(all.slice(KEYS_MAX).filter((key) => !mayHold(filter, key))).toEqual([])
+    const strangers = Array.from({ length: 10_000 }, (_, index) => `stranger ${index}`)
+    expect(strangers.filter((key) => mayHold(filter, key)).length).toBeLessThan(300)
+  })
+
+  it('of several collections share the thousand', () => {
+    const many = Array.from({ length: 800 }, (_, index) => String(index))
+    const { keys, keysMore } = recordedKeys({ a: many, b: many, c: many }, [])
+    expect([keys?.['a']?.length, keys?.['b']?.length, keys?.['c']?.length]).toEqual([800, 200, 0])
+    expect([keysMore?.['b']?.count, keysMore?.['c']?.count]).toEqual([600, 800])
+  })
+})
