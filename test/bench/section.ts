@@ -1,21 +1,25 @@
-// Owns a section of docs/benchmarks.md between two marks, so that each benchmark writes its own and leaves the others.
+// Owns a section of docs/benchmarks.md, from its heading to the next, so that each benchmark writes its own and leaves the
+// others.
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url))
 
-/** The sections of a page, each with its marks. */
-export function sectionsOf(page: string): string[] {
-  return page.match(/<!-- section (\S+) -->[\s\S]*?<!-- end of \1 -->\n?/g) ?? []
+/** Heading of the benchmark of searches, as it begins. */
+export const SESSIONS_HEADING = 'Lists and searches'
+
+/** The section whose heading begins so; empty where there is none. */
+export function sectionOf(page: string, heading: string): string {
+  const from = page.indexOf(`## ${heading}`)
+  if (from < 0) return ''
+  const next = page.indexOf('\n## ', from)
+  return page.slice(from, next < 0 ? page.length : next + 1)
 }
 
-/** Puts a section in its place, or behind everything else. */
-export function writeSection(name: string, text: string): void {
+/** Puts a section behind everything else, in place of the one before. */
+export function writeSection(heading: string, text: string): void {
   const page = readFileSync(PAGE, 'utf8')
-  const section = `<!-- section ${name} -->\n${text.trim()}\n<!-- end of ${name} -->\n`
-  const old = sectionsOf(page).find((one) => one.startsWith(`<!-- section ${name} -->`))
-  const fresh =
-    old === undefined ? `${page.trimEnd()}\n\n${section}` : page.replace(old, () => section)
-  writeFileSync(PAGE, fresh)
+  const rest = page.replace(sectionOf(page, heading), '')
+  writeFileSync(PAGE, `${rest.trimEnd()}\n\n${text.trim()}\n`)
 }

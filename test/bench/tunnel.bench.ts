@@ -9,7 +9,7 @@ import { expect, it } from 'vitest'
 import { startPostgres } from '../support/postgres.js'
 import { type Cell, page, type Results } from './page.js'
 import { recordingSection, withRecordingSection } from './recording-page.js'
-import { sectionsOf } from './section.js'
+import { SESSIONS_HEADING, sectionOf } from './section.js'
 import { cpuSeconds, direct, haproxy, memoryKib, type System, ssh, vgate } from './systems.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
@@ -176,11 +176,11 @@ it('bench', async () => {
   }
 })
 
-/** The other benchmarks' sections of the page as it was. */
+/** With the other benchmarks' sections of the page as it was. */
 function keptSections(text: string, old: string): string {
-  const marked = sectionsOf(old)
-  const rest = marked.reduce((left, section) => left.replace(section, ''), old)
-  return [withRecordingSection(text, recordingSection(rest)).trimEnd(), '', ...marked].join('\n')
+  const sessions = sectionOf(old, SESSIONS_HEADING).trimEnd()
+  const kept = withRecordingSection(text, recordingSection(old))
+  return sessions === '' ? kept : `${kept}\n${sessions}\n`
 }
 
 function keep(results: Results, system: System, name: string, value: number): void {
