@@ -108,7 +108,8 @@ async function fetchRecording(
     const path = join(folder, `${session}.vgr`)
     const file = await open(path, 'wx', 0o600)
     const into = async (part: Buffer): Promise<void> => {
-      await file.write(part)
+      // Whole: a disk that is nearly full may take only some of it.
+      await file.writeFile(part)
     }
     const arrival: { over: boolean; failed: Error | undefined } = { over: false, failed: undefined }
     await new Promise<void>((resolve, reject) => {
