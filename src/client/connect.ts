@@ -187,7 +187,12 @@ export async function connect(
       running.renote = (again) => runtime.write({ ...whose, ...note, ...again })
     }
     running.ready(session.expires_at)
-    return { ready, closed: running.closed, ending: running.ending, stop: () => running.finish({ reason: 'stopped' }) }
+    return {
+      ready,
+      closed: running.closed,
+      ending: running.ending,
+      stop: () => running.finish({ reason: 'stopped' }),
+    }
   } catch (error) {
     await running.finish({ reason: 'error' })
     if (error instanceof VgateError && error.code === 'VGATE_PORT_IN_USE')
