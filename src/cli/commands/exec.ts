@@ -2,7 +2,7 @@
 
 import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
-import { closedLine, eventLine } from '../connect-lines.js'
+import { closedLine, eventLine, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
@@ -40,7 +40,7 @@ export default class Exec extends RunCommand {
     const { runChild } = await import('../run-child.js')
     // stdout is the child's: what vgate has to say goes to stderr.
     const tell = (line: string): boolean => process.stderr.write(`vgate: ${line}\n`)
-    const connection = await spin(this.output, `connecting to ${args.name}`, () =>
+    const connection = await spin(this.output, `connecting to ${args.name}`, (show) =>
       connect(
         context,
         context.api,
@@ -52,7 +52,10 @@ export default class Exec extends RunCommand {
           wait: flags.wait,
           ...listenOptions(flags),
         },
-        (event) => tell(eventLine(this.output, event)),
+        (event) => {
+          tell(eventLine(this.output, event))
+          if (event.event === 'waiting_approval') show(WAITING)
+        },
       ),
     )
     const { env, session, target, expires_at } = connection.ready

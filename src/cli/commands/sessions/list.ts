@@ -1,7 +1,7 @@
 // Owns `vgate sessions list`.
 
 import { Flags } from '@oclif/core'
-import { tableText } from '../../people.js'
+import { momentText, tableText } from '../../people.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 
 export default class SessionsList extends RunCommand {
@@ -32,7 +32,7 @@ export default class SessionsList extends RunCommand {
     if (sessions.length === 0) return this.output.say('no sessions')
     const rows = sessions.map((session) => [
       session.id,
-      `${session.started_at.slice(0, 19).replace('T', ' ')}Z`,
+      momentText(session.started_at),
       session.principal.name,
       session.target,
       session.state,
