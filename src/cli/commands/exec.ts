@@ -4,6 +4,7 @@ import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
 import { closedLine, eventLine, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
+import { visible } from '../output.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
 
@@ -61,6 +62,7 @@ export default class Exec extends RunCommand {
     const { env, session, target, expires_at } = connection.ready
     const own = { VGATE_SESSION: session, VGATE_TARGET: target, VGATE_EXPIRES_AT: expires_at }
     const end = await runChild(command, { ...env, ...own }, connection.closed)
+    if (end.notRun !== undefined) tell(visible(end.notRun))
     if (end.lost) tell(closedLine(this.output, await connection.closed))
     await connection.stop()
     this.exitWith(end.code)
