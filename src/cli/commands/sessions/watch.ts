@@ -1,8 +1,8 @@
 // Owns `vgate sessions watch`.
 
 import { visible } from '../../output.js'
-import { gatewayFlags, RunCommand } from '../../run-command.js'
 import { momentText } from '../../people.js'
+import { gatewayFlags, RunCommand } from '../../run-command.js'
 import { exitCodeOfSignal, firstSignal } from '../../signals.js'
 import { type SessionChange, sessionChanges } from '../../watch-sessions.js'
 
