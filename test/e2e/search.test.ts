@@ -1,13 +1,14 @@
 // Who did what, asked through the binary: sessions by what was done in them, who wrote or deleted a key, and following
 // sessions live. One gateway, one database; what is read comes from the recordings.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FoundKey, FoundSessions } from '../../src/core/api-sessions.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Result, type Running, startProduct } from '../support/product.js'
+import { auditText } from '../support/stored-text.js'
 
 const POLICY = `
 thresholds: { ids: 5, rows: 1000, per: 60s }
@@ -147,12 +148,8 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
   })
 
   it('audits every search, and shows nothing that moves a terminal', async () => {
-    const folder = join(product.directory, 'data', 'audit')
     const searches = (): number =>
-      readdirSync(folder)
-        .map((name) => readFileSync(join(folder, name), 'latin1'))
-        .join('')
-        .split('"search.made"').length
+      auditText(join(product.directory, 'data')).split('"search.made"').length
     const before = searches()
     const hostile = '\u001b]0;own\u0007\u202e'
     const args = ['audit', 'search', '--collection', hostile, '--key', hostile]
