@@ -208,10 +208,13 @@ function operationName(value: unknown): string {
   const operation = isObject(value) ? value : {}
   const unclassified = text(operation, 'unclassified')
   if (unclassified !== '') return `not understood: ${unclassified}`
-  const collections = list(operation, 'collections').map((use) =>
-    text(isObject(use) ? use : {}, 'collection'),
+  // A DELETE with a condition uses its table twice: it reads what it deletes.
+  const collections = new Set(
+    list(operation, 'collections').map((use) => text(isObject(use) ? use : {}, 'collection')),
   )
-  return [text(operation, 'name'), collections.join(', ')].filter((part) => part !== '').join(' ')
+  return [text(operation, 'name'), [...collections].join(', ')]
+    .filter((part) => part !== '')
+    .join(' ')
 }
 
 function keyLines(record: StoredRecord): readonly Part[] {

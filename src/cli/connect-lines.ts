@@ -4,6 +4,9 @@ import type { Closed, ConnectEvent, Ready } from '../client/connect.js'
 import { type Output, visible } from './output.js'
 import { indent, whenText } from './people.js'
 
+/** What stands beside the spinner while a second person has not answered. */
+export const WAITING = 'waiting for the answer; Ctrl-C gives up, the request stays open'
+
 /** What stands above and below the connection string. */
 export function readyLines(output: Output, ready: Ready, now: number): string[] {
   const lines = [

@@ -56,6 +56,7 @@ export default class Replay extends RunCommand {
       const { verdict, reason, records: count, id: title, header } = recording.verification
       output.event('verified', { verdict, reason, records: count })
       if (verdict === 'closed') output.say(output.colour.green(`✔ ${reason}`))
+      else if (flags.follow && recording.live) output.say(`no end yet; signed so far: ${count}`)
       else output.warn(reason.startsWith(verdict) ? reason : `${verdict}: ${reason}`)
       const { only } = flags
       const startedAt = header?.created
