@@ -49,6 +49,11 @@ export function eventLine(output: Output, event: ConnectEvent): string {
   return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)}${output.colour.dim(rule)}`
 }
 
+/** The event `closed`: the reason in a word, and what the gateway or the tunnel said of it. */
+export function closedEvent({ reason, error }: Closed): { reason: string; message?: string } {
+  return { reason, ...(error === undefined ? {} : { message: error.message }) }
+}
+
 /** Why it is over. */
 export function closedLine(output: Output, closed: Closed): string {
   if (closed.reason === 'expired') return 'access has ended with its grant'
