@@ -175,6 +175,7 @@ export class Holds {
       if (end.state === 'consumed') continue
       const recount = await Promise.race([this.#deps.count(asked.request), wait.over])
       if (!hasGrown(first.preview, recount)) {
+        await Promise.race([this.#demandUnchanged(asked, end), wait.over])
         this.#closed(asked, end, 'approved')
         this.#deps.events.released(end.request)
         return end.request
@@ -190,6 +191,14 @@ export class Holds {
       'VGATE_APPROVAL_DENIED',
       'what it would touch grows faster than it is approved',
     )
+  }
+
+  /** What is approved is a text; what it means is looked up again. The approval stays for the retry. */
+  async #demandUnchanged(asked: Asked, standing: ApprovalStanding): Promise<void> {
+    if ((await asked.request.unchanged?.()) !== false) return
+    const why = 'the schema was changed while it waited: it would mean something else now'
+    this.#closed(asked, standing, 'given up', why)
+    throw new VgateError('VGATE_APPROVAL_DENIED', why, { hint: 'run it again: it is judged anew' })
   }
 
   /** The standing once it is approved, or was used by another run. Rejects when it is not, or the wait is given up. */
