@@ -251,6 +251,7 @@ export class Holds {
     })
     try {
       const { consumed } = await authority.consumeApproval({ session, request: approved, digest })
+      if (!consumed && gone !== undefined) throw gone
       if (!consumed) return undefined
       const key = `${connection}/${op}`
       this.#running.started(key, approved, request.operations.length)
