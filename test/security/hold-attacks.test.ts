@@ -108,7 +108,9 @@ describe.skipIf(!hasPostgres('plain'))('attacks on holds', () => {
           ? started(client, `${text} 299 RETURNING body`)
           : started(client, `${text} $1 RETURNING body`, [299])
       const id = await heldRequest()
-      await admin.query('ALTER TABLE shelf RENAME TO gone; CREATE VIEW shelf AS SELECT * FROM patients')
+      await admin.query(
+        'ALTER TABLE shelf RENAME TO gone; CREATE VIEW shelf AS SELECT * FROM patients',
+      )
       await approve(id)
       expect(JSON.stringify(await running)).not.toContain('Ada')
       await client.end()
@@ -123,9 +125,7 @@ describe.skipIf(!hasPostgres('plain'))('attacks on holds', () => {
       const packet = Buffer.alloc(16)
       for (const [index, word] of [16, 80877102, processID, secretKey].entries())
         packet.writeInt32BE(word, index * 4)
-      await new Promise((resolve) =>
-        connect(at.port, at.host).on('close', resolve).end(packet),
-      )
+      await new Promise((resolve) => connect(at.port, at.host).on('close', resolve).end(packet))
       return { consumed: false }
     }
     await approve(id)
@@ -154,9 +154,9 @@ describe.skipIf(!hasPostgres('plain'))('attacks on holds', () => {
     const other = await connected()
     renewed()
     const second = started(other, 'DELETE FROM docs WHERE id > 100')
-    await expect.poll(() => at.held.map(({ preview }) => preview), SOON).toContain(
-      '200 of 300 rows of docs',
-    )
+    await expect
+      .poll(() => at.held.map(({ preview }) => preview), SOON)
+      .toContain('200 of 300 rows of docs')
     expect(at.held).toHaveLength(1)
     await other.end()
     await second
