@@ -12,6 +12,7 @@ import type {
   Risk,
   Unclassified,
 } from '../core/operation.js'
+import type { SearchRecord } from './search-records.js'
 import type { RecordedKeys } from './written-keys.js'
 
 export interface RecordedPrincipal {
@@ -330,6 +331,7 @@ export type LogRecord =
       readonly principal: RecordedPrincipal
       readonly how: 'replay' | 'download' | 'search'
     }
+  | SearchRecord
   | { readonly type: 'log.closed'; readonly reason: string }
 
 export type RecordBody = SessionRecord | LogRecord

@@ -12,10 +12,9 @@ import {
   keysBody,
   PATHS,
   renewBody,
-  type SessionRow,
+  type SessionBody,
   type SigningKey,
   sessionBody,
-  sessionsBody,
   type TargetsBody,
   type TokenBody,
   targetsBody,
@@ -35,6 +34,17 @@ import {
   requestsBody,
   revokedBody,
 } from '../core/api-requests.js'
+import {
+  type FoundKey,
+  type FoundSessions,
+  foundKeyBody,
+  foundSessionsBody,
+  type KeySearchBody,
+  SESSION_PATHS,
+  type SessionChanges,
+  type SessionSearchBody,
+  sessionChangesBody,
+} from '../core/api-sessions.js'
 import { isErrorCode, VgateError } from '../core/errors.js'
 import { type HttpAnswer, type HttpRequest, sendHttp } from './http-request.js'
 import { versionRefusal } from './versions.js'
@@ -45,6 +55,9 @@ export interface GatewayAddress {
   /** PEM of an extra authority. */
   readonly ca?: string
 }
+
+/** What is undefined is not sent. */
+type Given<T> = { readonly [K in keyof T]: T[K] | (undefined extends T[K] ? undefined : never) }
 
 export class GatewayApi {
   readonly address: GatewayAddress
@@ -135,21 +148,27 @@ export class GatewayApi {
     return (await this.#call(killedBody, { method: 'POST', body }, path)).session
   }
 
-  /** Newest first. */
-  async sessions(query: {
-    readonly target?: string
-    readonly limit?: number
-  }): Promise<SessionRow[]> {
-    const search = new URLSearchParams()
-    if (query.target !== undefined) search.set('target', query.target)
-    if (query.limit !== undefined) search.set('limit', String(query.limit))
-    const path = search.size === 0 ? PATHS.sessions : `${PATHS.sessions}?${search}`
-    return (await this.#call(sessionsBody, { method: 'GET' }, path)).sessions
+  /** Newest first; `next` is the `before` of the next page. */
+  searchSessions(search: Given<SessionSearchBody>): Promise<FoundSessions> {
+    const body = JSON.stringify(search)
+    return this.#call(foundSessionsBody, { method: 'POST', body }, SESSION_PATHS.search)
   }
 
-  async session(id: string): Promise<SessionRow> {
+  /** Who wrote or deleted a key. */
+  searchKey(search: Given<KeySearchBody>): Promise<FoundKey> {
+    const body = JSON.stringify(search)
+    return this.#call(foundKeyBody, { method: 'POST', body }, SESSION_PATHS.keys)
+  }
+
+  /** What changed after a time of the gateway; without one, the time alone. */
+  sessionChanges(after: number | undefined): Promise<SessionChanges> {
+    const query = after === undefined ? '' : `?after=${after}`
+    return this.#call(sessionChangesBody, { method: 'GET' }, `${SESSION_PATHS.watch}${query}`)
+  }
+
+  session(id: string): Promise<SessionBody> {
     const path = `${PATHS.sessions}/${encodeURIComponent(id)}`
-    return (await this.#call(sessionBody, { method: 'GET' }, path)).session
+    return this.#call(sessionBody, { method: 'GET' }, path)
   }
 
   /** The bytes of a session's recording, as they are on the gateway's disk, handed on as they come. */

@@ -3,6 +3,7 @@
 
 import { Hono } from 'hono'
 import { PATHS } from '../core/api.js'
+import { SESSION_PATHS } from '../core/api-sessions.js'
 import { VgateError } from '../core/errors.js'
 import type { Principal } from '../core/principal.js'
 import { authenticateToken, bearerOf } from './callers.js'
@@ -13,6 +14,7 @@ import { addIdentityRoutes, addTokenRoute } from './routes/identity.js'
 import { addPublicRoutes } from './routes/public.js'
 import { addRequestPage, addRequestRoutes } from './routes/requests.js'
 import { addRevokeRoutes } from './routes/revoke.js'
+import { addSearchRoutes } from './routes/search.js'
 import { addSessionRoutes } from './routes/sessions.js'
 
 export interface Control {
@@ -34,6 +36,9 @@ const METHODS: Readonly<Record<string, string>> = {
   [PATHS.grants]: 'POST',
   [`${PATHS.grants}/:id/renew`]: 'POST',
   [PATHS.sessions]: 'GET, HEAD',
+  [SESSION_PATHS.search]: 'POST',
+  [SESSION_PATHS.watch]: 'GET, HEAD',
+  [SESSION_PATHS.keys]: 'POST',
   [`${PATHS.sessions}/:id`]: 'GET, HEAD',
   [`${PATHS.sessions}/:id/recording`]: 'GET, HEAD',
   [`${PATHS.sessions}/:id/kill`]: 'POST',
@@ -64,7 +69,8 @@ function addChecks(app: Hono<ControlEnv>, deps: ControlDeps): void {
   })
   for (const [path, allowed] of Object.entries(METHODS)) {
     app.use(path, async (context, next) => {
-      checkMethod(context, allowed)
+      // `search` is no session's id.
+      checkMethod(context, METHODS[context.req.path] ?? allowed)
       await next()
     })
   }
@@ -78,6 +84,7 @@ function addAuthentication(app: Hono<ControlEnv>, deps: ControlDeps): void {
     `${PATHS.sessions}/:id`,
     `${PATHS.sessions}/:id/recording`,
     `${PATHS.sessions}/:id/kill`,
+    SESSION_PATHS.keys,
     PATHS.requests,
     `${PATHS.requests}/:id`,
     `${PATHS.requests}/:id/approve`,
@@ -117,6 +124,8 @@ export function createControl(deps: ControlDeps): Control {
   addAuthentication(app, deps)
   addIdentityRoutes(app, deps)
   addAccessRoutes(app, deps)
+  // Before the routes of one session: `search` and `watch` are no ids.
+  addSearchRoutes(app, deps)
   addSessionRoutes(app, deps)
   addRequestRoutes(app, deps)
   addRevokeRoutes(app, deps)

@@ -22,6 +22,7 @@ import { EndedSessions } from './ended-sessions.js'
 import { grantEnded, revoked, unknownGrant } from './grant-errors.js'
 import type { Requests } from './requests.js'
 import type { Schedule } from './schedule.js'
+import type { SessionIndex } from './session-indexer.js'
 import type { TargetSettings } from './settings.js'
 import { proofEnded, provedPrincipal } from './workload-grants.js'
 
@@ -39,6 +40,8 @@ export interface AuthorityDeps {
   readonly clock: Clock
   readonly schedule: Schedule
   readonly requests: Requests
+  /** Hears of sessions whose recordings are to be indexed. */
+  readonly index: Pick<SessionIndex, 'opened' | 'ended'>
 }
 
 export interface ControlAuthority extends Authority {
@@ -133,6 +136,7 @@ class LocalAuthority implements ControlAuthority {
       cancelTimer: () => undefined,
     }
     this.#live.set(session, live)
+    this.#deps.index.opened(session)
     this.#arm(session, live)
     const { source, hash } = this.#deps.policy()
     const { id, roles, startsAt, endsAt, reason, ticket, collections, request: from } = grant
@@ -193,6 +197,7 @@ class LocalAuthority implements ControlAuthority {
     const live = this.#live.get(summary.session)
     live?.cancelTimer()
     this.#live.delete(summary.session)
+    this.#deps.index.ended(summary.session)
     await this.#ended.close(
       summary,
       live === undefined

@@ -10,6 +10,7 @@ import type { WorkloadVerifier } from '../identity/workload.js'
 import type { Store } from '../store/store.js'
 import type { ControlAuthority } from './authority.js'
 import type { Requests } from './requests.js'
+import type { SessionIndex } from './session-indexer.js'
 import type { ControlSettings, LoadedPolicy } from './settings.js'
 
 /** The audit log as the control plane sees it. A rejection means: what the event speaks of must not happen. */
@@ -38,6 +39,8 @@ export interface ControlDeps {
   readonly signingKeys: () => readonly SigningKey[]
   readonly recordings: { readonly directory: string }
   readonly requests: Requests
+  /** How far the index over recordings is behind. */
+  readonly index: Pick<SessionIndex, 'behind'>
   /** Ends live sessions. */
   readonly revokeSessions: ControlAuthority['revokeSessions']
   readonly clock: Clock

@@ -185,7 +185,21 @@ export type SessionRow = z.infer<typeof sessionRow>
 /** `GET /v1/sessions`: own sessions; everybody's for auditors. Newest first. */
 export const sessionsBody = z.object({ sessions: z.array(sessionRow) })
 /** `GET /v1/sessions/{id}`; the recording's bytes are at `/v1/sessions/{id}/recording`. */
-export const sessionBody = z.object({ session: sessionRow })
+export const sessionBody = z.object({
+  session: sessionRow,
+  /** What was done in it, as far as its recording is indexed. */
+  uses: z
+    .array(
+      z.object({
+        collection: z.string(),
+        operation: z.string(),
+        decision: z.string(),
+        count: z.int(),
+      }),
+    )
+    .default([]),
+})
+export type SessionBody = z.infer<typeof sessionBody>
 /** `GET /v1/keys`: key history. */
 export const keysBody = z.object({ keys: z.array(signingKey) })
 

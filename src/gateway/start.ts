@@ -12,8 +12,10 @@ import { CHECKPOINT_MS } from '../audit/writer.js'
 import { outboundFetch } from '../client/fetch-by.js'
 import { type Control, createControl } from '../control/app.js'
 import { type ControlAuthority, createAuthority } from '../control/authority.js'
+import { IndexThread } from '../control/index-thread.js'
 import { createRequests } from '../control/requests.js'
 import { processSchedule } from '../control/schedule.js'
+import { SessionIndex } from '../control/session-indexer.js'
 import type { LoadedPolicy } from '../control/settings.js'
 import { DEFAULT_LIMITS } from '../core/adapter.js'
 import type { SigningKey } from '../core/api.js'
@@ -122,8 +124,10 @@ async function assemble(
     logger,
     changed: () => authority.policyChanged(),
   })
+  const index = openIndex({ store, audit, history, directory: paths.recordings, report }, undo)
   const authority: ControlAuthority = createAuthority({
     requests,
+    index,
     config,
     policy: watch.current,
     store,
@@ -158,6 +162,7 @@ async function assemble(
     signingKeys: (): readonly SigningKey[] => history,
     recordings: { directory: paths.recordings },
     requests,
+    index,
     revokeSessions: (which, message) => authority.revokeSessions(which, message),
     clock: systemClock,
     logger,
@@ -167,6 +172,7 @@ async function assemble(
   const url = await listen(config, { control, dataPlane, authority, report }, undo)
   undo.push(() => watch.stop())
   watch.start()
+  index.start()
   return { url, reloadPolicy: () => watch.reload() }
 }
 
@@ -208,6 +214,34 @@ async function recover(
       ...(found.reason === undefined ? {} : { message: found.reason }),
     })
   }
+}
+
+/** The index over recordings; begins with what was not indexed when it is started. */
+function openIndex(
+  given: {
+    readonly store: Store
+    readonly audit: AuditLog
+    readonly history: readonly SigningKey[]
+    readonly directory: string
+    readonly report: (event: string, error: unknown) => void
+  },
+  undo: (() => Promise<void>)[],
+): SessionIndex {
+  const { directory, history, ...deps } = given
+  const thread = new IndexThread()
+  const index = new SessionIndex({
+    ...deps,
+    recordings: { directory },
+    signingKeys: () => history,
+    clock: systemClock,
+    schedule: processSchedule,
+    read: (job) => thread.read(job),
+  })
+  undo.push(async () => {
+    await index.stop()
+    await thread.close()
+  })
+  return index
 }
 
 async function startDataPlane(

@@ -2,12 +2,15 @@
 
 import type { Clock } from '../core/clock.js'
 import { claimDirectory } from './directory-lock.js'
+import type { Dialect } from './full-text.js'
 import { createGrants } from './grants.js'
 import { openLibsql } from './libsql.js'
 import { openPostgres, type PostgresSettings } from './postgres.js'
 import type { LockOptions } from './postgres-lock.js'
 import { createPrincipals } from './principals.js'
 import { createRequests } from './requests.js'
+import { createSessionIndex } from './session-facts.js'
+import { createSessionSearch } from './session-search.js'
 import { createSessions } from './sessions.js'
 import type { Store, StoreDatabase } from './store.js'
 import { createWorkloadGrants } from './workload-grants.js'
@@ -17,7 +20,7 @@ import { createWorkloadGrants } from './workload-grants.js'
  * Throws VGATE_STORE_UNAVAILABLE, also when another gateway uses the directory.
  */
 export function openStore(options: { readonly directory: string; readonly clock: Clock }): Store {
-  return assemble(openLibsql(options.directory), options.clock)
+  return assemble(openLibsql(options.directory), options.clock, 'libsql')
 }
 
 /**
@@ -36,14 +39,14 @@ export async function openPostgresStore(options: {
   try {
     const database = await openPostgres(settings, changed)
     const close = () => database.close().finally(() => held.close())
-    return assemble({ ...database, close }, clock)
+    return assemble({ ...database, close }, clock, 'postgres')
   } catch (error) {
     held.close()
     throw error
   }
 }
 
-function assemble(database: StoreDatabase, clock: Clock): Store {
+function assemble(database: StoreDatabase, clock: Clock, dialect: Dialect): Store {
   const { run } = database
   return {
     ...createPrincipals(run, clock),
@@ -51,6 +54,8 @@ function assemble(database: StoreDatabase, clock: Clock): Store {
     ...createSessions(database, clock),
     ...createWorkloadGrants(run),
     ...createRequests(run, clock),
+    ...createSessionIndex(run, dialect),
+    ...createSessionSearch(run, dialect),
     close: () => database.close(),
   }
 }

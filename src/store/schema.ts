@@ -113,6 +113,49 @@ export interface Tables {
     narrowed: string | null
     at: number
   }
+  /** What of a session's recording is in the index. The tables below are derived from recordings and may be emptied. */
+  session_index: {
+    /** Sessions in the order of their start: the start in milliseconds, times 1024, plus a number among equals. */
+    no: number
+    session: string
+    principal: string
+    /** `live`, `done`, `incomplete`, `tampered`, `unread` or `missing`. */
+    state: string
+    /** Why it is not indexed, for `tampered` and `unread`. */
+    message: string | null
+    /** Records that were read. */
+    records: number
+    /** 1: the session has more text than the index holds. */
+    text_cut: number
+    /** Of the rules by which it was indexed. */
+    version: number
+  }
+  /** How often an operation was judged so on a collection of a session. */
+  session_uses: {
+    no: number
+    collection: string
+    operation: string
+    decision: string
+    count: number
+  }
+  /** Keys written or deleted, and with an empty key hash writes whose keys are not named. */
+  session_touches: {
+    no: number
+    record: number
+    /** Whose session it is. */
+    principal: string
+    target: string
+    collection: string
+    key_hash: string
+    /** Cut to a length that can be shown. */
+    key: string | null
+    action: string
+    at: number
+    outcome: string
+    rows: number | null
+    request: string | null
+    predicate: string | null
+  }
 }
 
 export type SessionRecord = Selectable<Tables['sessions']>
@@ -179,6 +222,28 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
       principal TEXT NOT NULL REFERENCES principals (id), principal_name TEXT NOT NULL,
       provider TEXT NOT NULL, groups TEXT NOT NULL, verdict TEXT NOT NULL, reason TEXT,
       narrowed TEXT, at BIGINT NOT NULL, PRIMARY KEY (request, principal))`,
+  ],
+  [
+    `CREATE INDEX sessions_ended ON sessions (ended_at)`,
+    `CREATE INDEX sessions_target ON sessions (target, started_at)`,
+    `CREATE INDEX sessions_name ON sessions (principal_name, principal)`,
+    `CREATE TABLE session_index (
+      no BIGINT PRIMARY KEY, session TEXT NOT NULL UNIQUE REFERENCES sessions (id),
+      principal TEXT NOT NULL, state TEXT NOT NULL, message TEXT, records BIGINT NOT NULL,
+      text_cut BIGINT NOT NULL, version BIGINT NOT NULL)`,
+    `CREATE INDEX session_index_state ON session_index (state, principal)`,
+    `CREATE TABLE session_uses (
+      no BIGINT NOT NULL, collection TEXT NOT NULL, operation TEXT NOT NULL,
+      decision TEXT NOT NULL, count BIGINT NOT NULL,
+      PRIMARY KEY (no, collection, operation, decision))`,
+    `CREATE TABLE session_touches (
+      no BIGINT NOT NULL, record BIGINT NOT NULL, principal TEXT NOT NULL, target TEXT NOT NULL,
+      collection TEXT NOT NULL, key_hash TEXT NOT NULL, key TEXT, action TEXT NOT NULL, at BIGINT NOT NULL,
+      outcome TEXT NOT NULL, rows BIGINT, request TEXT, predicate TEXT,
+      PRIMARY KEY (no, record, collection, key_hash, action))`,
+    `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
+    `CREATE INDEX session_touches_time ON session_touches (key_hash, no)`,
+    `CREATE INDEX session_touches_own ON session_touches (principal, key_hash, collection, no)`,
   ],
 ]
 

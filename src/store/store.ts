@@ -8,6 +8,8 @@ import type { Grant } from '../core/grant.js'
 import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
 import type { AnswerRecord, RequestRecord, SessionRecord, Tables } from './schema.js'
+import type { SessionIndexStore } from './session-facts.js'
+import type { SessionSearchStore } from './session-search.js'
 
 export interface StoredGrant extends Grant {
   readonly createdAt: number
@@ -68,7 +70,7 @@ export interface WorkloadProof {
   readonly until: number
 }
 
-export interface Store {
+export interface Store extends SessionIndexStore, SessionSearchStore {
   /** Writes what was learnt at a login. False when the principal is disabled. */
   upsertPrincipal(principal: Principal): Promise<boolean>
   findPrincipal(id: string): Promise<Principal | undefined>

@@ -9,6 +9,7 @@ import { expect, it } from 'vitest'
 import { startPostgres } from '../support/postgres.js'
 import { type Cell, page, type Results } from './page.js'
 import { recordingSection, withRecordingSection } from './recording-page.js'
+import { SESSIONS_HEADING, sectionOf } from './section.js'
 import { cpuSeconds, direct, haproxy, memoryKib, type System, ssh, vgate } from './systems.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
@@ -168,13 +169,19 @@ it('bench', async () => {
     }
     for (const system of systems) keep(results, system, 'idle', await idleKib(system))
     const text = page(results)
-    if (options.write === true)
-      writeFileSync(PAGE, withRecordingSection(text, recordingSection(readFileSync(PAGE, 'utf8'))))
+    if (options.write === true) writeFileSync(PAGE, keptSections(text, readFileSync(PAGE, 'utf8')))
     else process.stdout.write(text)
   } finally {
     for (const step of cleanup.reverse()) await step()
   }
 })
+
+/** With the other benchmarks' sections of the page as it was. */
+function keptSections(text: string, old: string): string {
+  const sessions = sectionOf(old, SESSIONS_HEADING).trimEnd()
+  const kept = withRecordingSection(text, recordingSection(old))
+  return sessions === '' ? kept : `${kept}\n${sessions}\n`
+}
 
 function keep(results: Results, system: System, name: string, value: number): void {
   const cells = results.systems.get(system.name)

@@ -1,12 +1,13 @@
 // A gateway in operation: its policy changes under live sessions, its logins are renewed by many processes at once, and
 // what stops a start is said in one message. Real binary, real provider, real PostgreSQL.
 
-import { chmodSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
+import { auditText } from '../support/stored-text.js'
 
 const SETUP = `CREATE TABLE docs(id int PRIMARY KEY, email text);
 INSERT INTO docs SELECT g, 'person'||g||'@example.org' FROM generate_series(1,20) g;`
@@ -55,11 +56,8 @@ describe.skipIf(!hasPostgres('pgvector'))('a gateway in operation', () => {
   const until = async (ask: () => Promise<unknown>, wanted: unknown): Promise<void> => {
     while ((await ask()) !== wanted) await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  const audited = (type: string): number => {
-    const folder = join(product.directory, 'data', 'audit')
-    const all = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
-    return all.join('').split(`"${type}"`).length - 1
-  }
+  const audited = (type: string): number =>
+    auditText(join(product.directory, 'data')).split(`"${type}"`).length - 1
 
   it('masks by a new policy what was prepared under the old one, and goes on under it when the next is broken', async () => {
     const { connection, client } = await open('alice')

@@ -28,7 +28,8 @@ const listQuery = z.strictObject({
     .optional(),
 })
 
-function rowOf(record: SessionRecord): SessionRow {
+/** A session as it is shown. */
+export function sessionRowOf(record: SessionRecord): SessionRow {
   return {
     id: record.id,
     principal: { id: record.principal, name: record.principal_name, provider: record.provider },
@@ -45,8 +46,8 @@ function rowOf(record: SessionRecord): SessionRow {
   }
 }
 
-/** The same answer for what is unknown and for what is somebody else's. */
-async function visibleSession(
+/** The same answer for what is unknown and for what is somebody else's. Throws VGATE_NOT_FOUND. */
+export async function visibleSession(
   deps: ControlDeps,
   principal: Principal,
   id: string,
@@ -111,12 +112,15 @@ export function addSessionRoutes(app: Hono<ControlEnv>, deps: ControlDeps): void
       ...(since === undefined ? {} : { since: Date.parse(since) }),
       limit: limit ?? 100,
     })
-    return context.json({ sessions: records.map(rowOf) })
+    return context.json({ sessions: records.map(sessionRowOf) })
   })
   app.get(`${PATHS.sessions}/:id`, async (context) => {
     const { principal } = context.get('caller')
     const record = await visibleSession(deps, principal, context.req.param('id'))
-    return context.json({ session: rowOf(record) })
+    return context.json({
+      session: sessionRowOf(record),
+      uses: await deps.store.sessionUses(record.id),
+    })
   })
   app.get(`${PATHS.sessions}/:id/recording`, (context) => recordingResponse(context, deps))
 }

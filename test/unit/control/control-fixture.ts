@@ -112,7 +112,8 @@ export async function setup(
     }
   }
   const requests = createRequests({ config, store, audit, clock, schedule })
-  const base = { config, policy: () => policy.current, store, audit, clock, requests }
+  const index = { behind: 0, opened: () => undefined, ended: () => undefined }
+  const base = { config, policy: () => policy.current, store, audit, clock, requests, index }
   const control = createControl({
     ...base,
     tokens,

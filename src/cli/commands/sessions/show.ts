@@ -2,6 +2,7 @@
 
 import { Args } from '@oclif/core'
 import { visible } from '../../output.js'
+import { tableText } from '../../people.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 
 export default class SessionsShow extends RunCommand {
@@ -13,8 +14,8 @@ export default class SessionsShow extends RunCommand {
   async run(): Promise<void> {
     const { args, flags } = await this.parse(SessionsShow)
     const { api } = await this.openGateway(flags)
-    const session = await api.session(args.session)
-    this.output.result({ session })
+    const { session, uses } = await api.session(args.session)
+    this.output.result({ session, uses })
     const lines: [string, string][] = [
       ['session', session.id],
       ['who', `${session.principal.name} (${session.principal.provider})`],
@@ -34,5 +35,14 @@ export default class SessionsShow extends RunCommand {
     ]
     for (const [name, value] of lines)
       if (value !== '') this.output.data(`${name.padEnd(11)}${visible(value)}`)
+    if (uses.length === 0 || this.output.json) return
+    const rows = uses.map((use) => [
+      use.collection === '' ? '-' : use.collection,
+      use.operation,
+      use.decision,
+      String(use.count),
+    ])
+    const head = ['COLLECTION', 'OPERATION', 'DECISION', 'TIMES']
+    this.output.data(`\n${await tableText(head, rows)}`)
   }
 }
