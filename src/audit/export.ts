@@ -1,21 +1,10 @@
-// Owns a recording in other forms: NDJSON for programs, asciicast v2 for terminal players
-// (docs.asciinema.org/manual/asciicast/v2). Text in an asciicast is neutralised by the renderer.
+// Owns a recording as asciicast v2, for terminal players (docs.asciinema.org/manual/asciicast/v2). Text in it is
+// neutralised by the renderer.
 
 import { neutralize } from './neutralize.js'
 import type { StoredRecord } from './records.js'
 import { type RenderOptions, renderRecord } from './render.js'
 import type { Told } from './story.js'
-
-/** One line of JSON per record, LF at its end. JSON escapes what a terminal would act on. */
-export function toNdjson(record: StoredRecord): string {
-  const json = JSON.stringify(record)
-  // JSON leaves DEL, C1 and directional characters as they are; escaped they are the same JSON.
-  return `${json.replace(/[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, escaped)}\n`
-}
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-}
 
 export interface CastOptions extends Omit<RenderOptions, 'startedAt'> {
   readonly height: number

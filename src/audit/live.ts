@@ -57,20 +57,30 @@ export class LiveRecording {
       await wait(Math.max(POLL_MS, this.#costMs * SHARE), undefined, signal && { signal })
       if ((await stat(this.#path)).size === this.#size) continue
       const { recording, size, costMs } = await openOnce(this.#path, this.#options)
-      const { verdict, reason, records } = recording.verification
-      if (verdict === 'tampered' || records < before) {
-        throw new VgateError(
-          'VGATE_RECORDING_BROKEN',
-          `the recording was tampered with: ${reason}`,
-          {
-            hint: 'keep it as evidence, and see `vgate verify`',
-          },
-        )
+      const fault = this.#faultOf(recording.verification)
+      if (fault !== undefined) {
+        throw new VgateError('VGATE_RECORDING_BROKEN', `the recording ${fault}`, {
+          hint: 'keep it as evidence, and see `vgate verify`',
+        })
       }
       this.#recording = recording
       this.#size = size
       this.#costMs = costMs
     }
+  }
+
+  /** A recording only ever becomes longer. */
+  #faultOf({
+    verdict,
+    reason,
+    id,
+    records,
+  }: VerifiedRecording['verification']): string | undefined {
+    if (verdict === 'tampered') return `was tampered with: ${reason}`
+    if (id !== this.verification.id) return `was replaced by another: ${id}`
+    return records < this.total
+      ? `was cut: it has ${records} records, and had ${this.total}`
+      : undefined
   }
 
   /** Every record until the last, waiting for those that are still to come. */

@@ -94,6 +94,8 @@ export interface Closed {
 export interface Connection {
   readonly ready: Ready
   readonly closed: Promise<Closed>
+  /** Resolves as soon as it is known that the session is over: what runs on its connections is being cut. */
+  readonly ending: Promise<void>
   /** Ends it cleanly, with reason `stopped`. */
   stop(): Promise<void>
 }
@@ -185,7 +187,7 @@ export async function connect(
       running.renote = (again) => runtime.write({ ...whose, ...note, ...again })
     }
     running.ready(session.expires_at)
-    return { ready, closed: running.closed, stop: () => running.finish({ reason: 'stopped' }) }
+    return { ready, closed: running.closed, ending: running.ending, stop: () => running.finish({ reason: 'stopped' }) }
   } catch (error) {
     await running.finish({ reason: 'error' })
     if (error instanceof VgateError && error.code === 'VGATE_PORT_IN_USE')

@@ -99,7 +99,8 @@ async function fetchRecording(
     const file = await open(path, 'wx', 0o600)
     try {
       await gateway.recording(session, async (part) => {
-        await file.write(part)
+        // Whole: a disk that is nearly full may take only some of it.
+        await file.writeFile(part)
       })
     } finally {
       await file.close()

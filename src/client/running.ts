@@ -32,12 +32,18 @@ export class Running {
   #connections = 0
   #resolve: (closed: Closed) => void = () => {}
   #ending: Promise<void> | undefined
+  /** Resolves when the end has begun. */
+  readonly ending: Promise<void>
 
   constructor(tell: (event: ConnectEvent) => void, reconnectMs: number) {
     this.#tell = tell
     this.#reconnectMs = reconnectMs
     this.closed = new Promise((resolve) => {
       this.#resolve = resolve
+    })
+    const { signal } = this.#stopped
+    this.ending = new Promise((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true })
     })
   }
 

@@ -218,7 +218,9 @@ class Tunnel {
               approvers: [...event.approvers],
             }),
           released: (request) => this.#send({ type: 'released', request }),
-          ended: (reason, error) => this.#end(reason, error),
+          // At once, behind the last words of the streams: a client whose database connection is cut must know why.
+          ending: (reason, error) => this.#tellEnd(reason, error),
+          ended: (reason, error) => this.#leave(reason, error),
         },
       )
       this.#session = session
@@ -275,9 +277,12 @@ class Tunnel {
   }
 
   #end(reason: CloseReason, error: VgateError): void {
-    // A gateway that goes away is not the end of a grant: without an `end` the client dials again.
-    if (reason === 'stopped' && error.code === 'VGATE_GATEWAY_UNREACHABLE')
-      return this.#goAway(error)
+    this.#tellEnd(reason, error)
+    this.#leave(reason, error)
+  }
+
+  #tellEnd(reason: CloseReason, error: VgateError): void {
+    if (isGoingAway(reason, error)) return
     this.#send({
       type: 'end',
       reason,
@@ -285,13 +290,14 @@ class Tunnel {
       message: error.message,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
     })
-    setTimeout(() => this.#socket.close(1000, reason), 0)
-    setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
   }
 
   /** The last words of the streams may still leave. */
-  #goAway(error: VgateError): void {
-    setTimeout(() => this.#socket.close(GOING_AWAY, error.message.slice(0, 120)), 0)
+  #leave(reason: CloseReason, error: VgateError): void {
+    const [code, why] = isGoingAway(reason, error)
+      ? [GOING_AWAY, error.message.slice(0, 120)]
+      : [1000, reason]
+    setTimeout(() => this.#socket.close(code, why), 0)
     setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref()
   }
 
@@ -342,6 +348,11 @@ function answerPings(websocket: WebSocket): void {
 
 function now(): Now {
   return { steady: performance.now(), wall: Date.now() }
+}
+
+/** A gateway that goes away is not the end of a grant: without an `end` the client dials again. */
+function isGoingAway(reason: CloseReason, error: VgateError): boolean {
+  return reason === 'stopped' && error.code === 'VGATE_GATEWAY_UNREACHABLE'
 }
 
 /** Answers a refused upgrade as the control API would, and closes, also when the peer keeps its side open. */

@@ -47,16 +47,6 @@ function longest(rule: { readonly maxMs: number; readonly until?: number | undef
   return Math.min(rule.maxMs, (rule.until ?? Number.POSITIVE_INFINITY) - now)
 }
 
-/** The targets among `targets` on which the principal may take at least one role. */
-export function visibleTargets(
-  policy: CompiledPolicy,
-  principal: Principal,
-  targets: readonly string[],
-  now?: number,
-): string[] {
-  return targets.filter((target) => rolesFor(policy, principal, target, now).length > 0)
-}
-
 /**
  * True while the policy lets the principal take this role on this target. Without `now` the end of a rule is not
  * looked at: the grant that it gave, and the lease, end with it.

@@ -78,6 +78,7 @@ export class DataPlane {
           expiring: (endsAt) => events.expiring(endsAt),
           held: (event) => events.held(event),
           released: (request) => events.released(request),
+          ending: (reason, error) => events.ending(reason, error),
           ended: (reason, error) => {
             this.#sessions.delete(lease.session)
             events.ended(reason, error)

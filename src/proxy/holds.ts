@@ -170,22 +170,9 @@ export class Holds {
       const counted = await Promise.race([this.#deps.count(asked.request), wait.over])
       const first = await Promise.race([this.#ask(asked, counted), wait.over])
       this.#opened(asked, first)
-      const end = await this.#answer(asked, first, wait)
-      // Another run of the same took it: this one asks anew.
-      if (end.state === 'consumed') continue
-      const recount = await Promise.race([this.#deps.count(asked.request), wait.over])
-      if (!hasGrown(first.preview, recount)) {
-        await Promise.race([this.#demandUnchanged(asked, end), wait.over])
-        this.#closed(asked, end, 'approved')
-        this.#deps.events.released(end.request)
-        return end.request
-      }
-      grown += 1
-      const why = `it would now touch ${previewText(recount)}, more than a tenth more than was approved (${previewText(first.preview)})`
-      const { session, authority } = this.#deps
-      await authority.voidApproval({ session, request: end.request, reason: why })
-      this.#closed(asked, end, 'voided', why)
-      this.#deps.notify(asked.connection, `approval of ${end.request} is void: ${why}`)
+      const end = await this.#end(asked, first, wait)
+      if (end === 'approved') return first.request
+      if (end === 'voided') grown += 1
     }
     throw new VgateError(
       'VGATE_APPROVAL_DENIED',
@@ -193,16 +180,42 @@ export class Holds {
     )
   }
 
-  /** What is approved is a text; what it means is looked up again. The approval stays for the retry. */
-  async #demandUnchanged(asked: Asked, standing: ApprovalStanding): Promise<void> {
-    if ((await asked.request.unchanged?.()) !== false) return
-    const why = 'the schema was changed while it waited: it would mean something else now'
-    this.#closed(asked, standing, 'given up', why)
-    throw new VgateError('VGATE_APPROVAL_DENIED', why, { hint: 'run it again: it is judged anew' })
+  /**
+   * How one request ended, which is recorded. `consumed`, by another run of the same, and `voided` let this run ask
+   * anew. Rejects when it is not approved, or the wait is given up.
+   */
+  async #end(
+    asked: Asked,
+    first: ApprovalStanding,
+    wait: Wait,
+  ): Promise<'approved' | 'consumed' | 'voided'> {
+    try {
+      const end = await this.#answer(first, wait)
+      if (end.state === 'consumed') {
+        this.#closed(asked, end, 'consumed')
+        return 'consumed'
+      }
+      const recount = await Promise.race([this.#deps.count(asked.request), wait.over])
+      if (!hasGrown(first.preview, recount)) {
+        await Promise.race([demandUnchanged(asked.request), wait.over])
+        this.#closed(asked, end, 'approved')
+        this.#deps.events.released(end.request)
+        return 'approved'
+      }
+      const why = `it would now touch ${previewText(recount)}, more than a tenth more than was approved (${previewText(first.preview)})`
+      const { session, authority } = this.#deps
+      await authority.voidApproval({ session, request: end.request, reason: why })
+      this.#closed(asked, end, 'voided', why)
+      this.#deps.notify(asked.connection, `approval of ${end.request} is void: ${why}`)
+      return 'voided'
+    } catch (error) {
+      this.#closed(asked, first, stateAfter(error), error instanceof Error ? error.message : '')
+      throw error
+    }
   }
 
   /** The standing once it is approved, or was used by another run. Rejects when it is not, or the wait is given up. */
-  async #answer(asked: Asked, first: ApprovalStanding, wait: Wait): Promise<ApprovalStanding> {
+  async #answer(first: ApprovalStanding, wait: Wait): Promise<ApprovalStanding> {
     const { now } = this.#deps
     let timer: NodeJS.Timeout | undefined
     try {
@@ -222,15 +235,6 @@ export class Holds {
       const standing = await Promise.race([answered, wait.over])
       if (standing.state === 'approved' || standing.state === 'consumed') return standing
       throw notApproved(standing)
-    } catch (error) {
-      const state =
-        error instanceof VgateError && error.code === 'VGATE_APPROVAL_DENIED'
-          ? 'denied'
-          : error instanceof VgateError && error.code === 'VGATE_APPROVAL_EXPIRED'
-            ? 'expired'
-            : 'given up'
-      this.#closed(asked, first, state, error instanceof Error ? error.message : '')
-      throw error
     } finally {
       clearTimeout(timer)
       wait.news = () => undefined
@@ -325,7 +329,8 @@ export class Holds {
 
   #inTransaction(asked: Asked): VgateError {
     const { digest, rule } = asked.question
-    const open = [...this.#known.values()].find((one) => one.digest === digest)
+    // The newest: those of the same that are over are remembered too.
+    const open = [...this.#known.values()].findLast((one) => one.digest === digest)
     const which = open === undefined ? 'a request' : `request ${open.request}`
     return new VgateError(
       'VGATE_APPROVAL_PENDING',
@@ -348,6 +353,13 @@ export class Holds {
   }
 }
 
+/** What is approved is a text; what it means is looked up again. The approval stays for the retry. */
+async function demandUnchanged(request: JudgeRequest): Promise<void> {
+  if ((await request.unchanged?.()) !== false) return
+  const why = 'the schema was changed while it waited: it would mean something else now'
+  throw new VgateError('VGATE_DENIED', why, { hint: 'run it again: it is judged anew' })
+}
+
 function nameOf(request: JudgeRequest): string {
   const names = request.operations.map((one) => (isOperation(one) ? one.name : 'unknown'))
   return [...new Set(names)].join(', ')
@@ -368,6 +380,13 @@ function operationOf(
     reason: question.reason,
     preview,
   }
+}
+
+/** What the recording says of a wait that ended with an error. */
+function stateAfter(error: unknown): string {
+  const code = error instanceof VgateError ? error.code : undefined
+  if (code === 'VGATE_APPROVAL_DENIED') return 'denied'
+  return code === 'VGATE_APPROVAL_EXPIRED' ? 'expired' : 'given up'
 }
 
 function notApproved(standing: ApprovalStanding): VgateError {

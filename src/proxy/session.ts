@@ -46,7 +46,9 @@ export interface SessionEvents {
   held(event: HeldEvent): void
   /** It was approved, and runs. */
   released(request: string): void
-  /** After every stream has been cut. */
+  /** Every stream has been told why and cut; the recording is being closed. */
+  ending(reason: CloseReason, error: VgateError): void
+  /** After the recording has been closed. */
   ended(reason: CloseReason, error: VgateError): void
 }
 
@@ -372,6 +374,7 @@ export class Session {
     for (const timer of [...this.#timers, this.#expiry, this.#warning]) clearTimeout(timer)
     for (const connection of [...this.#connections.values()]) connection.terminate(error)
     this.#connections.clear()
+    this.#events.ending(reason, error)
     const recording = await this.#closeRecording(reason, error)
     this.#events.ended(reason, error)
     const { operations, denied, rows, bytesOut } = this.#recorder.totals

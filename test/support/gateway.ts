@@ -198,6 +198,7 @@ async function connectAs(given: {
       expiring: () => undefined,
       held: (event) => held.push(event),
       released: () => undefined,
+      ending: () => undefined,
       ended: () => over(),
     },
   )

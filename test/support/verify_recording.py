@@ -20,14 +20,13 @@ def add(a, b):
     return e * f % P, g * h % P, f * g % P, e * h % P
 
 
+@functools.lru_cache(maxsize=16)
+def doubles(point):
+    return [point, *(point := add(point, point) for _ in range(255))]
+
+
 def multiply(scalar, point):
-    result = (0, 1, 1, 0)
-    while scalar > 0:
-        if scalar & 1:
-            result = add(result, point)
-        point = add(point, point)
-        scalar >>= 1
-    return result
+    return functools.reduce(add, (at for n, at in enumerate(doubles(point)) if scalar >> n & 1), (0, 1, 1, 0))
 
 
 def decompress(data):

@@ -57,7 +57,7 @@ export default class Exec extends RunCommand {
     )
     const { env, session, target, expires_at } = connection.ready
     const own = { VGATE_SESSION: session, VGATE_TARGET: target, VGATE_EXPIRES_AT: expires_at }
-    const end = await runChild(command, { ...env, ...own }, connection.closed)
+    const end = await runChild(command, { ...env, ...own }, connection.ending)
     if (end.lost) tell(closedLine(this.output, await connection.closed))
     await connection.stop()
     this.exitWith(end.code)

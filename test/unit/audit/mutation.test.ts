@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { Chain } from '../../../src/audit/chain.js'
 import {
+  BLOCK_HEAD_BYTES,
   BlockHasher,
   decodeBlockHead,
   encodeBlock,
@@ -33,6 +34,8 @@ const offsetOf = (block: number) =>
   Buffer.concat([file.header, ...file.blocks.slice(0, block)]).length
 const blockAt = (offset: number) =>
   file.blocks.findIndex((_, index) => offset < offsetOf(index + 1))
+const isReadFirst = (offset: number) =>
+  offset < file.header.length || offset - offsetOf(blockAt(offset)) < BLOCK_HEAD_BYTES
 const firstOf = (block: number) => decodeHead(block).first
 function decodeHead(block: number) {
   const head = decodeBlockHead(file.blocks[block] ?? Buffer.alloc(56))
@@ -51,27 +54,37 @@ describe('an untouched recording', () => {
 })
 
 describe('one byte', () => {
-  it.each([0x01, 0x80, 0xff])('flipped by 0x%x anywhere is found and named', async (mask) => {
-    const undetected: string[] = []
-    for (let offset = 0; offset < file.bytes.length; offset += 1) {
-      const bytes = Buffer.from(file.bytes)
-      bytes.writeUInt8(bytes.readUInt8(offset) ^ mask, offset)
-      const { verdict, at } = await verifyFile(bytes, { keys })
-      const inHeader = offset < file.header.length
-      const block = inHeader ? 0 : blockAt(offset)
-      const place = {
-        record: inHeader ? 1 : firstOf(block),
-        block,
-        offset: inHeader ? 0 : offsetOf(block),
+  it.each([
+    [0x01, 'anywhere', () => true],
+    // Where bytes are read before a hash has covered them, what they are changed to may matter.
+    [0x80, 'in the header or the head of a block', isReadFirst],
+    [0xff, 'in the header or the head of a block', isReadFirst],
+  ])(
+    'flipped by %i %s is found and named',
+    async (mask, _where, isMeant) => {
+      const undetected: string[] = []
+      for (let offset = 0; offset < file.bytes.length; offset += 1) {
+        if (!isMeant(offset)) continue
+        const bytes = Buffer.from(file.bytes)
+        bytes.writeUInt8(bytes.readUInt8(offset) ^ mask, offset)
+        const { verdict, at } = await verifyFile(bytes, { keys })
+        const inHeader = offset < file.header.length
+        const block = inHeader ? 0 : blockAt(offset)
+        const place = {
+          record: inHeader ? 1 : firstOf(block),
+          block,
+          offset: inHeader ? 0 : offsetOf(block),
+        }
+        if (verdict !== 'tampered' || JSON.stringify(at) !== JSON.stringify(place)) {
+          undetected.push(
+            `${offset}: ${verdict} ${JSON.stringify(at)} instead of ${JSON.stringify(place)}`,
+          )
+        }
       }
-      if (verdict !== 'tampered' || JSON.stringify(at) !== JSON.stringify(place)) {
-        undetected.push(
-          `${offset}: ${verdict} ${JSON.stringify(at)} instead of ${JSON.stringify(place)}`,
-        )
-      }
-    }
-    expect(undetected).toEqual([])
-  }, 60_000)
+      expect(undetected).toEqual([])
+    },
+    60_000,
+  )
 
   it('deleted or inserted anywhere is found', async () => {
     const undetected: number[] = []

@@ -1,11 +1,12 @@
 // Nothing recorded can act on a terminal.
 
 import { describe, expect, it } from 'vitest'
-import { toAsciicast, toNdjson } from '../../../src/audit/export.js'
+import { toAsciicast } from '../../../src/audit/export.js'
 import { neutralize, neutralizeLines } from '../../../src/audit/neutralize.js'
 import type { StoredRecord } from '../../../src/audit/records.js'
 import { noColor, renderRecord } from '../../../src/audit/render.js'
 import { columnsOf } from '../../../src/audit/width.js'
+import { jsonLine } from '../../../src/cli/output.js'
 
 const HOSTILE: readonly [string, string, string][] = [
   ['colour', '\u001b[31mred\u001b[0m', '^[[31mred^[[0m'],
@@ -176,8 +177,8 @@ describe('renderRecord', () => {
     const told = { record: hostile, asker: evil, held: { preview: evil, waitedMs: 5 } }
     for (const width of [20, 100, Number.POSITIVE_INFINITY])
       expect(renderRecord(told, { width }).join('')).not.toMatch(/[\p{Cc}\u202e]/u)
-    expect(toNdjson(hostile)).not.toMatch(/(?!\n)[\p{Cc}\u202e]/u)
-    expect(JSON.parse(toNdjson(hostile))).toEqual(hostile)
+    expect(jsonLine(hostile)).not.toMatch(/[\p{Cc}\u202e]/u)
+    expect(JSON.parse(jsonLine(hostile))).toEqual(hostile)
   })
 })
 

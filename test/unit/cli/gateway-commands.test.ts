@@ -6,6 +6,9 @@ import { connect as dial } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openTokenStore } from '../../../src/client/keychain.js'
+import { login as logIn } from '../../../src/client/login.js'
+import { StateDir } from '../../../src/client/state-dir.js'
 import { type FakeGateway, PRINCIPAL, startFakeGateway } from '../../support/fake-gateway.js'
 import { type FakeProvider, startFakeProvider } from '../../support/fake-provider.js'
 import { events, runCli, spawnCli, untilLine } from '../../support/run-cli.js'
@@ -26,6 +29,14 @@ afterEach(async () => {
 })
 
 const login = () => runCli(['login', '--gateway', gateway.url, '--json'], folder)
+
+/** Leaves what the command leaves, without half a second for its process. */
+async function loggedIn(): Promise<void> {
+  const state = new StateDir(folder)
+  const store = await openTokenStore(state, { VGATE_TOKEN_STORE: 'file' })
+  const context = { gateway: { url: gateway.url }, state, store }
+  await logIn(context, { trustNewKey: false, onDeviceCode: () => undefined })
+}
 
 describe('login, whoami, targets, logout', () => {
   it('tells the code and who logged in, and nothing else on stdout', async () => {
@@ -117,7 +128,7 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('refuses a gateway whose keys have all changed, until told to trust it', async () => {
-    await login()
+    await loggedIn()
     const old = gateway.routes.get('GET /.well-known/vgate')
     gateway.routes.set('GET /.well-known/vgate', (body, request) => {
       const [status, answer] = old?.(body, request) ?? [500, {}]
@@ -147,7 +158,7 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('answers whoami and targets as one object, and as text', async () => {
-    await login()
+    await loggedIn()
     expect(events((await runCli(['whoami', '--json'], folder)).stdout)).toMatchObject([
       { v: 1, gateway: gateway.url, principal: PRINCIPAL, auditor: true },
     ])
@@ -161,7 +172,7 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('forgets everything at logout', async () => {
-    await login()
+    await loggedIn()
     expect(events((await runCli(['logout', '--json'], folder)).stdout)).toEqual([
       { v: 1, gateway: gateway.url, logged_out: true },
     ])
@@ -170,7 +181,7 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('takes a token that is given in place of the login, and names the source of one that is refused', async () => {
-    await login()
+    await loggedIn()
     gateway.bearers.length = 0
     const given = { VGATE_TOKEN: 'e30.e30.AA' }
     expect((await runCli(['whoami'], folder, given)).exit).toBe(0)
@@ -181,7 +192,7 @@ describe('login, whoami, targets, logout', () => {
   })
 
   it('passes over a platform that was only detected when the gateway takes no workloads', async () => {
-    await login()
+    await loggedIn()
     gateway.bearers.length = 0
     expect((await runCli(['whoami'], folder, { VGATE_ID_TOKEN: 'e30.e30.AA' })).exit).toBe(0)
     expect(gateway.bearers).toEqual(['token-1'])
@@ -192,7 +203,7 @@ describe('connect', () => {
   const ready = (line: string): boolean => line.includes('"event":"ready"')
 
   it('is ready, serves, answers env, tells denials, and ends with the grant', async () => {
-    await login()
+    await loggedIn()
     const child = spawnCli(['connect', 'prod-vectors', '--json'], folder)
     const event = JSON.parse(await untilLine(child, ready)) as {
       port: number
@@ -260,7 +271,7 @@ describe('connect', () => {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const)('ends cleanly by %s', async (signal, code) => {
-    await login()
+    await loggedIn()
     const child = spawnCli(['connect', 'prod-vectors', '--json'], folder)
     await untilLine(child, ready)
     child.kill(signal)
@@ -274,7 +285,7 @@ describe('connect', () => {
   })
 
   it('prints the connection string to stdout and the rest to stderr', async () => {
-    await login()
+    await loggedIn()
     const child = spawnCli(['connect', 'prod-vectors'], folder)
     const url = await untilLine(child, (line) => line.startsWith('postgresql://'))
     gateway.tunnels[0]?.tell({
@@ -293,7 +304,7 @@ describe('connect', () => {
   })
 
   it('exits 8 when the gateway is lost', async () => {
-    await login()
+    await loggedIn()
     const child = spawnCli(['connect', 'prod-vectors', '--json'], folder, { VGATE_RECONNECT: '0' })
     await untilLine(child, ready)
     gateway.tunnels[0]?.socket.terminate()
@@ -305,7 +316,7 @@ describe('connect', () => {
   })
 
   it('reconnects, and says so on stderr', async () => {
-    await login()
+    await loggedIn()
     const child = spawnCli(['connect', 'prod-vectors'], folder)
     await untilLine(child, (line) => line.startsWith('postgresql://'))
     gateway.tunnels[0]?.socket.terminate()
@@ -318,7 +329,7 @@ describe('connect', () => {
   })
 
   it('exits 2 for an unknown target, and 2 for a bad duration', async () => {
-    await login()
+    await loggedIn()
     expect((await runCli(['connect', 'nope'], folder)).exit).toBe(2)
     const bad = await runCli(['connect', 'prod-vectors', '--ttl', 'soon', '--json'], folder)
     expect([bad.exit, events(bad.stdout)[0]]).toMatchObject([
@@ -330,7 +341,7 @@ describe('connect', () => {
 
 describe('exec', () => {
   it('gives the child the environment, and ends with its code', async () => {
-    await login()
+    await loggedIn()
     const script =
       'process.stdout.write(JSON.stringify([process.env.PGHOST, process.env.VGATE_TARGET, process.argv[1]])); process.exit(7)'
     const { exit, stdout, stderr } = await runCli(
@@ -351,12 +362,12 @@ describe('exec', () => {
     [['exec', 'nope', '--', 'true'], 2],
     [['exec', 'prod-vectors', '--', 'sh', '-c', 'kill -9 $$'], 137],
   ])('%j exits with %i', async (args, code) => {
-    await login()
+    await loggedIn()
     expect((await runCli(args, folder)).exit).toBe(code)
   })
 
   it('forwards signals', async () => {
-    await login()
+    await loggedIn()
     const script =
       "process.on('SIGTERM', () => process.exit(42)); console.log('up'); setInterval(() => {}, 1000)"
     const child = spawnCli(['exec', 'prod-vectors', '--', process.execPath, '-e', script], folder)
@@ -366,7 +377,7 @@ describe('exec', () => {
   })
 
   it('exits 125 when the session is lost, after SIGTERM to the child', async () => {
-    await login()
+    await loggedIn()
     const script =
       "process.on('SIGTERM', () => { console.log('asked'); process.exit(0) }); console.log('up'); setInterval(() => {}, 1000)"
     const child = spawnCli(['exec', 'prod-vectors', '--', process.execPath, '-e', script], folder)
