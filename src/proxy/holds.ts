@@ -14,7 +14,7 @@ import {
 import type { Authority } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
 import { isOperation } from '../core/operation.js'
-import type { HoldQuestion } from './hold-question.js'
+import { demandUnchanged, type HoldQuestion } from './hold-question.js'
 import type { HoldPort } from './pep.js'
 import { Running } from './running-approvals.js'
 
@@ -351,13 +351,6 @@ export class Holds {
     const [oldest] = this.#known.keys()
     if (this.#known.size > KNOWN_MAX && oldest !== undefined) this.#known.delete(oldest)
   }
-}
-
-/** What is approved is a text; what it means is looked up again. The approval stays for the retry. */
-async function demandUnchanged(request: JudgeRequest): Promise<void> {
-  if ((await request.unchanged?.()) !== false) return
-  const why = 'the schema was changed while it waited: it would mean something else now'
-  throw new VgateError('VGATE_DENIED', why, { hint: 'run it again: it is judged anew' })
 }
 
 function nameOf(request: JudgeRequest): string {
