@@ -49,9 +49,10 @@ export async function* toAsciicast(
 }
 
 function markerOf(record: StoredRecord): string | undefined {
-  const verdict = record['verdict']
+  const { verdict, rule } = record
   if (verdict !== 'deny' && verdict !== 'hold') return undefined
-  return neutralize(`${verdict === 'deny' ? 'denied' : 'held'}: ${String(record['rule'] ?? '')}`)
+  const named = typeof rule === 'string' ? rule : ''
+  return neutralize(`${verdict === 'deny' ? 'denied' : 'held'}: ${named}`)
 }
 
 function castLine(value: unknown): string {

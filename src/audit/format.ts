@@ -130,12 +130,15 @@ export function encodeBlock(
 }
 
 /**
- * Reads the fixed fields; a string says what is wrong with them. The CRC tells a damaged length, which would
- * look like a torn tail, from a real torn tail. It is no defence: the hash is.
+ * Whether the fixed fields are as they were written. The CRC tells a damaged length, which would look like a torn tail,
+ * from a real torn tail. It is no defence: the hash is.
  */
+export function isHeadIntact(bytes: Buffer): boolean {
+  return crc32(bytes.subarray(0, 52)) === bytes.readUInt32BE(52)
+}
+
+/** Reads the fixed fields of an intact head; a string says what is wrong with them. */
 export function decodeBlockHead(bytes: Buffer): BlockHead | string {
-  if (crc32(bytes.subarray(0, 52)) !== bytes.readUInt32BE(52))
-    return 'the head of the block is damaged'
   const head: BlockHead = {
     length: bytes.readUInt32BE(0),
     kind: bytes.readUInt8(4),

@@ -4,6 +4,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { VgateError } from '../core/errors.js'
+import { BlockHashes } from './block-hashes.js'
 import { FinalBytes } from './final-bytes.js'
 import { faultInRecords, parseRecords } from './read-record.js'
 import type { StoredRecord } from './records.js'
@@ -34,6 +35,7 @@ export class LiveRecording {
   readonly #file: FileHandle
   readonly #final: FinalBytes
   readonly #scanner = new RecordingScanner()
+  readonly #verified = new BlockHashes()
   /** Bytes that the scanner has. */
   #taken = 0
   #fault: ScanOutcome | undefined
@@ -130,6 +132,8 @@ export class LiveRecording {
   #drain(): void {
     const scanner = this.#scanner
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
+      const { position } = scanner
+      if (position !== undefined) this.#verified.add(position.head)
       const fault = block.kind === 'records' ? faultInRecords(block) : undefined
       if (fault === undefined) continue
       const at = { ...block.at, record: fault.record }
@@ -138,7 +142,7 @@ export class LiveRecording {
     }
   }
 
-  /** Checks the chain again while it reads; `more` answers whether to go on at the end of what is there. */
+  /** Gives out a block only when it is the one that was verified; `more` answers whether to go on at the end of what is there. */
   async *#read(more: () => Promise<boolean>): AsyncGenerator<StoredRecord> {
     const scanner = new RecordingScanner()
     const file = await open(this.#path, 'r')
@@ -153,7 +157,7 @@ export class LiveRecording {
         offset += bytesRead
         scanner.push(buffer.subarray(0, bytesRead))
         for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-          if (scanner.header?.key.public !== this.#scanner.header?.key.public) throw changed()
+          if (!this.#verified.has(block.at.block, scanner.position?.head)) throw changed()
           if (block.kind !== 'records') continue
           for (const record of parseRecords(block).records) {
             if (given === this.total) break

@@ -2,6 +2,7 @@
 // never give out a record that no checkpoint of a good chain covers.
 
 import { VgateError } from '../core/errors.js'
+import { BlockHashes } from './block-hashes.js'
 import { type ByteSource, chunksOf } from './byte-source.js'
 import { parseRecords } from './read-record.js'
 import type { StoredRecord } from './records.js'
@@ -18,8 +19,8 @@ export interface VerifiedRecording {
 }
 
 /**
- * Verifies a recording, then opens it. `records()` checks the chain again while it reads, and throws
- * VGATE_RECORDING_BROKEN when the file was changed between the two.
+ * Verifies a recording, then opens it. `records()` gives out a block only when it is the one that was verified, and
+ * throws VGATE_RECORDING_BROKEN when the file was changed between the two.
  */
 export async function openVerified(
   source: Rereadable,
@@ -27,16 +28,18 @@ export async function openVerified(
     /** Also play what stands before the bad place, as far as it is signed. */ readonly evenIfTampered?: boolean
   },
 ): Promise<VerifiedRecording> {
-  const verification = await verifyFile(source, { ...options, depth: 'content' })
+  const verified = new BlockHashes()
+  const onBlock = (hash: Buffer): void => verified.add(hash)
+  const verification = await verifyFile(source, { ...options, depth: 'content', onBlock })
   const refused = verification.verdict === 'tampered' && options.evenIfTampered !== true
   const upTo = refused ? 0 : verification.records
-  return { verification, records: () => recordsUpTo(source, upTo, verification) }
+  return { verification, records: () => recordsUpTo(source, upTo, verified) }
 }
 
 async function* recordsUpTo(
   source: Rereadable,
   upTo: number,
-  verification: Verification,
+  verified: BlockHashes,
 ): AsyncGenerator<StoredRecord> {
   if (upTo === 0) return
   const scanner = new RecordingScanner()
@@ -44,11 +47,7 @@ async function* recordsUpTo(
   for await (const chunk of chunksOf(source)) {
     scanner.push(chunk)
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-      if (
-        scanner.header?.id !== verification.id ||
-        scanner.header?.key.public !== verification.key?.public
-      )
-        break
+      if (!verified.has(block.at.block, scanner.position?.head)) throw changed()
       if (block.kind !== 'records') continue
       for (const record of parseRecords(block).records) {
         if (given === upTo) return
@@ -60,9 +59,11 @@ async function* recordsUpTo(
     if (scanner.outcome !== undefined) break
   }
   scanner.end()
-  if (given < upTo) {
-    throw new VgateError('VGATE_RECORDING_BROKEN', 'the recording changed while it was read', {
-      hint: 'run: vgate verify',
-    })
-  }
+  if (given < upTo) throw changed()
+}
+
+function changed(): VgateError {
+  return new VgateError('VGATE_RECORDING_BROKEN', 'the recording changed while it was read', {
+    hint: 'run: vgate verify',
+  })
 }

@@ -33,6 +33,12 @@ export type Part =
       readonly rowCount: number
     }
 
+const MARKS = new Map([
+  ['permit', 'allowed'],
+  ['deny', 'denied'],
+  ['hold', 'held'],
+])
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** The parts of a record; the first is a line. */
@@ -62,7 +68,7 @@ function sessionOpened(record: StoredRecord): readonly Part[] {
   const principal = member(record, 'principal')
   const grant = member(record, 'grant')
   const head = `session ${text(record, 'session')} · ${text(principal, 'name')} → ${text(record, 'target')} (${text(record, 'database')})`
-  const roles = list(grant, 'roles').map(String).join(', ')
+  const roles = list(grant, 'roles').map(wordOf).join(', ')
   const reason = text(grant, 'reason')
   return [
     { kind: 'line', text: head, color: 'bold' },
@@ -74,7 +80,7 @@ function sessionOpened(record: StoredRecord): readonly Part[] {
 function judged(record: StoredRecord): readonly Part[] {
   const verdict = text(record, 'verdict')
   const color = verdict === 'permit' ? 'green' : verdict === 'hold' ? 'yellow' : 'red'
-  const mark = { permit: 'allowed', deny: 'denied', hold: 'held' }[verdict] ?? verdict
+  const mark = MARKS.get(verdict) ?? verdict
   const names = list(record, 'operations').map(operationName).join('; ')
   const statement = text(record, 'text')
   const parameters = list(record, 'parameters').map((value) =>
@@ -107,7 +113,7 @@ function approvalLine(approval: Fields): Part {
 
 function holdOpened({ record, asker }: Told): readonly Part[] {
   const approvers = people(record, 'approvers', ' or ')
-  const rules = list(record, 'rules').map(String).join(', ')
+  const rules = list(record, 'rules').map(wordOf).join(', ')
   const parts = [`request ${text(record, 'request')}`, rules].filter((part) => part !== '')
   return [
     {
@@ -173,7 +179,7 @@ function delivered(record: StoredRecord): readonly Part[] {
         ]),
     {
       kind: 'table',
-      columns: list(record, 'columns').map(String),
+      columns: list(record, 'columns').map(wordOf),
       rows: list(record, 'rows').filter(Array.isArray),
       rowCount: number(record, 'rowCount'),
     },
@@ -209,15 +215,18 @@ function operationName(value: unknown): string {
   const operation = isObject(value) ? value : {}
   const unclassified = text(operation, 'unclassified')
   if (unclassified !== '') return `not understood: ${unclassified}`
-  const collections = list(operation, 'collections').map((use) =>
-    text(isObject(use) ? use : {}, 'collection'),
+  // A DELETE with a condition uses its table twice: it reads what it deletes.
+  const collections = new Set(
+    list(operation, 'collections').map((use) => text(isObject(use) ? use : {}, 'collection')),
   )
-  return [text(operation, 'name'), collections.join(', ')].filter((part) => part !== '').join(' ')
+  return [text(operation, 'name'), [...collections].join(', ')]
+    .filter((part) => part !== '')
+    .join(' ')
 }
 
 function keyLines(record: StoredRecord): readonly Part[] {
   return Object.entries(member(record, 'keys')).map(([collection, keys]) =>
-    dim(`keys in ${collection}: ${Array.isArray(keys) ? keys.join(', ') : '?'}`),
+    dim(`keys in ${collection}: ${Array.isArray(keys) ? keys.map(wordOf).join(', ') : '?'}`),
   )
 }
 
@@ -230,7 +239,7 @@ function yellow(words: string): Part {
 }
 
 function people(record: Fields, key: string, between: string): string {
-  return list(record, key).map(String).join(between)
+  return list(record, key).map(wordOf).join(between)
 }
 
 function named(record: StoredRecord): string {
@@ -239,6 +248,11 @@ function named(record: StoredRecord): string {
 
 function counted(count: number, one: string, many: string): string {
   return `${count} ${count === 1 ? one : many}`
+}
+
+/** A text or number of a list. What is neither, a hostile recording may hold: its own `toString` is not called. */
+function wordOf(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }
 
 function isObject(value: unknown): value is Fields {

@@ -15,7 +15,8 @@ export function cellText(value: unknown): string {
   if (typeof value !== 'object') return neutralize(String(value))
   if ('vector' in value && typeof value.vector === 'number') return `vector(${value.vector})`
   if ('head' in value && 'bytes' in value && typeof value.head === 'string') {
-    return `${neutralize(value.head)}… (${Number(value.bytes)} bytes)`
+    const bytes = typeof value.bytes === 'number' ? value.bytes : '?'
+    return `${neutralize(value.head)}… (${bytes} bytes)`
   }
   return neutralize(JSON.stringify(value))
 }
@@ -58,21 +59,27 @@ function fittingColumns(
   rows: readonly (readonly unknown[])[],
   width: number,
 ): number {
-  const least = columns.map((name, index) =>
-    Math.min(
-      LEAST_COLUMN,
-      Math.max(columnsOf(neutralize(name)), ...rows.map((row) => columnsOf(cellText(row[index])))),
-    ),
-  )
+  const leastOf = (name: string, index: number): number =>
+    widestOf([neutralize(name), ...rows.map((row) => cellText(row[index]))], LEAST_COLUMN)
   const count = `+${columns.length}`.length + CELL_FRAME
   let used = 1
   let kept = 0
-  for (const [index, one] of least.entries()) {
-    used += Math.max(1, one) + CELL_FRAME
+  for (const [index, name] of columns.entries()) {
+    used += leastOf(name, index) + CELL_FRAME
     if (used + (index === columns.length - 1 ? 0 : count) > width) break
     kept += 1
   }
   return Math.max(1, kept)
+}
+
+/** Columns of the widest text, 1 to `most`. A loop: there may be more rows than a call takes arguments. */
+function widestOf(texts: readonly string[], most: number): number {
+  let widest = 1
+  for (const text of texts) {
+    widest = Math.max(widest, columnsOf(text))
+    if (widest >= most) return most
+  }
+  return widest
 }
 
 function fitted(cell: string, column: number, width: number): string {
@@ -83,9 +90,9 @@ function fitted(cell: string, column: number, width: number): string {
 function columnWidths(cells: readonly (readonly string[])[], width: number): readonly number[] {
   const columns = cells[0]?.length ?? 0
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.min(
+    widestOf(
+      cells.map((row) => (row[column] ?? '').slice(0, MOST_COLUMN)),
       MOST_COLUMN,
-      Math.max(1, ...cells.map((row) => columnsOf((row[column] ?? '').slice(0, MOST_COLUMN)))),
     ),
   )
   let over = widths.reduce((sum, one) => sum + one + CELL_FRAME, 1) - width

@@ -12,6 +12,7 @@ import {
   FLAG_SEALED,
   HASH_BYTES,
   HEADER_PREFIX_BYTES,
+  isHeadIntact,
   KIND_CHECKPOINT,
   MAX_HEADER_JSON_BYTES,
   type RecordingHeader,
@@ -130,8 +131,11 @@ export class RecordingScanner {
     const held = this.#end - this.#start
     if (this.#final !== undefined) return this.#atEnd(held, this.#final, place)
     if (held < BLOCK_HEAD_BYTES) return this.#short(held, place)
-    const head = decodeBlockHead(this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES))
-    if (typeof head === 'string') return this.#damaged(head, place, BLOCK_HEAD_BYTES)
+    const bytes = this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES)
+    if (!isHeadIntact(bytes))
+      return this.#damaged('the head of the block is damaged', place, BLOCK_HEAD_BYTES)
+    const head = decodeBlockHead(bytes)
+    if (typeof head === 'string') return this.#tampered(head, place)
     const fault = this.#doesNotFollow(head)
     if (fault !== undefined) return this.#tampered(fault, place)
     if (held < head.length) return this.#short(held, place)

@@ -38,6 +38,8 @@ export interface VerifyOptions {
    * it says is `tampered`, though only the holder of the key can have made it so.
    */
   readonly depth?: ScanDepth
+  /** Hears the hash of each good block, in order. */
+  readonly onBlock?: (hash: Buffer) => void
 }
 
 /**
@@ -51,17 +53,21 @@ export async function verifyFile(
   let content: ScanOutcome | undefined
   for await (const chunk of chunksOf(source)) {
     scanner.push(chunk)
-    content = drain(scanner, options.depth)
+    content = drain(scanner, options)
     if (content !== undefined || scanner.outcome?.kind === 'tampered') break
   }
   scanner.end()
-  content ??= drain(scanner, options.depth)
+  content ??= drain(scanner, options)
   return verificationOf(scanner, content ?? scanner.outcome, options)
 }
 
 /** Takes every block that is there; an outcome when records inside a good block are malformed. */
-function drain(scanner: RecordingScanner, depth: ScanDepth | undefined): ScanOutcome | undefined {
+function drain(
+  scanner: RecordingScanner,
+  { depth, onBlock }: VerifyOptions,
+): ScanOutcome | undefined {
   for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
+    if (scanner.position !== undefined) onBlock?.(scanner.position.head)
     if (block.kind !== 'records' || depth !== 'content') continue
     const fault = faultInRecords(block)
     if (fault === undefined) continue

@@ -4,6 +4,9 @@ import type { Closed, ConnectEvent, Ready } from '../client/connect.js'
 import { type Output, visible } from './output.js'
 import { indent, whenText } from './people.js'
 
+/** What stands beside the spinner while a second person has not answered. */
+export const WAITING = 'waiting for the answer; Ctrl-C gives up, the request stays open'
+
 /** What stands above and below the connection string. */
 export function readyLines(output: Output, ready: Ready, now: number): string[] {
   const lines = [
@@ -44,6 +47,11 @@ export function eventLine(output: Output, event: ConnectEvent): string {
     return `${output.colour.green('✔')} approved: ${event.request} runs`
   const rule = event.message.includes(event.rule) ? '' : ` (${visible(event.rule)})`
   return `${output.colour.red('✖')} denied ${visible(event.operation)}: ${visible(event.message)}${output.colour.dim(rule)}`
+}
+
+/** The event `closed`: the reason in a word, and what the gateway or the tunnel said of it. */
+export function closedEvent({ reason, error }: Closed): { reason: string; message?: string } {
+  return { reason, ...(error === undefined ? {} : { message: error.message }) }
 }
 
 /** Why it is over. */

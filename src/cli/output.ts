@@ -3,6 +3,7 @@
 // visible. Colour only on a terminal without NO_COLOR. A closed pipe ends quietly. Never a stack, never a secret
 // that was not asked for.
 
+import { stripVTControlCharacters } from 'node:util'
 import { Chalk, type ChalkInstance } from 'chalk'
 import { neutralizeLines } from '../audit/neutralize.js'
 import type { Environment } from '../client/state-dir.js'
@@ -135,8 +136,7 @@ export function failureOf(error: unknown): Failure {
     'exit' in oclif &&
     oclif.exit === 2
   ) {
-    const message = error.message.replace(/\n?See more help with --help$/, '').trim()
-    return { code: 'VGATE_USAGE', message: firstLower(message), hint: 'see --help', exit: 2 }
+    return { code: 'VGATE_USAGE', message: usageText(error.message), hint: 'see --help', exit: 2 }
   }
   const text = error instanceof Error ? error.message : String(error)
   return {
@@ -147,6 +147,11 @@ export function failureOf(error: unknown): Failure {
   }
 }
 
-function firstLower(text: string): string {
+/** What oclif says of wrong flags: without the frame around it, and without its own colours. */
+function usageText(message: string): string {
+  const text = stripVTControlCharacters(message)
+    .replace(/\n?See more help with --help$/, '')
+    .replace(/^The following errors? occurred:\n/, '')
+    .trim()
   return text.charAt(0).toLowerCase() + text.slice(1)
 }

@@ -12,6 +12,11 @@ export function whenText(iso: string, now: number): string {
   return `${sameDay ? '' : `${time.toISOString().slice(0, 10)} `}${clock} (${leftText(time.getTime() - now)})`
 }
 
+/** `2026-11-22 04:31:10Z`: a moment in a list. */
+export function momentText(iso: string): string {
+  return `${iso.slice(0, 19).replace('T', ' ')}Z`
+}
+
 function leftText(ms: number): string {
   if (ms < 0) return 'over'
   const minutes = Math.round(ms / 60_000)

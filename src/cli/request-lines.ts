@@ -42,7 +42,7 @@ export function requestLines(output: Output, request: RequestRow, now: number): 
 }
 
 /** What would be touched: `18,204 of 20,000 rows of docs`. */
-export function preview(request: RequestRow): string {
+function preview(request: RequestRow): string {
   return previewText((request.operation?.preview ?? []) as readonly PreviewCount[])
 }
 
@@ -84,4 +84,11 @@ function termText(term: RequestRow['terms'][number]): string {
 
 function minutes(seconds: number): string {
   return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`
+}
+
+/** The request in a few words, for a list. */
+export function whatOf(request: RequestRow): string {
+  const { operation } = request
+  if (operation === undefined) return `access as ${request.roles.join(', ')}`
+  return `${operation.name}: ${preview(request)}`
 }

@@ -10,6 +10,8 @@ export interface ChildEnd {
   readonly code: number
   /** The session ended before the child did. */
   readonly lost: boolean
+  /** Why it could not be run at all. */
+  readonly notRun?: string
 }
 
 /** Runs the command with these variables added, until it ends; `lost` resolves when its session is over. */
@@ -41,7 +43,19 @@ export async function runChild(
   const result = await child
   over = true
   unforward()
-  return { code: wasLost ? 125 : codeOf(result), lost: wasLost }
+  const notRun = whyNotRun(file, result)
+  return {
+    code: wasLost ? 125 : codeOf(result),
+    lost: wasLost,
+    ...(notRun === undefined ? {} : { notRun }),
+  }
+}
+
+function whyNotRun(file: string, result: Pick<Result, 'exitCode' | 'signal' | 'code'>) {
+  if (result.exitCode !== undefined || result.signal !== undefined) return undefined
+  return result.code === 'ENOENT'
+    ? `${file}: command not found`
+    : `${file}: cannot be run (${result.code ?? 'unknown'})`
 }
 
 function codeOf(result: Pick<Result, 'exitCode' | 'signal' | 'code'>): number {

@@ -3,18 +3,13 @@
 import type { SessionRow } from '../core/api.js'
 import type { FoundKey, IndexStanding, TouchRow } from '../core/api-sessions.js'
 import { type Output, visible } from './output.js'
-import { tableText } from './people.js'
-
-/** `2026-11-01 10:00:00Z`. */
-export function timeText(iso: string): string {
-  return `${iso.slice(0, 19).replace('T', ' ')}Z`
-}
+import { momentText, tableText } from './people.js'
 
 /** A table of sessions. */
 export function sessionsText(sessions: readonly SessionRow[]): Promise<string> {
   const rows = sessions.map((session) => [
     session.id,
-    timeText(session.started_at),
+    momentText(session.started_at),
     session.principal.name,
     session.target,
     session.state,
@@ -61,7 +56,7 @@ export async function keyText(
 
 function touchesText(found: readonly TouchRow[], predicate = false): Promise<string> {
   const rows = found.map((touch) => [
-    timeText(touch.at),
+    momentText(touch.at),
     touch.principal.name,
     touch.target,
     touch.operation,

@@ -2,13 +2,19 @@
 
 import type { Output } from './output.js'
 
-/** Shows `text` while `work` goes on; nothing where nobody watches. */
-export async function spin<T>(output: Output, text: string, work: () => Promise<T>): Promise<T> {
-  if (!output.interactive) return work()
+/** Shows `text`, or what `work` says instead, while it goes on; nothing where nobody watches. */
+export async function spin<T>(
+  output: Output,
+  text: string,
+  work: (show: (text: string) => void) => Promise<T>,
+): Promise<T> {
+  if (!output.interactive) return work(() => undefined)
   const { default: yoctoSpinner } = await import('yocto-spinner')
   const spinner = yoctoSpinner({ text, stream: process.stderr }).start()
   try {
-    return await work()
+    return await work((instead) => {
+      spinner.text = instead
+    })
   } finally {
     spinner.stop()
   }

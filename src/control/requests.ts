@@ -182,11 +182,10 @@ class StoredRequests implements Requests {
 
   async deny(by: Principal, id: string, reason: string): Promise<void> {
     const record = await this.#answerable(by, id)
-    await this.#answer(by, record, 'deny', reason, {})
-    if (!(await this.#deps.store.moveRequest(id, 'open', 'denied'))) throw await this.#over(id)
-    const said = { request: id, by: recordedPrincipal(by), reason }
-    await this.#deps.audit.append({ type: 'request.denied', ...said }, { sync: true })
-    await this.#tellAbout(id)
+    // Where the store failed in the midst of it, the answer stands, and its end is still to be written.
+    const mine = (await this.#denialOf(id))?.principal === by.id
+    if (!mine) await this.#answer(by, record, 'deny', reason, {})
+    if (!(await this.#endDenied(id))) throw await this.#over(id)
   }
 
   async consume(given: Parameters<Requests['consume']>[0]): Promise<boolean> {
@@ -278,9 +277,27 @@ class StoredRequests implements Requests {
     throw new VgateError('VGATE_DENIED', 'you have answered this request before')
   }
 
-  /** Approved once every rule has enough distinct people of its groups. */
+  async #denialOf(id: string): Promise<AnswerRecord | undefined> {
+    return (await this.#deps.store.answersOf(id)).find((one) => one.verdict === 'deny')
+  }
+
+  /** Ends what somebody has denied. False when nobody has, or it was over before. */
+  async #endDenied(id: string): Promise<boolean> {
+    const { store, audit } = this.#deps
+    const denial = await this.#denialOf(id)
+    if (denial === undefined || !(await store.moveRequest(id, 'open', 'denied'))) return false
+    const { principal, principal_name: name, provider, reason } = denial
+    const by = { id: principal, name, kind: 'person' as const, provider }
+    const said = { request: id, by, reason: reason ?? '' }
+    await audit.append({ type: 'request.denied', ...said }, { sync: true })
+    await this.#tellAbout(id)
+    return true
+  }
+
+  /** Approved once every rule has enough distinct people of its groups, and nobody has denied it. */
   async #settle(record: RequestRecord): Promise<void> {
     const { store, audit, clock } = this.#deps
+    if (await this.#endDenied(record.id)) throw await this.#over(record.id)
     const given = (await store.answersOf(record.id)).filter((one) => one.verdict === 'approve')
     const terms = termsOf(record)
     const enough = terms.every((term) => {

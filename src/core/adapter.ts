@@ -75,6 +75,8 @@ export interface JudgeRequest {
   readonly inTransaction?: boolean
   /** What would count how much it touches; asked only when it is held. */
   readonly preview?: () => readonly PreviewQuery[]
+  /** Whether it still means what was judged, as the database is now; asked only after a wait for a person. */
+  readonly unchanged?: () => Promise<boolean>
 }
 
 /** Counts what a statement would touch, in a read-only transaction of the gateway's own. */

@@ -80,6 +80,13 @@ export function lifted(obligations: Obligations): Obligations {
   return rowLimitApproved === undefined ? rest : { ...rest, rowLimit: rowLimitApproved }
 }
 
+/** What is approved is a text; what it means is looked up again. Rejects when that has changed; the approval stays. */
+export async function demandUnchanged(request: JudgeRequest): Promise<void> {
+  if ((await request.unchanged?.()) !== false) return
+  const why = 'the schema was changed while it waited: it would mean something else now'
+  throw new VgateError('VGATE_DENIED', why, { hint: 'run it again: it is judged anew' })
+}
+
 function distinct(terms: readonly ApprovalTerms[]): ApprovalTerms[] {
   return [...new Map(terms.map((term) => [term.rule, term])).values()]
 }

@@ -14,7 +14,7 @@ import {
 import type { Authority } from '../core/authority.js'
 import { VgateError } from '../core/errors.js'
 import { isOperation } from '../core/operation.js'
-import type { HoldQuestion } from './hold-question.js'
+import { demandUnchanged, type HoldQuestion } from './hold-question.js'
 import type { HoldPort } from './pep.js'
 import { Running } from './running-approvals.js'
 
@@ -197,6 +197,7 @@ export class Holds {
       }
       const recount = await Promise.race([this.#deps.count(asked.request), wait.over])
       if (!hasGrown(first.preview, recount)) {
+        await Promise.race([demandUnchanged(asked.request), wait.over])
         this.#closed(asked, end, 'approved')
         this.#deps.events.released(end.request)
         return 'approved'
@@ -254,6 +255,7 @@ export class Holds {
     })
     try {
       const { consumed } = await authority.consumeApproval({ session, request: approved, digest })
+      if (!consumed && gone !== undefined) throw gone
       if (!consumed) return undefined
       const key = `${connection}/${op}`
       this.#running.started(key, approved, request.operations.length)

@@ -188,7 +188,12 @@ export class Session {
     const late = this.#ended === undefined && now >= this.#leaseUntil
     // A process that was busy is late with its timers: that is no reason to deny before it has asked.
     if (late && now < this.lease.grant.endsAt)
-      return this.#renew().then(() => this.#enforce(connection, id, request))
+      return this.#renew().then(() => {
+        // Nobody is asked, and nothing is used up, for a client that went away meanwhile.
+        if (this.#ended === undefined && !this.#connections.has(connection))
+          throw new VgateError('VGATE_CANCELLED', 'the client went away')
+        return this.#enforce(connection, id, request)
+      })
     return this.#enforce(connection, id, request)
   }
 

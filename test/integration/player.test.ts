@@ -65,6 +65,20 @@ describe.each([
 })
 
 describe('the player', () => {
+  it('shows the last column: a text that is cut there goes on in the next line, and nothing is lost', async () => {
+    const player = play(['--step'], [20, 24])
+    await player.shows('1/11')
+    player.press('\u001b[F')
+    await player.shows('11/11')
+    player.press('g')
+    await player.shows('go to: _')
+    player.press('7\r')
+    await player.shows('7/11')
+    const together = player.terminal.lines.map((line) => line.trim()).join('')
+    expect(together).toContain('roles.writer.hold[0]')
+    expect(await quit(player)).toBe(0)
+  })
+
   it('plays by itself, holds and approvals as people tell them, and stays at the end', async () => {
     const player = play(['--speed', '100', '--max-idle', '1s'])
     await player.shows('the end')

@@ -86,7 +86,14 @@ const open = async () => {
   const session = await dataPlane.open(
     { grant: 'grt_killed', principal: person.id, client },
     verifierOf(password),
-    { denied: nothing, expiring: nothing, held: nothing, released: nothing, ending: nothing, ended: nothing },
+    {
+      denied: nothing,
+      expiring: nothing,
+      held: nothing,
+      released: nothing,
+      ending: nothing,
+      ended: nothing,
+    },
   )
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) =>
     session.connect(socket),

@@ -108,6 +108,22 @@ function roomVectors(): readonly RecordingVector[] {
   return [{ ...whole, name: 'sealed', comment: 'sealed records', bytes, unreadable: true }]
 }
 
+/** A head whose kind is unknown and whose CRC is right and zero, from a sector's begin on, and zeros behind it. */
+function zeroCrc(): Buffer {
+  const empty = buildFile(testPair(1), 'ses_vector', ['open'], { seal: 'x' }).bytes.length
+  // Block 1 begins 52 bytes before a sector.
+  const pad = (460 - ((empty - 1) % 512) + 512) % 512
+  const file = buildFile(testPair(1), 'ses_vector', ['open'], { seal: 'x'.repeat(pad) })
+  const head = Buffer.alloc(56)
+  head.writeUInt32BE(200, 0)
+  head.writeUInt8(9, 4)
+  head.writeUInt16BE(1, 6)
+  head.writeUInt32BE(1, 12)
+  head.writeUInt32BE(10, 16)
+  Buffer.from('2df3bf67', 'hex').copy(head, 48)
+  return Buffer.concat([file.bytes, head, Buffer.alloc(600)])
+}
+
 export function recordingVectors(): readonly RecordingVector[] {
   const rest = { comment: 'authentic so far', expect: 'incomplete' } as const
   const recovered = buildFile(testPair(1), 'ses_vector', [
@@ -265,6 +281,12 @@ export function recordingVectors(): readonly RecordingVector[] {
       2,
     ),
     tampered('zeros-in-block-0', 'zeros from block 0 on', at(1, 0), zeroedFrom(start(0))),
+    tampered(
+      'kind-unknown-zeros',
+      'kind 9, a CRC that is right and zero, and zeros',
+      `1 1 ${zeroCrc().length - 656}`,
+      zeroCrc(),
+    ),
     ...roomVectors(),
     unreadable(
       'count-lies',

@@ -75,7 +75,9 @@ export class TestTerminal {
     } else if (mark === '' && letter === 'J' && parameters === '2') this.#clear()
     else if (mark === '' && letter === 'K') {
       const row = this.#rows[this.#row]
-      if (row !== undefined) row.length = Math.min(row.length, this.#column)
+      // Behind the last column the cursor stands on it: terminals erase the character that was just written there.
+      const from = Math.min(this.#column, this.width - 1)
+      if (row !== undefined) row.length = Math.min(row.length, from)
     } else if (mark === '' && letter === 'm') {
       if (parameters !== '0') this.colours += 1
     } else this.strange.push(whole)

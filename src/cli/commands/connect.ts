@@ -2,7 +2,7 @@
 
 import { Args, Flags } from '@oclif/core'
 import type { Closed, Connection } from '../../client/connect.js'
-import { closedLine, eventLine, readyLines } from '../connect-lines.js'
+import { closedEvent, closedLine, eventLine, readyLines, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { type EndingSignal, exitCodeOfSignal, firstSignal } from '../signals.js'
@@ -36,7 +36,7 @@ export default class Connect extends RunCommand {
     const context = await this.openGateway(flags)
     const { connect, exitCodeOf } = await import('../../client/connect.js')
     const { signal, ignore } = firstSignal()
-    const opening = spin(output, `connecting to ${args.name}`, () =>
+    const opening = spin(output, `connecting to ${args.name}`, (show) =>
       connect(
         context,
         context.api,
@@ -52,6 +52,7 @@ export default class Connect extends RunCommand {
           const { event, ...fields } = happened
           output.event(event, fields)
           output.say(eventLine(output, happened))
+          if (event === 'waiting_approval') show(WAITING)
         },
       ),
     )
@@ -60,7 +61,7 @@ export default class Connect extends RunCommand {
     const closed = await this.#stay(early, signal)
     ignore()
     if (typeof closed === 'number') return this.exitWith(closed)
-    output.event('closed', { reason: closed.reason })
+    output.event('closed', closedEvent(closed))
     output.say(closedLine(output, closed))
     this.exitWith(exitCodeOf(closed))
   }

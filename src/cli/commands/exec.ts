@@ -2,8 +2,9 @@
 
 import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
-import { closedLine, eventLine } from '../connect-lines.js'
+import { closedLine, eventLine, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
+import { visible } from '../output.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
 
@@ -40,7 +41,7 @@ export default class Exec extends RunCommand {
     const { runChild } = await import('../run-child.js')
     // stdout is the child's: what vgate has to say goes to stderr.
     const tell = (line: string): boolean => process.stderr.write(`vgate: ${line}\n`)
-    const connection = await spin(this.output, `connecting to ${args.name}`, () =>
+    const connection = await spin(this.output, `connecting to ${args.name}`, (show) =>
       connect(
         context,
         context.api,
@@ -52,12 +53,16 @@ export default class Exec extends RunCommand {
           wait: flags.wait,
           ...listenOptions(flags),
         },
-        (event) => tell(eventLine(this.output, event)),
+        (event) => {
+          tell(eventLine(this.output, event))
+          if (event.event === 'waiting_approval') show(WAITING)
+        },
       ),
     )
     const { env, session, target, expires_at } = connection.ready
     const own = { VGATE_SESSION: session, VGATE_TARGET: target, VGATE_EXPIRES_AT: expires_at }
     const end = await runChild(command, { ...env, ...own }, connection.ending)
+    if (end.notRun !== undefined) tell(visible(end.notRun))
     if (end.lost) tell(closedLine(this.output, await connection.closed))
     await connection.stop()
     this.exitWith(end.code)

@@ -3,8 +3,8 @@
 import { Flags } from '@oclif/core'
 import { REQUEST_STATES, type RequestRow } from '../../core/api-requests.js'
 import { visible } from '../output.js'
-import { tableText } from '../people.js'
-import { preview } from '../request-lines.js'
+import { momentText, tableText } from '../people.js'
+import { whatOf } from '../request-lines.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { exitCodeOfSignal, firstSignal } from '../signals.js'
 
@@ -39,7 +39,7 @@ export default class Requests extends RunCommand {
     if (requests.length === 0) return this.output.say('no requests')
     const rows = requests.map((one) => [
       one.id,
-      one.created_at,
+      momentText(one.created_at),
       one.state,
       one.requester.name,
       one.target,
@@ -52,6 +52,7 @@ export default class Requests extends RunCommand {
   async #watch(list: () => Promise<RequestRow[]>): Promise<void> {
     const { signal, ignore } = firstSignal()
     const seen = new Map<string, string>()
+    this.output.say('watching for requests; Ctrl-C ends')
     for (let first = true; ; first = false) {
       for (const request of (await list()).reverse()) {
         const known = seen.get(request.id)
@@ -71,10 +72,4 @@ export default class Requests extends RunCommand {
       return this.exitWith(exitCodeOfSignal(ended))
     }
   }
-}
-
-function whatOf(request: RequestRow): string {
-  const { operation } = request
-  if (operation === undefined) return `access as ${request.roles.join(', ')}`
-  return `${operation.name}: ${preview(request)}`
 }

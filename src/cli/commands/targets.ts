@@ -15,8 +15,8 @@ export default class Targets extends RunCommand {
     this.output.result(answer)
     if (this.output.json) return
     if (answer.targets.length === 0) {
-      this.output.say('no target is open to you; ask the administrator of the gateway')
-      return
+      const hint = '`vgate whoami` shows your groups; ask the administrator for a rule with one'
+      return this.output.say(`no target is open to you\n  ${hint}`)
     }
     const rows = answer.targets.map((target) => [
       target.name,

@@ -67,7 +67,8 @@ export class Screen {
     if (!this.#entered) return
     let text = ''
     for (const [row, line] of lines.entries()) {
-      if (line !== this.#painted[row]) text += `\u001b[${row + 1};1H${line}\u001b[0m\u001b[K`
+      // Erased before it is written: after a line that fills the row it would take the last character away.
+      if (line !== this.#painted[row]) text += `\u001b[${row + 1};1H\u001b[K${line}\u001b[0m`
     }
     this.#painted = lines
     if (text !== '') this.#output.write(text)

@@ -199,6 +199,23 @@ export class Judging {
     })
   }
 
+  /** Whether these statements are classified now as they were before a wait. */
+  stillMeans(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+    before: readonly Classification[],
+  ): Promise<boolean> {
+    // As in `#fresh`: what is open would be waited for.
+    if (this.#pipeline.inTransaction) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      this.#load(0, (error) => {
+        const same = (): boolean =>
+          JSON.stringify(this.#classifyNow(statements, parameters)) === JSON.stringify(before)
+        resolve(error === undefined && same())
+      })
+    })
+  }
+
   /** Classifies against a catalogue that is fresh where that can be had; one more load where a relation is unknown. */
   classify(
     statements: readonly ParsedStatement[],

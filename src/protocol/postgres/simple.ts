@@ -223,6 +223,7 @@ export class SimpleQueries {
           ...mergedKeys(found),
           inTransaction: this.#pipeline.inTransaction,
           preview: () => this.#previews(statements, parameters),
+          unchanged: () => this.#judging.stillMeans(statements, parameters, found),
         },
         (ruling, id) => {
           if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })

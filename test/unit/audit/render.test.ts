@@ -77,6 +77,15 @@ describe('a held operation', () => {
     expect(all.at(-1)).toHaveProperty('held')
   })
 
+  it('names a collection once, however often the operation uses it', () => {
+    const collections = [{ collection: 'labels' }, { collection: 'labels' }, { collection: 'docs' }]
+    const operations = [{ name: 'delete_by_filter', collections }]
+    const record = { ...opened, type: 'operation.judged', verdict: 'permit', operations }
+    expect(renderRecord({ record }, { width: 80 }).join('')).toContain(
+      'allowed delete_by_filter labels, docs',
+    )
+  })
+
   it('runs under an approval that is named', () => {
     const record = {
       ...opened,

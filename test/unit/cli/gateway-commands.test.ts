@@ -366,6 +366,14 @@ describe('exec', () => {
     expect((await runCli(args, folder)).exit).toBe(code)
   })
 
+  it('says why a command could not be run', async () => {
+    await login()
+    const missing = await runCli(['exec', 'prod-vectors', '--', 'no-such-program'], folder)
+    expect(missing.stderr).toBe('vgate: no-such-program: command not found')
+    const denied = await runCli(['exec', 'prod-vectors', '--', tmpdir()], folder)
+    expect(denied.stderr).toBe(`vgate: ${tmpdir()}: cannot be run (EACCES)`)
+  })
+
   it('forwards signals', async () => {
     await loggedIn()
     const script =

@@ -86,6 +86,11 @@ describe('usage', () => {
     ])
   })
 
+  it('names a missing flag without escape sequences, where colours are on', async () => {
+    const { stderr } = await runCli(['deny', 'req_1'], folder, { FORCE_COLOR: '1', NO_COLOR: '' })
+    expect(stderr).toMatch(/^\S*error:\S* missing required flag reason\n {2}see --help\n/)
+  })
+
   it('says what to do without a gateway, on stderr alone', async () => {
     expect(await runCli(['whoami'], join(folder, 'none'))).toEqual({
       exit: 4,

@@ -1,8 +1,9 @@
 // Requests to a second person: who may answer, how many, once, and what a restart and time do to them.
 
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { createRequests } from '../../../src/control/requests.js'
 import type { ApprovalTerms } from '../../../src/core/approval.js'
+import { VgateError } from '../../../src/core/errors.js'
 import { type Principal, principalId } from '../../../src/core/principal.js'
 import { setup } from './control-fixture.js'
 
@@ -111,6 +112,29 @@ describe('requests', () => {
     await expect(here.requests.approve(CAROL, denied.request, {})).rejects.toMatchObject({
       message: 'the request is denied already',
     })
+  })
+
+  it('lets a denial stand whose end the store could not write', async () => {
+    const { request } = await open()
+    const down = new VgateError('VGATE_STORE_UNAVAILABLE', 'the store is gone for a moment')
+    const move = vi.spyOn(here.store, 'moveRequest').mockRejectedValueOnce(down)
+    await expect(here.requests.deny(BOB, request, 'no')).rejects.toBe(down)
+    move.mockRestore()
+    await expect(here.requests.approve(CAROL, request, {})).rejects.toMatchObject({
+      message: 'the request is denied already',
+    })
+    expect(await stateOf(request)).toBe('denied')
+    expect(await consume(request)).toBe(false)
+  })
+
+  it('lets whoever denied it deny again where the store failed between', async () => {
+    const { request } = await open()
+    const down = new VgateError('VGATE_STORE_UNAVAILABLE', 'the store is gone for a moment')
+    const move = vi.spyOn(here.store, 'moveRequest').mockRejectedValueOnce(down)
+    await expect(here.requests.deny(BOB, request, 'no')).rejects.toBe(down)
+    move.mockRestore()
+    await here.requests.deny(BOB, request, 'no')
+    expect(await stateOf(request)).toBe('denied')
   })
 
   it('lets exactly one of a hundred use it up, and only what was asked', async () => {

@@ -1,8 +1,8 @@
 // Owns `vgate sessions watch`.
 
 import { visible } from '../../output.js'
+import { momentText } from '../../people.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
-import { timeText } from '../../session-lines.js'
 import { exitCodeOfSignal, firstSignal } from '../../signals.js'
 import { type SessionChange, sessionChanges } from '../../watch-sessions.js'
 
@@ -50,7 +50,7 @@ export default class SessionsWatch extends RunCommand {
 
   #line(at: string, ...words: string[]): void {
     const [kind = '', session = '', who = '', target = '', what = ''] = words.map(visible)
-    const line = `${timeText(at)}  ${kind.padEnd(8)}${session}  ${who} on ${target}  ${what}`
+    const line = `${momentText(at)}  ${kind.padEnd(8)}${session}  ${who} on ${target}  ${what}`
     this.output.data(line.trimEnd())
   }
 }
