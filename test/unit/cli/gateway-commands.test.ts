@@ -260,7 +260,13 @@ describe('connect', () => {
         rule: 'default deny',
         message: 'no',
       },
-      { v: 1, event: 'closed', at: expect.any(String), reason: 'expired' },
+      {
+        v: 1,
+        event: 'closed',
+        at: expect.any(String),
+        reason: 'expired',
+        message: expect.any(String),
+      },
     ])
     expect(readdirSync(join(folder, 'run'))).toEqual([])
     socket.destroy()
