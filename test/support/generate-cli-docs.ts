@@ -60,7 +60,7 @@ anything when stdin is not a terminal or \`CI\` is set.
 | \`login\` | \`device_code{verification_uri,user_code,verification_uri_complete,expires_at}\`, \`logged_in{principal}\` |
 | \`connect\` | \`ready{session,target,host,port,url,endpoints,env,expires_at}\`, \`denied{operation,rule,message}\`, \`expiring{expires_at}\`, \`reconnecting{cut,message,until}\`, \`reconnected{session,expires_at}\`, \`closed{reason,message}\` |
 | \`gateway start\` | \`listening{url}\`, \`stopped\` |
-| \`replay\` | \`verified{verdict,reason,records}\`, then every record under its own type |
+| \`replay\` | \`verified{verdict,reason,records}\`, then every record under its own type; of a session that goes on \`following{verdict,records}\` first and \`verified\` last |
 
 ## Environment
 | variable | meaning |
