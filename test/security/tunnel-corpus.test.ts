@@ -38,9 +38,14 @@ beforeEach(async () => {
   ends = []
   reports = []
   const dataPlane = {
-    open: async (_request: unknown, _secret: unknown, events: { ended: typeof endSession }) => {
+    open: async (
+      _request: unknown,
+      _secret: unknown,
+      events: { ending: typeof endSession; ended: typeof endSession },
+    ) => {
       endSession = (reason, error) => {
         for (const stream of streams) stream.destroy()
+        events.ending(reason, error)
         events.ended(reason, error)
       }
       return {
