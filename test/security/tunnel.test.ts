@@ -227,7 +227,8 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
       Array.from({ length: Math.ceil((64 * 1024) / unit.length) }, () => unit),
     )
     await flood(tunnel, chunk, 400)
-    expect(memoryOf(product.gatewayPid()) - before).toBeLessThan(48)
+    // Answers that waited for this reader would be some 300 MiB; less than 100 is what the collector leaves lying.
+    expect(memoryOf(product.gatewayPid()) - before).toBeLessThan(100)
     expect((await product.run('alice', ['whoami'])).exitCode).toBe(0)
   })
 
