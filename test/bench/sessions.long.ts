@@ -1,4 +1,4 @@
-// Five hundred sessions at once (`npm run test:long`), each with its own tunnel, grant and database connection: a query in
+// Five hundred sessions at once (`npm run test:long`), each with its own tunnel and database connection: a query in
 // each while all are open, and what one costs the gateway.
 
 import { createServer, type Server } from 'node:net'
@@ -28,6 +28,7 @@ describe('the gateway, with many sessions', () => {
   let postgres: TestPostgres
   let product: Product
   let database: string
+  let grant: string
   const tunnels: Tunnel[] = []
   const servers: Server[] = []
   const clients: pg.Client[] = []
@@ -42,6 +43,8 @@ describe('the gateway, with many sessions', () => {
     const more = `limits: { sessionsPerPrincipal: ${SESSIONS + 10} }\n`
     product = await startProduct({ postgres, database, policy: POLICY, more })
     await product.login('alice')
+    // One for all: how often one person may ask for another is limited.
+    grant = await askGrant(product, 'alice')
   })
 
   afterAll(async () => {
@@ -59,7 +62,7 @@ describe('the gateway, with many sessions', () => {
       socket,
       {
         type: 'open_session',
-        grant: await askGrant(product, 'alice'),
+        grant,
         client: { version: '0.1.0', platform: 'test', command: 'connect' },
         secret: scramVerifierOf(PASSWORD),
       },
