@@ -4,14 +4,7 @@
 import type { Delivery, RecordedValue } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
-import type {
-  Access,
-  CollectionUse,
-  Effect,
-  Operation,
-  Risk,
-  Unclassified,
-} from '../core/operation.js'
+import type { Access, CollectionUse, Operation, Risk, Unclassified } from '../core/operation.js'
 import type { SearchRecord } from './search-records.js'
 import type { RecordedKeys } from './written-keys.js'
 
@@ -68,12 +61,7 @@ export interface ConnectionClosed {
 export interface RecordedOperation {
   readonly name: string
   readonly access: Access
-  readonly collections: readonly {
-    readonly collection: string
-    readonly access: Access
-    readonly action: string
-    readonly effect: Effect
-  }[]
+  readonly collections: readonly CollectionUse[]
   readonly risks: readonly Risk[]
   readonly functions?: readonly string[]
 }

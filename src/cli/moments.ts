@@ -1,4 +1,4 @@
-// Owns how a moment is given on the command line: so long ago, or a date.
+// Owns what bounds a search on the command line: moments (so long ago, or a date) and how many.
 
 import { Flags } from '@oclif/core'
 import { VgateError } from '../core/errors.js'
@@ -17,6 +17,10 @@ export const timeFlags = {
     helpValue: '1h|DATE',
   }),
 }
+
+/** `--limit` of what the gateway answers at most. */
+export const limitFlag = (description: string) =>
+  Flags.integer({ description, min: 1, max: 1000, default: 50, helpValue: 'N' })
 
 /** `2h`, `2026-11-01`, `2026-11-01T10:00` or with a zone as ISO 8601. Throws VGATE_USAGE for anything else. */
 export function momentOf(text: string, now: number, flag: string): string {

@@ -2,6 +2,7 @@
 // over. Never prints; what happens is told by events.
 
 import type { GrantRequest } from '../core/api.js'
+import type { HeldEvent } from '../core/approval.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { findDatabase } from '../databases/list.js'
@@ -74,15 +75,7 @@ export type ConnectEvent =
       readonly approvers: readonly string[]
       readonly url: string
     }
-  | {
-      readonly event: 'held'
-      readonly request: string
-      readonly operation: string
-      readonly collections: readonly string[]
-      readonly preview: string
-      readonly approvers: readonly string[]
-      readonly url: string
-    }
+  | ({ readonly event: 'held' } & HeldEvent)
   | { readonly event: 'released'; readonly request: string }
 
 /** Why it ended, and the error for all but the client's own wish. */

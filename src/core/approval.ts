@@ -1,7 +1,7 @@
 // Owns the words for a second person's answer: what is asked, on which terms, and what became of it. JSON only, so
 // that it can cross the authority.
 
-import type { Access, Effect, Risk } from './operation.js'
+import type { CollectionUse, Risk } from './operation.js'
 
 /** What one hold asks for before an operation may run. Durations are milliseconds. */
 export interface ApprovalTerms {
@@ -25,6 +25,16 @@ export type PreviewCount =
   | { readonly collection: string; readonly rows: number; readonly of?: number }
   | { readonly collection: string; readonly unknown: string }
 
+/** That an operation waits, as its own session is told. */
+export interface HeldEvent {
+  readonly request: string
+  readonly operation: string
+  readonly collections: readonly string[]
+  readonly preview: string
+  readonly approvers: readonly string[]
+  readonly url: string
+}
+
 /** An operation that waits, as approvers are shown it. */
 export interface HeldOperation {
   /** Names of its actions, e.g. `delete_by_filter`. */
@@ -32,12 +42,7 @@ export interface HeldOperation {
   /** Exact text as the record has it: literal vectors reduced. */
   readonly text: string
   readonly parameters?: readonly (string | null)[]
-  readonly collections: readonly {
-    readonly collection: string
-    readonly access: Access
-    readonly action: string
-    readonly effect: Effect
-  }[]
+  readonly collections: readonly CollectionUse[]
   readonly risks: readonly Risk[]
   readonly reason: string
   readonly preview: readonly PreviewCount[]

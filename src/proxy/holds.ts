@@ -6,6 +6,7 @@ import type { RecordBody, RecordedApproval } from '../audit/records.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import {
   type ApprovalStanding,
+  type HeldEvent,
   type HeldOperation,
   hasGrown,
   type PreviewCount,
@@ -25,15 +26,6 @@ const KNOWN_MAX = 1_000
 /** Times that a request may grow between approval and release before it gives up. */
 const RECOUNTS_MAX = 5
 const LONGEST_TIMER_MS = 2 ** 31 - 1
-
-export interface HeldEvent {
-  readonly request: string
-  readonly operation: string
-  readonly collections: readonly string[]
-  readonly preview: string
-  readonly approvers: readonly string[]
-  readonly url: string
-}
 
 export interface HoldsDeps {
   readonly session: string

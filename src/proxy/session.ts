@@ -11,6 +11,7 @@ import type {
   Ruling,
   ScramVerifier,
 } from '../core/adapter.js'
+import type { HeldEvent } from '../core/approval.js'
 import type {
   Authority,
   OpenSessionRequest,
@@ -26,7 +27,7 @@ import { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
 import { Decisions } from './decisions.js'
-import { type HeldEvent, Holds } from './holds.js'
+import { Holds } from './holds.js'
 import { offload } from './offload.js'
 import { enforce, type Standing } from './pep.js'
 import { SessionRecorder } from './session-recorder.js'

@@ -1,8 +1,9 @@
 // How people answer, end to end: narrowing what they give, typing the name of what is touched whole, watching, saying no,
 // letting it expire; and a gateway that is started again while somebody waits. Real binary, PostgreSQL, provider, gateway.
 
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { openClient, settingsOf } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -58,17 +59,7 @@ describe.skipIf(!hasPostgres('plain'))('people who answer', () => {
     await connection?.stop('SIGINT')
     connection = product.start('alice', ['connect', 'prod-vectors', '--json', ...args])
     const ready = await connection.event('ready')
-    const env = ready['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
-    client.on('error', () => undefined)
-    await client.connect()
-    return { client, ready }
+    return { client: await openClient(settingsOf(ready)), ready }
   }
   const held = async (): Promise<Record<string, unknown>> =>
     (await connection?.event('held')) ?? expect.fail('no connection')

@@ -3,6 +3,7 @@
 
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { settingsOf } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -51,14 +52,7 @@ describe.skipIf(!hasPostgres('plain'))('a second person', () => {
   })
 
   const clientOf = async (from = ready): Promise<{ client: pg.Client; notices: string[] }> => {
-    const env = from['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(from['host']),
-      port: Number(from['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
+    const client = new pg.Client(settingsOf(from))
     const notices: string[] = []
     client.on('notice', (notice) => notices.push(String(notice.message)))
     client.on('error', () => undefined)

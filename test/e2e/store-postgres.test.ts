@@ -3,8 +3,9 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { openClient, settingsOf } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
 
@@ -55,19 +56,8 @@ describe.skipIf(!hasPostgres('plain'))('a gateway with its store on PostgreSQL',
     await stores?.stop()
   })
 
-  const clientOf = async (ready: Record<string, unknown>): Promise<pg.Client> => {
-    const env = ready['env'] as Record<string, string>
-    const client = new pg.Client({
-      host: String(ready['host']),
-      port: Number(ready['port']),
-      user: env['PGUSER'],
-      password: env['PGPASSWORD'],
-      database: env['PGDATABASE'],
-    })
-    client.on('error', () => undefined)
-    await client.connect()
-    return client
-  }
+  const clientOf = (ready: Record<string, unknown>): Promise<pg.Client> =>
+    openClient(settingsOf(ready))
   const count = async (client: pg.Client): Promise<number> =>
     (await client.query('SELECT count(*)::int AS n FROM notes')).rows[0].n
   const codeOf = async (args: readonly string[]): Promise<unknown> => {

@@ -12,6 +12,7 @@ import type { RecordingFs } from '../../src/audit/recording-fs.js'
 import { createRequests, type Requests } from '../../src/control/requests.js'
 import { processSchedule } from '../../src/control/schedule.js'
 import { type AdapterLimits, DEFAULT_LIMITS, type ScramVerifier } from '../../src/core/adapter.js'
+import type { HeldEvent } from '../../src/core/approval.js'
 import type {
   Authority,
   SessionLease,
@@ -28,7 +29,7 @@ import { rolesFor } from '../../src/policy/access.js'
 import { compilePolicy } from '../../src/policy/compile.js'
 import { loadPolicy } from '../../src/policy/schema.js'
 import { DataPlane } from '../../src/proxy/data-plane.js'
-import type { HeldEvent } from '../../src/proxy/holds.js'
+
 import type { Session } from '../../src/proxy/session.js'
 import { openStore } from '../../src/store/open.js'
 import type { Store } from '../../src/store/store.js'

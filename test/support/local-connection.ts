@@ -20,15 +20,19 @@ export async function connectLocally(
 ): Promise<LocalConnection> {
   const running = product.start(person, ['connect', 'prod-vectors', '--json', ...more])
   const ready = await running.event('ready')
+  return { running, ready, at: settingsOf(ready) }
+}
+
+/** What a PostgreSQL client needs for the local port of a `ready` event. */
+export function settingsOf(ready: Record<string, unknown>): pg.ClientConfig {
   const env = ready['env'] as Record<string, string>
-  const at = {
+  return {
     host: String(ready['host']),
     port: Number(ready['port']),
     user: env['PGUSER'],
     password: env['PGPASSWORD'],
     database: env['PGDATABASE'],
   } as pg.ClientConfig
-  return { running, ready, at }
 }
 
 /** A connected client that may be cut: its errors reach the query that waits, and nobody else. */

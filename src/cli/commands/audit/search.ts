@@ -1,7 +1,7 @@
 // Owns `vgate audit search`.
 
 import { Flags } from '@oclif/core'
-import { timeFlags, timesOf } from '../../moments.js'
+import { limitFlag, timeFlags, timesOf } from '../../moments.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 import { keyText, warnOfGaps } from '../../session-lines.js'
 
@@ -21,13 +21,7 @@ export default class AuditSearch extends RunCommand {
     }),
     target: Flags.string({ description: 'only of this target', helpValue: 'NAME' }),
     ...timeFlags,
-    limit: Flags.integer({
-      description: 'at most this many of each kind',
-      min: 1,
-      max: 1000,
-      default: 50,
-      helpValue: 'N',
-    }),
+    limit: limitFlag('at most this many of each kind'),
     ...gatewayFlags,
   }
 

@@ -2,7 +2,7 @@
 
 import { Flags } from '@oclif/core'
 import { DECISIONS } from '../../../core/api-sessions.js'
-import { timeFlags, timesOf } from '../../moments.js'
+import { limitFlag, timeFlags, timesOf } from '../../moments.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 import { sessionsText, warnOfGaps } from '../../session-lines.js'
 
@@ -41,13 +41,7 @@ export default class SessionsList extends RunCommand {
       description: 'the page after this session, the last of the page before',
       helpValue: 'SESSION',
     }),
-    limit: Flags.integer({
-      description: 'at most this many',
-      min: 1,
-      max: 1000,
-      default: 50,
-      helpValue: 'N',
-    }),
+    limit: limitFlag('at most this many'),
     ...gatewayFlags,
   }
 
