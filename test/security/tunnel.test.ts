@@ -64,7 +64,7 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
 
   afterEach(async () => {
     for (const tunnel of tunnels.splice(0)) tunnel.socket.terminate()
-    await expect.poll(states, { timeout: 5_000 }).not.toContain('open')
+    await expect.poll(states).not.toContain('open')
   })
 
   it.each([
@@ -254,8 +254,8 @@ describe.skipIf(!hasPostgres('plain'))('the tunnel', () => {
       ).rows.length
     await connection.stop('SIGKILL')
     expect(await asking).toBeInstanceOf(Error)
-    await expect.poll(busy, { timeout: 5_000 }).toBe(0)
-    await expect.poll(async () => (await states())[0], { timeout: 5_000 }).toBe('stopped')
+    await expect.poll(busy).toBe(0)
+    await expect.poll(async () => (await states())[0]).toBe('stopped')
     await admin.end()
   })
 
