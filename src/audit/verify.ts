@@ -1,11 +1,19 @@
 // Owns the verdict on a recording or a file of the log: offline, with public keys only. It must never call a file
 // good for a reason that is not in docs/spec/recording-v1.md.
 
+import { open } from 'node:fs/promises'
 import type { SigningKey } from '../core/api.js'
-import { type ByteSource, chunksOf } from './byte-source.js'
+import { type ByteSource, chunksFrom, chunksOf } from './byte-source.js'
 import type { RecordingHeader, RecordingKind } from './format.js'
 import { faultInRecords } from './read-record.js'
-import { type Place, RecordingScanner, type ScanDepth, type ScanOutcome } from './scanner.js'
+import {
+  type Place,
+  RecordingScanner,
+  type ScanDepth,
+  type ScanOutcome,
+  type ScanStart,
+} from './scanner.js'
+import { proveAhead } from './verify-ahead.js'
 
 export type Verdict = 'closed' | 'incomplete' | 'tampered' | 'unknown_key'
 
@@ -49,9 +57,36 @@ export async function verifyFile(
   source: ByteSource,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const scanner = new RecordingScanner(options.depth ?? 'chain')
+  return verifyFrom(undefined, chunksOf(source), options)
+}
+
+/**
+ * The same for the file at a path, which several threads read at once where it is large: for a process that has nothing
+ * else to do. Rejects likewise.
+ */
+export async function verifyLargeFile(
+  path: string,
+  options: Omit<VerifyOptions, 'onBlock'> & { readonly threads: number },
+): Promise<Verification> {
+  const file = await open(path, 'r')
+  try {
+    const { threads, depth = 'chain' } = options
+    const start = await proveAhead(file, { threads, depth })
+    return await verifyFrom(start, chunksFrom(file, start?.offset ?? 0), options)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Verifies what stands behind `start`; `chunks` begin there. */
+export async function verifyFrom(
+  start: ScanStart | undefined,
+  chunks: AsyncIterable<Uint8Array>,
+  options: VerifyOptions,
+): Promise<Verification> {
+  const scanner = new RecordingScanner(options.depth ?? 'chain', start)
   let content: ScanOutcome | undefined
-  for await (const chunk of chunksOf(source)) {
+  for await (const chunk of chunks) {
     scanner.push(chunk)
     content = drain(scanner, options)
     if (content !== undefined || scanner.outcome?.kind === 'tampered') break
