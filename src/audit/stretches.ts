@@ -81,7 +81,7 @@ export function proveStretch(
   { from, to, position }: Stretch,
 ): ChainPosition | undefined {
   const scanner = new RecordingScanner(depth, { header, position, offset: from })
-  const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - from))
   let end: { readonly offset: number; readonly position: ChainPosition | undefined } | undefined
   for (let offset = from; offset < to; ) {
     const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, to - offset), offset)
