@@ -10,6 +10,7 @@ import {
   type Place,
   RecordingScanner,
   type ScanDepth,
+  type ScannedBlock,
   type ScanOutcome,
   type ScanStart,
 } from './scanner.js'
@@ -46,8 +47,8 @@ export interface VerifyOptions {
    * it says is `tampered`, though only the holder of the key can have made it so.
    */
   readonly depth?: ScanDepth
-  /** Hears the hash of each good block, in order. */
-  readonly onBlock?: (hash: Buffer) => void
+  /** Hears each good block and its hash, in order. */
+  readonly onBlock?: (block: ScannedBlock, hash: Buffer) => void
 }
 
 /**
@@ -102,7 +103,7 @@ function drain(
   { depth, onBlock }: VerifyOptions,
 ): ScanOutcome | undefined {
   for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-    if (scanner.position !== undefined) onBlock?.(scanner.position.head)
+    if (scanner.position !== undefined) onBlock?.(block, scanner.position.head)
     if (block.kind !== 'records' || depth !== 'content') continue
     const fault = faultInRecords(block)
     if (fault === undefined) continue

@@ -1,10 +1,19 @@
 // Owns recordings that are larger than the memory of the process that plays them.
 
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { deflateRawSync } from 'node:zlib'
+import { Chain } from '../../src/audit/chain.js'
+import {
+  BlockHasher,
+  encodeBlock,
+  encodeHeader,
+  FLAG_DEFLATE,
+  KIND_RECORDS,
+} from '../../src/audit/format.js'
 import type { RecordBody } from '../../src/audit/records.js'
 import { openRecording } from '../../src/audit/writer.js'
 import { judgedBody, PLAYED_PAIR } from './played-session.js'
-import { testClock } from './recording-files.js'
+import { TEST_TIME, testClock } from './recording-files.js'
 
 const ROWS = 10
 const CELL = 800
@@ -26,27 +35,10 @@ export async function writeLarge(
     key: PLAYED_PAIR,
     clock,
   })
-  let seed = 1
-  const cell = (): string => {
-    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
-    const at = seed % (pool.length - CELL)
-    return pool.slice(at, at + CELL)
-  }
+  const body = resultsOf(pool)
   for (let op = 1; !isEnough(recording.bytes, recording.records); op += 1) {
     clock.move(10)
-    const rows = Array.from({ length: ROWS }, () => [cell()])
-    recording.append({
-      type: 'operation.delivered',
-      connection: 'con_1',
-      op,
-      index: 0,
-      columns: ['body'],
-      rows,
-      rowCount: ROWS,
-      bytes: ROWS * CELL,
-      masked: 0,
-      done: true,
-    } as unknown as RecordBody)
+    recording.append(body(op))
     if (op % 64 === 0) await recording.checkpoint()
   }
   recording.append(judgedBody(0, 'SELECT needle', { verdict: 'deny' } as never))
@@ -54,6 +46,107 @@ export async function writeLarge(
   const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
   const { records } = await recording.close({ type: 'session.closed', reason: 'stopped', totals })
   return { path: recording.path, records }
+}
+
+/** Results of ten rows, each of cells cut from the pool. */
+function resultsOf(pool: string): (op: number) => RecordBody {
+  let seed = 1
+  const cell = (): string => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
+    const at = seed % (pool.length - CELL)
+    return pool.slice(at, at + CELL)
+  }
+  return (op) =>
+    ({
+      type: 'operation.delivered',
+      connection: 'con_1',
+      op,
+      index: 0,
+      columns: ['body'],
+      rows: Array.from({ length: ROWS }, () => [cell()]),
+      rowCount: ROWS,
+      bytes: ROWS * CELL,
+      masked: 0,
+      done: true,
+    }) as unknown as RecordBody
+}
+
+/** What a huge recording is made of. */
+export const HUGE = {
+  /** Results of 8 KB, 64 in a block, as a client gets them that does not wait. */
+  results: { records: 64, blocks: 1 },
+  /** Statements of a client that waits for each answer: a block for each, a checkpoint after a hundred. */
+  single: { records: 1, blocks: 100 },
+} as const
+
+/**
+ * Writes gigabytes in seconds: blocks as the real writer makes them, the same few over and over, so that only hashes and
+ * signatures are made anew. One needle near the end. Answers the number of records.
+ */
+export function writeHuge(
+  path: string,
+  pool: string,
+  shape: keyof typeof HUGE,
+  leastBytes: number,
+): number {
+  const id = 'ses_huge'
+  const { key } = PLAYED_PAIR
+  const header = encodeHeader({
+    kind: 'session',
+    id,
+    created: TEST_TIME,
+    key: { id: key.id, public: key.public },
+  })
+  const chain = new Chain(id, PLAYED_PAIR, header.hash)
+  const hasher = new BlockHasher(header.hash)
+  const { records, blocks } = HUGE[shape]
+  const result = resultsOf(pool)
+  const body = (op: number): RecordBody =>
+    shape === 'results' ? result(op) : judgedBody(op, `SELECT ${pool.slice(op, op + 60)}`)
+  const line = (one: RecordBody): string => `${JSON.stringify({ at: TEST_TIME, ...one })}\n`
+  const payloads = Array.from({ length: 32 }, (_, group) => {
+    const raw = Buffer.from(
+      Array.from({ length: records }, (__, index) => line(body(group * records + index))).join(''),
+    )
+    const stored = records === 1 ? raw : deflateRawSync(raw, { level: 1 })
+    return { stored, flags: records === 1 ? 0 : FLAG_DEFLATE, payloadBytes: raw.length }
+  })
+  const file = openSync(path, 'wx')
+  try {
+    let bytes = 0
+    const write = (...parts: readonly Buffer[]): void => {
+      bytes += writeSync(file, Buffer.concat(parts))
+    }
+    write(header.bytes, chain.checkpoint('open', TEST_TIME))
+    for (let group = 0; bytes < leastBytes; ) {
+      const parts = Array.from({ length: blocks }, () => {
+        const { stored, ...fields } = payloads[
+          group++ % payloads.length
+        ] as (typeof payloads)[number]
+        const { head, records: before, signed, blocks: made } = chain.position
+        const block = encodeBlock(
+          { kind: KIND_RECORDS, count: records, first: before + 1, ...fields },
+          head,
+          stored,
+          hasher,
+        )
+        chain.position = { records: before + records, signed, blocks: made + 1, head: block.hash }
+        return block.bytes
+      })
+      write(...parts, chain.checkpoint('open', TEST_TIME))
+    }
+    const needle = judgedBody(0, 'SELECT needle', { verdict: 'deny' } as never)
+    const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
+    const last: readonly RecordBody[] = [
+      needle,
+      judgedBody(0, 'SELECT hay'),
+      { type: 'session.closed', reason: 'stopped', totals },
+    ]
+    write(chain.records(last.map(line)), chain.checkpoint('closed', TEST_TIME))
+  } finally {
+    closeSync(file)
+  }
+  return chain.position.records
 }
 
 /** The most memory that a process held at once, in bytes. */
