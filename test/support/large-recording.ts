@@ -10,6 +10,7 @@ import {
   FLAG_DEFLATE,
   KIND_RECORDS,
 } from '../../src/audit/format.js'
+import type { SigningKeyPair } from '../../src/audit/keys.js'
 import type { RecordBody } from '../../src/audit/records.js'
 import { openRecording } from '../../src/audit/writer.js'
 import { judgedBody, PLAYED_PAIR } from './played-session.js'
@@ -79,38 +80,81 @@ export const HUGE = {
   single: { records: 1, blocks: 100 },
 } as const
 
-/**
- * Writes gigabytes in seconds: blocks as the real writer makes them, the same few over and over, so that only hashes and
- * signatures are made anew. One needle near the end. Answers the number of records.
- */
+/** Writes gigabytes in seconds, with one needle near the end. Answers the number of records. */
 export function writeHuge(
   path: string,
   pool: string,
   shape: keyof typeof HUGE,
   leastBytes: number,
 ): number {
-  const id = 'ses_huge'
-  const { key } = PLAYED_PAIR
-  const header = encodeHeader({
-    kind: 'session',
-    id,
-    created: TEST_TIME,
-    key: { id: key.id, public: key.public },
-  })
-  const chain = new Chain(id, PLAYED_PAIR, header.hash)
-  const hasher = new BlockHasher(header.hash)
   const { records, blocks } = HUGE[shape]
   const result = resultsOf(pool)
   const body = (op: number): RecordBody =>
     shape === 'results' ? result(op) : judgedBody(op, `SELECT ${pool.slice(op, op + 60)}`)
   const line = (one: RecordBody): string => `${JSON.stringify({ at: TEST_TIME, ...one })}\n`
-  const payloads = Array.from({ length: 32 }, (_, group) => {
-    const raw = Buffer.from(
-      Array.from({ length: records }, (__, index) => line(body(group * records + index))).join(''),
+  const made = Array.from({ length: 32 }, (_, group) =>
+    madeBlock(Array.from({ length: records }, (__, index) => line(body(group * records + index)))),
+  )
+  const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
+  const last: readonly RecordBody[] = [
+    judgedBody(0, 'SELECT needle', { verdict: 'deny' } as never),
+    judgedBody(0, 'SELECT hay'),
+    { type: 'session.closed', reason: 'stopped', totals },
+  ]
+  const options = { key: PLAYED_PAIR, checkpointEvery: blocks, leastBytes, last: last.map(line) }
+  return writeRepeated(path, made, options)
+}
+
+/** The payload of a block, ready to be hashed into a chain. */
+export interface MadeBlock {
+  readonly count: number
+  readonly flags: number
+  readonly payloadBytes: number
+  readonly stored: Buffer
+}
+
+/** A block of these lines. */
+export function madeBlock(lines: readonly string[]): MadeBlock {
+  const raw = Buffer.from(lines.join(''), 'utf8')
+  const [count, payloadBytes] = [lines.length, raw.length]
+  return count === 1
+    ? { count, payloadBytes, flags: 0, stored: raw }
+    : { count, payloadBytes, flags: FLAG_DEFLATE, stored: deflateRawSync(raw, { level: 1 }) }
+}
+
+/** A closed recording of the same blocks over and over: only hashes and signatures are made anew. Answers its records. */
+export function writeRepeated(
+  path: string,
+  made: readonly MadeBlock[],
+  options: {
+    readonly key: SigningKeyPair
+    readonly checkpointEvery: number
+    readonly leastBytes: number
+    readonly last: readonly string[]
+  },
+): number {
+  const { key: pair, checkpointEvery, leastBytes, last } = options
+  const id = 'ses_huge'
+  const key = { id: pair.key.id, public: pair.key.public }
+  const header = encodeHeader({ kind: 'session', id, created: TEST_TIME, key })
+  const chain = new Chain(id, pair, header.hash)
+  const hasher = new BlockHasher(header.hash)
+  const next = ({ stored, ...fields }: MadeBlock): Buffer => {
+    const { head, records, signed, blocks } = chain.position
+    const block = encodeBlock(
+      { kind: KIND_RECORDS, first: records + 1, ...fields },
+      head,
+      stored,
+      hasher,
     )
-    const stored = records === 1 ? raw : deflateRawSync(raw, { level: 1 })
-    return { stored, flags: records === 1 ? 0 : FLAG_DEFLATE, payloadBytes: raw.length }
-  })
+    chain.position = {
+      records: records + fields.count,
+      signed,
+      blocks: blocks + 1,
+      head: block.hash,
+    }
+    return block.bytes
+  }
   const file = openSync(path, 'wx')
   try {
     let bytes = 0
@@ -118,31 +162,13 @@ export function writeHuge(
       bytes += writeSync(file, Buffer.concat(parts))
     }
     write(header.bytes, chain.checkpoint('open', TEST_TIME))
-    for (let group = 0; bytes < leastBytes; ) {
-      const parts = Array.from({ length: blocks }, () => {
-        const { stored, ...fields } = payloads[
-          group++ % payloads.length
-        ] as (typeof payloads)[number]
-        const { head, records: before, signed, blocks: made } = chain.position
-        const block = encodeBlock(
-          { kind: KIND_RECORDS, count: records, first: before + 1, ...fields },
-          head,
-          stored,
-          hasher,
-        )
-        chain.position = { records: before + records, signed, blocks: made + 1, head: block.hash }
-        return block.bytes
-      })
+    for (let number = 0; bytes < leastBytes; number += checkpointEvery) {
+      const parts = Array.from({ length: checkpointEvery }, (_, index) =>
+        next(made[(number + index) % made.length] as MadeBlock),
+      )
       write(...parts, chain.checkpoint('open', TEST_TIME))
     }
-    const needle = judgedBody(0, 'SELECT needle', { verdict: 'deny' } as never)
-    const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
-    const last: readonly RecordBody[] = [
-      needle,
-      judgedBody(0, 'SELECT hay'),
-      { type: 'session.closed', reason: 'stopped', totals },
-    ]
-    write(chain.records(last.map(line)), chain.checkpoint('closed', TEST_TIME))
+    write(chain.records(last), chain.checkpoint('closed', TEST_TIME))
   } finally {
     closeSync(file)
   }

@@ -68,7 +68,7 @@ describe('a file of many small blocks', () => {
     const opened = await openIt(path, { keys: [pair.key] })
     const given: unknown[] = []
     for await (const record of opened.records()) given.push(record['reason'])
-    if ('close' in opened) await opened.close()
+    if (opened instanceof LiveRecording) await opened.close()
     expect(given).toEqual(texts)
   })
 

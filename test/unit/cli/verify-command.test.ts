@@ -23,7 +23,9 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-async function verify(path: string): Promise<{ exit: number; answer: Record<string, unknown> }> {
+async function verify(
+  path: string,
+): Promise<{ exit: number | undefined; answer: Record<string, unknown> }> {
   const { exit, stdout } = await runCli(['verify', path, '--key', keys, '--json'], folder)
   return { exit, answer: events(stdout)[0] as Record<string, unknown> }
 }
