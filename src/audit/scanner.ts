@@ -115,19 +115,26 @@ export class RecordingScanner {
 
   /** Takes the next bytes of the file. Call `next` until it answers nothing before giving more. */
   push(chunk: Uint8Array): void {
+    this.room(chunk.length).set(chunk)
+    this.filled(chunk.length)
+  }
+
+  /** The same without a copy: where to put the next bytes, and how many then came. */
+  room(length: number): Buffer {
     const held = this.#end - this.#start
-    if (this.#end + chunk.length > this.#buffer.length) {
+    if (this.#end + length > this.#buffer.length) {
       const target =
-        held + chunk.length > this.#buffer.length
-          ? Buffer.allocUnsafe((held + chunk.length) * 2)
-          : this.#buffer
+        held + length > this.#buffer.length ? Buffer.allocUnsafe((held + length) * 2) : this.#buffer
       this.#buffer.copy(target, 0, this.#start, this.#end)
       this.#buffer = target
       this.#start = 0
       this.#end = held
     }
-    this.#buffer.set(chunk, this.#end)
-    this.#end += chunk.length
+    return this.#buffer.subarray(this.#end, this.#end + length)
+  }
+
+  filled(length: number): void {
+    this.#end += length
   }
 
   /** No more bytes. */
@@ -144,10 +151,9 @@ export class RecordingScanner {
     const held = this.#end - this.#start
     if (this.#final !== undefined) return this.#atEnd(held, this.#final, place)
     if (held < BLOCK_HEAD_BYTES) return this.#short(held, place)
-    const bytes = this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES)
-    if (!isHeadIntact(bytes))
+    if (!isHeadIntact(this.#buffer, this.#start))
       return this.#damaged('the head of the block is damaged', place, BLOCK_HEAD_BYTES)
-    const head = decodeBlockHead(bytes)
+    const head = decodeBlockHead(this.#buffer, this.#start)
     if (typeof head === 'string') return this.#tampered(head, place)
     const fault = this.#doesNotFollow(head)
     if (fault !== undefined) return this.#tampered(fault, place)

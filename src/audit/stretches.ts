@@ -1,10 +1,17 @@
 // Owns cutting a large recording into stretches between checkpoints that can be proved apart from each other, and
-// proving one. How it is cut is only a guess from the heads of blocks, which nobody has verified: it must never answer
+// proving one. How it is cut is only a guess from what checkpoints say, which nobody has verified: it must never answer
 // for a stretch of which anything at all is not as it should be.
 
 import { readSync } from 'node:fs'
 import type { ChainPosition } from './chain.js'
-import { BLOCK_HEAD_BYTES, decodeBlockHead, HASH_BYTES, KIND_CHECKPOINT } from './format.js'
+import { CHECKPOINT_ORIGIN } from './checkpoint.js'
+import {
+  BLOCK_HEAD_BYTES,
+  decodeBlockHead,
+  HASH_BYTES,
+  KIND_CHECKPOINT,
+  MAX_CHECKPOINT_BYTES,
+} from './format.js'
 import type { OpenedHeader } from './header.js'
 import { faultInRecords } from './read-record.js'
 import { RecordingScanner, type ScanDepth } from './scanner.js'
@@ -24,52 +31,69 @@ export interface StretchFile {
   readonly depth: ScanDepth
 }
 
-/** As many heads of small blocks are read at once; a large block costs no more. */
-const WINDOW_BYTES = 4 * 1024
+/** The longest block of a checkpoint. */
+const CHECKPOINT_BYTES = BLOCK_HEAD_BYTES + MAX_CHECKPOINT_BYTES + HASH_BYTES
+/** What is searched for a checkpoint at once. */
+const WINDOW_BYTES = 64 * 1024
 // Small enough to stay in a processor's cache from reading to hashing.
-const CHUNK_BYTES = 256 * 1024
+const CHUNK_BYTES = 64 * 1024
 
 /**
  * Stretches of at least `leastBytes`, in order and without a gap, from `offset` behind the header on. The last one ends
- * with the last checkpoint before what is left is shorter, or before the first block that makes no sense.
+ * with the last checkpoint that looks like one.
  */
 export function* stretchesOf(
   { fd, header }: Pick<StretchFile, 'fd' | 'header'>,
   { offset, size, leastBytes }: { offset: number; size: number; leastBytes: number },
 ): Generator<Stretch> {
-  const read = windowOn(fd)
   let from = offset
   let position: ChainPosition = { records: 0, signed: 0, blocks: 0, head: header.hash }
-  let { records, blocks } = position
-  for (let at = offset; ; ) {
-    const bytes = read(at, BLOCK_HEAD_BYTES)
-    const head = bytes.length < BLOCK_HEAD_BYTES ? undefined : decodeBlockHead(bytes)
-    if (head === undefined || typeof head === 'string') return
-    at += head.length
-    if (at > size) return
-    records += head.count
-    blocks += 1
-    if (head.kind !== KIND_CHECKPOINT || at - from < leastBytes) continue
-    yield { from, to: at, position }
-    // Copied: the window moves on.
-    const hash = Buffer.from(read(at - HASH_BYTES, HASH_BYTES))
-    position = { records, signed: records, blocks, head: hash }
-    from = at
+  for (;;) {
+    const found = checkpointFrom(fd, header.fields.id, from + leastBytes, size)
+    if (found === undefined) return
+    yield { from, to: found.end, position }
+    from = found.end
+    position = found.position
   }
 }
 
-/** Reads a few bytes at any place, mostly forward. */
-function windowOn(fd: number): (at: number, count: number) => Buffer {
+/** The first checkpoint that ends at `least` or later, by the words that it begins with. */
+function checkpointFrom(
+  fd: number,
+  id: string,
+  least: number,
+  size: number,
+): { readonly end: number; readonly position: ChainPosition } | undefined {
+  const words = Buffer.from(`${CHECKPOINT_ORIGIN}${id}\n`, 'utf8')
   const window = Buffer.allocUnsafe(WINDOW_BYTES)
-  let start = 0
-  let held = 0
-  return (at, count) => {
-    if (at < start || at + count > start + held) {
-      start = at
-      held = readSync(fd, window, 0, window.length, at)
+  // The words of one that ends there stand a little before.
+  let at = Math.max(0, least - CHECKPOINT_BYTES)
+  while (at < size) {
+    const held = window.subarray(0, readSync(fd, window, 0, window.length, at))
+    for (let hit = held.indexOf(words); hit >= 0; hit = held.indexOf(words, hit + 1)) {
+      const found = checkpointAt(fd, at + hit - BLOCK_HEAD_BYTES)
+      if (found !== undefined && found.end >= least) return found
     }
-    return window.subarray(at - start, Math.min(at - start + count, held))
+    if (held.length < words.length) return undefined
+    at += held.length - words.length + 1
   }
+  return undefined
+}
+
+/** What a checkpoint says of the chain behind itself. */
+function checkpointAt(fd: number, at: number): ReturnType<typeof checkpointFrom> {
+  const bytes = Buffer.alloc(CHECKPOINT_BYTES)
+  const held = at < 0 ? 0 : readSync(fd, bytes, 0, bytes.length, at)
+  const head = held < BLOCK_HEAD_BYTES ? '' : decodeBlockHead(bytes)
+  if (typeof head === 'string' || head.kind !== KIND_CHECKPOINT || head.length > held)
+    return undefined
+  const text = bytes.toString('latin1', BLOCK_HEAD_BYTES, head.length)
+  const block = /\nblock (\d{1,15})\nstate open\n/.exec(text)?.[1]
+  if (block === undefined) return undefined
+  const records = head.first - 1
+  const hash = bytes.subarray(head.length - HASH_BYTES, head.length)
+  const position = { records, signed: records, blocks: Number(block) + 1, head: hash }
+  return { end: at + head.length, position }
 }
 
 /**
@@ -81,13 +105,13 @@ export function proveStretch(
   { from, to, position }: Stretch,
 ): ChainPosition | undefined {
   const scanner = new RecordingScanner(depth, { header, position, offset: from })
-  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - from))
   let end: { readonly offset: number; readonly position: ChainPosition | undefined } | undefined
   for (let offset = from; offset < to; ) {
-    const bytes = readSync(fd, buffer, 0, Math.min(buffer.length, to - offset), offset)
+    const room = scanner.room(Math.min(CHUNK_BYTES, to - offset))
+    const bytes = readSync(fd, room, 0, room.length, offset)
     if (bytes === 0) return undefined
     offset += bytes
-    scanner.push(buffer.subarray(0, bytes))
+    scanner.filled(bytes)
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
       if (block.kind === 'checkpoint') {
         // What may stand behind a final checkpoint is not for this to say.
