@@ -1,6 +1,6 @@
 // Owns the flags that `connect` and `exec` share, and what they ask of the gateway.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import type { GrantRequest } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { durationSeconds } from './people.js'

@@ -1,6 +1,7 @@
 // Owns `vgate connect`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import type { Closed, Connection } from '../../client/connect.js'
 import { closedEvent, closedLine, eventLine, readyLines, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'

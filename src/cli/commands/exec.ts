@@ -1,6 +1,6 @@
 // Owns `vgate exec`.
 
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import { VgateError } from '../../core/errors.js'
 import { closedLine, eventLine, WAITING } from '../connect-lines.js'
 import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
