@@ -19,7 +19,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
-const fresh = join(root, '.cache', `dist-${process.pid}`)
+// As deep as dist, because source maps name the sources from where they are.
+const fresh = join(root, `.dist-${process.pid}`)
 const stamp = join(dist, '.built')
 const inputs = ['src', 'package.json', 'package-lock.json', 'bin/build.js', 'bin/bundle.js']
 

@@ -54,7 +54,7 @@ export async function bundle(root, out) {
     entryFileNames: '[name].js',
     // The demo is not published. Everything else lies two folders below the top, as core/place.ts expects.
     chunkFileNames: ({ moduleIds }) =>
-      moduleIds.every((id) => id.includes('/src/demo/'))
+      moduleIds.length > 0 && moduleIds.every((id) => id.includes('/src/demo/'))
         ? 'demo/[name]-[hash].js'
         : 'parts/[name]-[hash].js',
   })
