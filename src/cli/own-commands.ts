@@ -9,13 +9,8 @@ import { normalizeArgv } from '@oclif/core/help'
 import type { PJSON } from '@oclif/core/interfaces'
 import { PACKAGE_ROOT } from '../core/place.js'
 
-/**
- * Runs the command that the arguments name. False, and nothing ran, when they name none or ask for help: that is for
- * oclif with its plugins.
- */
+/** Runs the command that the arguments name. False, and nothing ran, when they name none: that is for oclif's plugins. */
 export async function runOwnCommand(argv: readonly string[]): Promise<boolean> {
-  const end = argv.indexOf('--')
-  if ((end === -1 ? argv : argv.slice(0, end)).includes('--help')) return false
   const plugin = ownPlugin()
   const plugins = new Map([[plugin.name, plugin]])
   const config = await Config.load({ root: plugin.root, plugins })

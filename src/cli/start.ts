@@ -3,12 +3,14 @@
 
 import { VgateError } from '../core/errors.js'
 import { Output, oclifExit } from './output.js'
-import { runOwnCommand } from './own-commands.js'
 
 /** Runs the arguments; sets the exit code and never throws. `entry` is the URL of a file of the package. */
 export async function startCli(argv: readonly string[], entry: string): Promise<void> {
   try {
-    if (await runOwnCommand(argv)) return
+    if (!asksForHelp(argv)) {
+      const { runOwnCommand } = await import('./own-commands.js')
+      if (await runOwnCommand(argv)) return
+    }
     // Help, completion and words that name no command are for oclif's plugins, which bring oclif with them.
     const { flush, run } = await import('@oclif/core')
     await run([...argv], entry)
@@ -16,6 +18,11 @@ export async function startCli(argv: readonly string[], entry: string): Promise<
   } catch (error) {
     process.exitCode = report(error, argv)
   }
+}
+
+function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return argv.length === 0 || (end === -1 ? argv : argv.slice(0, end)).includes('--help')
 }
 
 /** What oclif's not-found hook exits with. */
