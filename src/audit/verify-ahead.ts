@@ -4,6 +4,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { builtFile } from '../core/place.js'
 import type { ChainPosition } from './chain.js'
 import { HASH_BYTES, HEADER_PREFIX_BYTES, MAX_HEADER_JSON_BYTES } from './format.js'
 import { headerJsonBytes, type OpenedHeader, openHeader } from './header.js'
@@ -11,7 +12,7 @@ import type { ScanDepth, ScanStart } from './scanner.js'
 import { proveStretch, type Stretch, stretchesOf } from './stretches.js'
 import type { ProvingFile } from './verify-worker.js'
 
-const ENTRY = new URL('./verify-worker.js', import.meta.url)
+const ENTRY = builtFile('audit/verify-worker.js')
 /** Starting threads takes longer than verifying a smaller file. */
 const LARGE_BYTES = 64 * 1024 * 1024
 /** Takes some milliseconds: what is asked and answered does not count beside it. */

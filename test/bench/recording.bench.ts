@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, it } from 'vitest'
 import { generatePair } from '../../src/audit/keys.js'
 import type { SessionRecord } from '../../src/audit/records.js'
-import { verifyFile } from '../../src/audit/verify.js'
+import { verifyFile, verifyLargeFile } from '../../src/audit/verify.js'
 import { openRecording, type Recording } from '../../src/audit/writer.js'
 import type { JudgeRequest } from '../../src/core/adapter.js'
 import { systemClock } from '../../src/core/clock.js'
@@ -33,10 +33,6 @@ const directory = mkdtempSync(join(tmpdir(), 'vgate-bench-'))
 const pair = generatePair('2026-03-01T12:00:00.000Z')
 const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
 const connection = 'con_2v8k4m6p8r0t2w4y6z8a'
-/** Threads start from a file that is JavaScript. */
-const built = import(new URL('../../dist/audit/verify.js', import.meta.url).href) as Promise<
-  typeof import('../../src/audit/verify.js')
->
 let files = 0
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }))
@@ -184,7 +180,6 @@ async function megabytes(
   depth: 'chain' | 'content',
   threads = 1,
 ): Promise<{ wall: number; cpu: number }> {
-  const { verifyLargeFile } = await built
   const options = { keys: [pair.key], depth }
   const spent = await timed(async () => {
     const { verdict } =

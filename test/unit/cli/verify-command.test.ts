@@ -10,6 +10,7 @@ import { openAuditLog } from '../../../src/audit/audit-log.js'
 import { Chain } from '../../../src/audit/chain.js'
 import { BlockHasher, encodeBlock, encodeHeader, KIND_RECORDS } from '../../../src/audit/format.js'
 import { verifyFile } from '../../../src/audit/verify.js'
+import { proveAhead } from '../../../src/audit/verify-ahead.js'
 import { buildFile, TEST_TIME, testClock, testPair } from '../../support/recording-files.js'
 import { events, runCli } from '../../support/run-cli.js'
 
@@ -129,11 +130,6 @@ describe('a recording of more than 64 MiB', () => {
   })
 
   it('is proved by several threads nearly to its end', async () => {
-    // As it was built: a thread starts from a file.
-    const built = new URL('../../../dist/audit/verify-ahead.js', import.meta.url).href
-    const { proveAhead } = (await import(
-      built
-    )) as typeof import('../../../src/audit/verify-ahead.js')
     const file = await open(path)
     try {
       const start = await proveAhead(file, { depth: 'chain', threads: 3 })
