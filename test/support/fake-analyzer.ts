@@ -130,17 +130,15 @@ export function fakeAnalyzer(): SqlAnalyzer {
         .filter((piece) => piece !== '')
       const wrong = pieces.find((piece) => !WORDS.test(piece))
       if (wrong !== undefined) {
-        return {
-          ok: false,
-          message: `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`,
-          position: text.indexOf(wrong) + 1,
-        }
+        const reason = `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`
+        return { ok: false, message: reason, position: text.indexOf(wrong) + 1, text, reason }
       }
       return { ok: true, statements: pieces.map(statement) }
     },
     offloadBytes: 1 << 20,
     offloadEntry: new URL('file:///none'),
-    fromOffload: () => ({ ok: false, message: 'not here', position: 1 }),
+    shown: (text) => text,
+    fromOffload: (text) => ({ ok: false, message: 'not here', position: 1, text, reason: '' }),
     async loadCatalogue(query: SideQuery): Promise<Catalogue> {
       const rows = await query(
         `select c.relname, c.oid::text, a.attnum::text, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid

@@ -13,6 +13,9 @@ export interface Played {
   readonly records: readonly Record<string, unknown>[]
 }
 
+/** What a PostgreSQL client needs. */
+export type Login = Pick<TestConnection, 'host' | 'port' | 'user' | 'password' | 'database'>
+
 /** Plays one session as this user, to its end. */
 export async function playedSession(
   gateway: TestGateway,
@@ -30,7 +33,7 @@ export async function playedSession(
 
 /** Runs each on one connection, whether it fails or not. Answers rows, or the error's message. */
 export async function queries(
-  { host, port, user, password, database }: TestConnection,
+  { host, port, user, password, database }: Login,
   statements: readonly (string | pg.QueryConfig)[],
 ): Promise<unknown[]> {
   const client = new pg.Client({ host, port, user, password, database })
@@ -48,10 +51,7 @@ export async function queries(
 }
 
 /** Sends these messages after a log-in; answers what came up to ReadyForQuery. */
-export async function raw(
-  at: TestConnection,
-  steps: readonly (MessageStep | Buffer)[],
-): Promise<Reply[]> {
+export async function raw(at: Login, steps: readonly (MessageStep | Buffer)[]): Promise<Reply[]> {
   const client = await RawPostgres.login({ ...at, timeoutMs: 60_000 })
   const from = client.replies.length
   client.send(...steps.map((step) => (Buffer.isBuffer(step) ? step : encode(step))))

@@ -13,7 +13,7 @@ const VECTOR_LITERAL = new RegExp(
 const TOKEN =
   /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|\b[eE]'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)|(?:\b[uU]&)?'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|\$(\w*)\$[\s\S]*?(?:\$\1\$|$)/g
 const QUOTE = /^(?:[eEuU]&?)?'|^\$/
-const NEXT_WORD = /\b(password\b\s*=?\s*)[^\s'"$;][^\s;]*/gi
+const NEXT_WORD = /\b(password\b\s*(?:=\s*)?)[^\s'"$;=][^\s;]*/gi
 const SPEAKS_OF_PASSWORDS = /password/i
 
 /** A statement's text without any literal or comment, for statements whose literals are secrets. */
