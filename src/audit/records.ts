@@ -343,7 +343,7 @@ export function recordedOperation(
 ): RecordedOperation | { readonly unclassified: string } {
   // The reason quotes the text: a name, or what the grammar stopped at.
   if ('reason' in operation)
-    return { unclassified: level === 'metadata' ? 'not understood' : operation.reason }
+    return { unclassified: level === 'metadata' ? 'not recorded' : operation.reason }
   const collections = operation.collections.map(
     ({ collection, access, action, effect }: CollectionUse) => ({
       collection,

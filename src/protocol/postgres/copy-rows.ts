@@ -73,6 +73,9 @@ class LineRows implements CopyRows {
   readonly #form: CopyForm
   readonly #key = new KeyCollector()
   readonly #csv: boolean
+  /** Bytes that mean something. */
+  readonly #outside: Uint8Array
+  readonly #insideQuotes: Uint8Array
   /** The column whose bytes are collected; −1: none. */
   #at: number
   #column = 0
@@ -92,6 +95,9 @@ class LineRows implements CopyRows {
     this.#csv = form.format === 'csv'
     this.#at = form.key?.at ?? -1
     this.#header = form.header
+    const { delimiter, quote, escapeBy } = form
+    this.#insideQuotes = stopsAt([quote, escapeBy])
+    this.#outside = stopsAt([NEWLINE, delimiter, this.#csv ? quote : BACKSLASH])
   }
 
   takeKeys(): readonly string[] {
@@ -101,28 +107,16 @@ class LineRows implements CopyRows {
   push(bytes: Buffer, from: number): void {
     let at = from
     while (at < bytes.length && !this.#ended) {
-      const skips = !this.#csv && !this.#first && this.#column > this.#at && this.#mark === 0
-      if (!skips || !this.#begun) this.#step(bytes[at++] ?? 0)
-      else at = this.#skip(bytes, at)
+      // Of other columns only what ends them matters: embeddings are most of the bytes.
+      const skips = this.#begun && this.#mark === 0 && !this.#escaped && this.#column !== this.#at
+      const stops = this.#quoted ? this.#insideQuotes : this.#outside
+      if (skips) while (at < bytes.length && stops[bytes[at] ?? 0] === 0) at += 1
+      if (at < bytes.length) this.#step(bytes[at++] ?? 0)
     }
   }
 
   end(): void {
     if (this.#begun && !this.#ended) this.#row()
-  }
-
-  /** The rest of a row of text. A newline behind a backslash is data. */
-  #skip(bytes: Buffer, from: number): number {
-    const found = bytes.indexOf(NEWLINE, from)
-    const to = found < 0 ? bytes.length : found
-    let backslashes = 0
-    while (to - backslashes > from && bytes[to - backslashes - 1] === BACKSLASH) backslashes += 1
-    const before = backslashes === to - from && this.#escaped ? 1 : 0
-    this.#escaped = (backslashes + before) % 2 === 1
-    if (found < 0) return to
-    if (this.#escaped) this.#escaped = false
-    else this.#row()
-    return to + 1
   }
 
   #step(byte: number): void {
@@ -155,17 +149,17 @@ class LineRows implements CopyRows {
   }
 
   #csvByte(byte: number): void {
-    const { delimiter, quote, escape } = this.#form
+    const { delimiter, quote, escapeBy } = this.#form
     if (this.#quoted) {
       if (this.#escaped) {
         this.#escaped = false
-        if (byte === quote || byte === escape) return this.#collect(byte)
-        // A lone escape stands for itself; a lone quote, where it is the escape, has ended the quotes.
-        if (quote !== escape) this.#collect(escape)
+        if (byte === quote || byte === escapeBy) return this.#collect(byte)
+        // A lone escape stands for itself; a lone quote, where it is the escapeBy, has ended the quotes.
+        if (quote !== escapeBy) this.#collect(escapeBy)
         else this.#quoted = false
         return this.#csvByte(byte)
       }
-      if (byte === escape) this.#escaped = true
+      if (byte === escapeBy) this.#escaped = true
       else if (byte === quote) this.#quoted = false
       else this.#collect(byte)
     } else if (byte === quote) this.#quoted = true
@@ -194,6 +188,12 @@ class LineRows implements CopyRows {
     if (this.#at >= 0) this.#key.settle(utf8)
     else this.#key.reset()
   }
+}
+
+function stopsAt(bytes: readonly number[]): Uint8Array {
+  const table = new Uint8Array(256)
+  for (const byte of bytes) table[byte] = 1
+  return table
 }
 
 function utf8(bytes: Buffer): string | undefined {

@@ -32,7 +32,7 @@ export interface CopyForm {
   readonly format: 'text' | 'csv' | 'binary'
   readonly delimiter: number
   readonly quote: number
-  readonly escape: number
+  readonly escapeBy: number
   readonly header: boolean
   /** How many columns a row has. */
   readonly columns: number

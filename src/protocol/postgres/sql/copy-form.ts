@@ -28,7 +28,7 @@ export function copyForm(fields: Fields, relation: Relation, columns: readonly s
     format,
     delimiter: byte('delimiter', format === 'csv' ? ',' : '\t'),
     quote,
-    escape: byte('escape', String.fromCharCode(quote)),
+    escapeBy: byte('escape', String.fromCharCode(quote)),
     header: options.has('header') && !isOff(options.get('header')),
     columns: columns.length,
     ...(at < 0 || type === undefined || !sure

@@ -12,7 +12,7 @@ const form = (format: CopyForm['format'], more: Partial<CopyForm> = {}): CopyFor
   format,
   delimiter: (format === 'csv' ? ',' : '\t').charCodeAt(0),
   quote: 0x22,
-  escape: 0x22,
+  escapeBy: 0x22,
   header: false,
   columns: 3,
   key: { collection: 'docs', at: 1, type: OID.text },
@@ -105,7 +105,7 @@ describe('the reader of copied rows', () => {
     ['a header', form('csv', { header: true }), 'a,b\r\n1,2,3\n', 1, ['2']],
     [
       'an escape of its own',
-      form('csv', { escape: 0x5c }),
+      form('csv', { escapeBy: 0x5c }),
       '1,"a\\"\\\\b\\c",3\n',
       1,
       ['a"\\b\\c'],
