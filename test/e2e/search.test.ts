@@ -235,5 +235,5 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     const { named, index } = await key('bob', '43')
     expect([named.found, index.some]).toEqual([[], [{ session: bob, state: 'tampered' }]])
     expect((await key('alice', '43')).index.unread).toBe(0)
-  })
+  }, 180_000)
 })

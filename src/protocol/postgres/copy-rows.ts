@@ -154,7 +154,7 @@ class LineRows implements CopyRows {
       if (this.#escaped) {
         this.#escaped = false
         if (byte === quote || byte === escapeBy) return this.#collect(byte)
-        // A lone escape stands for itself; a lone quote, where it is the escapeBy, has ended the quotes.
+        // A lone escape stands for itself; a lone quote, where it is the escape, has ended the quotes.
         if (quote !== escapeBy) this.#collect(escapeBy)
         else this.#quoted = false
         return this.#csvByte(byte)
