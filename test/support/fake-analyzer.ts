@@ -5,6 +5,7 @@ import type { SideQuery } from '../../src/core/adapter.js'
 import type { Operation, Output, Unclassified } from '../../src/core/operation.js'
 import type {
   Catalogue,
+  CopyForm,
   ParsedStatement,
   ParseOutcome,
   SqlAnalyzer,
@@ -106,13 +107,26 @@ function effectsOf(text: string): StatementEffects {
   }
 }
 
+/** Rows of two columns, as text. */
+const COPIED: CopyForm = {
+  format: 'text',
+  delimiter: 9,
+  quote: 34,
+  escapeBy: 34,
+  header: false,
+  columns: 2,
+}
+
 function statement(text: string): ParsedStatement {
   return {
     text,
     parameterCount: 0,
     effects: effectsOf(text),
     portalReady: /^select/i.test(text),
-    classify: (catalogue) => ({ operation: classify(text, (catalogue as FakeCatalogue).columns) }),
+    classify: (catalogue) => ({
+      operation: classify(text, (catalogue as FakeCatalogue).columns),
+      ...(effectsOf(text).copy === 'in' ? { copyIn: COPIED } : {}),
+    }),
   }
 }
 
