@@ -1,0 +1,36 @@
+// The young generation of a process that stays open, in a process of its own: the flags belong to the whole of one.
+
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+
+const MODULE = new URL('../../../dist/cli/small-heap.js', import.meta.url).href
+
+/** Peak of the young generation in MiB while chunks pass through a queue, as they do through a tunnel. */
+async function peak(before: string): Promise<{ mib: number; stderr: string }> {
+  const code = `
+    import { getHeapSpaceStatistics } from 'node:v8'
+    ${before}
+    const queue = []
+    let most = 0
+    for (let turn = 0; turn < 3_000; turn += 1) {
+      for (let at = 0; at < 100; at += 1) queue.push({ at, text: 'x'.repeat(200) + turn })
+      if (queue.length > 5_000) queue.splice(0, 4_000)
+      const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
+      most = Math.max(most, space.space_size)
+    }
+    console.log(most / 1024 ** 2)`
+  const args = ['--input-type=module', '-e', code]
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, args)
+  return { mib: Number(stdout), stderr }
+}
+
+it('stays as small as it begins, without a word about unknown flags', async () => {
+  const usual = await peak('')
+  const small = await peak(
+    `import { keepYoungGenerationSmall } from '${MODULE}'; keepYoungGenerationSmall()`,
+  )
+  expect(small.stderr).toBe('')
+  expect(small.mib).toBeLessThanOrEqual(4)
+  expect(usual.mib).toBeGreaterThan(3 * small.mib)
+})
