@@ -9,6 +9,12 @@ import { setFlagsFromString } from 'node:v8'
  * than they save. Both flags are read at each collection, so they may be set while the process runs.
  */
 export function keepYoungGenerationSmall(): void {
+  setFlags()
+  // The heap of a thread that begins puts the first of them back to what is usual, for the whole process.
+  process.on('worker', (worker) => worker.once('online', setFlags))
+}
+
+function setFlags(): void {
   setFlagsFromString('--semi-space-growth-factor=1')
   setFlagsFromString('--no-parallel-scavenge')
 }

@@ -19,18 +19,26 @@ async function peak(before: string): Promise<{ mib: number; stderr: string }> {
       const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
       most = Math.max(most, space.space_size)
     }
-    console.log(most / 1024 ** 2)`
+    console.log(most / 1024 ** 2)
+    process.exit()`
   const args = ['--input-type=module', '-e', code]
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args)
   return { mib: Number(stdout), stderr }
 }
 
+const KEPT = `import { keepYoungGenerationSmall } from '${MODULE}'; keepYoungGenerationSmall()`
+const WORKER = `
+  import { Worker } from 'node:worker_threads'
+  await new Promise((done) => new Worker('setTimeout(() => {}, 1)', { eval: true }).once('exit', done))`
+
 it('stays as small as it begins, without a word about unknown flags', async () => {
-  const usual = await peak('')
-  const small = await peak(
-    `import { keepYoungGenerationSmall } from '${MODULE}'; keepYoungGenerationSmall()`,
-  )
+  const [usual, small] = [await peak(''), await peak(KEPT)]
   expect(small.stderr).toBe('')
   expect(small.mib).toBeLessThanOrEqual(4)
   expect(usual.mib).toBeGreaterThan(3 * small.mib)
+})
+
+it('stays so when a thread was started', async () => {
+  const { mib } = await peak(`${KEPT}\n${WORKER}`)
+  expect(mib).toBeLessThanOrEqual(4)
 })
