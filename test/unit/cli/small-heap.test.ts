@@ -1,10 +1,16 @@
 // The young generation of a process that stays open, in a process of its own: the flags belong to the whole of one.
 
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
+import ts from 'typescript'
 import { expect, it } from 'vitest'
 
-const MODULE = new URL('../../../dist/cli/small-heap.js', import.meta.url).href
+const SOURCE = readFileSync(new URL('../../../src/cli/small-heap.ts', import.meta.url), 'utf8')
+const { outputText } = ts.transpileModule(SOURCE, {
+  compilerOptions: { module: ts.ModuleKind.ESNext },
+})
+const MODULE = `data:text/javascript,${encodeURIComponent(outputText)}`
 
 /** Peak of the young generation in MiB while chunks pass through a queue, as they do through a tunnel. */
 async function peak(before: string): Promise<{ mib: number; stderr: string }> {
@@ -26,7 +32,7 @@ async function peak(before: string): Promise<{ mib: number; stderr: string }> {
   return { mib: Number(stdout), stderr }
 }
 
-const KEPT = `import { keepYoungGenerationSmall } from '${MODULE}'; keepYoungGenerationSmall()`
+const KEPT = `import { keepYoungGenerationSmall } from "${MODULE}"; keepYoungGenerationSmall()`
 const WORKER = `
   import { Worker } from 'node:worker_threads'
   await new Promise((done) => new Worker('setTimeout(() => {}, 1)', { eval: true }).once('exit', done))`

@@ -4,6 +4,7 @@
 import { LRUCache } from 'lru-cache'
 import type { PreviewQuery } from '../../../core/adapter.js'
 import { VgateError } from '../../../core/errors.js'
+import { builtFile } from '../../../core/place.js'
 import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
 import { catalogueParts, readCatalogueRows, readCatalogueVersion } from '../catalogue-load.js'
@@ -15,6 +16,7 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from '../statement.js'
+import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
@@ -60,7 +62,7 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     prepare: loadParser,
     parse: (text) => cache.get(text) ?? outcome(text, parseTree(text)),
     offloadBytes: OFFLOAD_BYTES,
-    offloadEntry: new URL('./parse-worker.js', import.meta.url),
+    offloadEntry: builtFile('protocol/postgres/sql/parse-worker.js'),
     fromOffload: (text, answer) => outcome(text, offloaded(answer)),
     loadCatalogue: async (query, previous) => {
       // Read first: what changes while the rows are read is found by the next comparison.
@@ -181,13 +183,17 @@ class Statement implements ParsedStatement {
     parameters?: readonly Parameter[],
   ): Classification {
     // Without parameters of its own, a statement means the same whatever is bound.
-    if (parameters !== undefined && this.parameterCount > 0)
-      return this.#judge(catalogue, searchPath, parameters)
-    const key = JSON.stringify(searchPath)
+    const bound =
+      parameters !== undefined && this.parameterCount > 0
+        ? new BoundParameters(parameters)
+        : undefined
+    const key = JSON.stringify([bound !== undefined, searchPath])
     const paths = this.#known.get(catalogue) ?? new Map<string, Classification>()
     const known = paths.get(key)
     if (known !== undefined) return known
-    const found = this.#judge(catalogue, searchPath, undefined)
+    const found = this.#judge(catalogue, searchPath, bound)
+    // What looked at a value means something else with another one.
+    if (bound?.looked === true) return found
     if (paths.size >= PATHS_PER_STATEMENT) paths.clear()
     paths.set(key, found)
     this.#known.set(catalogue, paths)
@@ -209,7 +215,7 @@ class Statement implements ParsedStatement {
   #judge(
     catalogue: Catalogue,
     path: readonly string[],
-    parameters: readonly Parameter[] | undefined,
+    parameters: BoundParameters | undefined,
   ): Classification {
     return classifyTree(this.#tree, this.text, {
       catalogue: this.#snapshot(catalogue),
