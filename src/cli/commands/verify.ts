@@ -34,7 +34,7 @@ export default class Verify extends RunCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Verify)
-    const [{ verifyPath }, { trustRoot }] = await Promise.all([
+    const [{ verifyPath }, { trustRoot, whyUnknown }] = await Promise.all([
       import('../../client/verify-path.js'),
       import('../../client/trust-root.js'),
     ])
@@ -53,6 +53,7 @@ export default class Verify extends RunCommand {
       )
       if (found.verdict === 'incomplete')
         this.output.say('  warning: authentic only up to the last signed checkpoint')
+      if (found.verdict === 'unknown_key') this.output.say(`  ${visible(whyUnknown(flags.key))}`)
     }
     const worst = results.reduce((a, b) =>
       ORDER.indexOf(b.found.verdict) > ORDER.indexOf(a.found.verdict) ? b : a,

@@ -2,6 +2,7 @@
 // form. Simple queries are `simple.ts`'s. Must never forward what has not been ruled on.
 
 import type { AdapterContext, AdapterHost } from '../../core/adapter.js'
+import { copyData } from './copy-data.js'
 import {
   type BindMessage,
   formatAt,
@@ -20,7 +21,6 @@ import type { ParsedStatement } from './statement.js'
 import { recordedParameter, toParameter, wholeValue } from './values.js'
 import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
 
-const NEWLINE = 0x0a
 const MAX_ROWS = 0x7fffffff
 
 /** Takes the client's messages one by one. */
@@ -41,7 +41,11 @@ export class Requests {
   take(type: string, bytes: Buffer): boolean {
     const pipeline = this.#pipeline
     if (this.#judging.waiting) return false
-    if (pipeline.copying === 'in') return this.#copyData(type, bytes)
+    if (pipeline.copying === 'in') {
+      if (type === 'X') return this.#terminate(bytes)
+      copyData(pipeline, type, bytes)
+      return true
+    }
     if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
       return false
     if (type === 'X') return this.#terminate(bytes)
@@ -82,24 +86,6 @@ export class Requests {
     this.#pipeline.sendPlain(bytes)
     this.#pipeline.flushToUpstream()
     this.#host.close()
-    return true
-  }
-
-  #copyData(type: string, bytes: Buffer): boolean {
-    if (type === 'H' || type === 'S') return true // the database ignores both during a copy
-    if (type === 'X') return this.#terminate(bytes)
-    if (!'dcf'.includes(type)) throw violation(`message type ${type} may not come during COPY`)
-    this.#pipeline.sendPlain(bytes)
-    if (type !== 'd') {
-      this.#pipeline.copying = 'none'
-      return true
-    }
-    let rows = 0
-    for (let at = bytes.indexOf(NEWLINE, 5); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) rows += 1
-    const { head } = this.#pipeline
-    const run =
-      head?.kind === 'execute' ? head.run : head?.kind === 'query' ? head.runs[head.at] : undefined
-    run?.uploaded(bytes.length - 5, rows)
     return true
   }
 
@@ -153,7 +139,7 @@ export class Requests {
       return true
     }
     this.#judging.parse(text, (outcome) => {
-      if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
+      if (!('ok' in outcome)) return this.#refused('P', outcome.text, outcome.reason, { name })
       if (!outcome.ok) {
         const { message: syntax, position } = outcome
         const reply: ErrorReply = {
@@ -162,11 +148,13 @@ export class Requests {
           message: syntax,
           position,
         }
-        return this.#refused('P', text, syntax, { reply, name })
+        return this.#refused('P', outcome.text, outcome.reason, { reply, name })
       }
       const [statement, second] = outcome.statements
-      if (second !== undefined)
-        return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
+      if (second !== undefined) {
+        const all = outcome.statements.map((each) => each.text).join(';\n')
+        return this.#refused('P', all, MULTIPLE.message, { reply: MULTIPLE, name })
+      }
       const prepared: Prepared = { name, text, statement, types, segment: this.#pipeline.segment }
       if (statement === undefined) return this.#forwardParse(bytes, prepared)
       this.#judgeParse(bytes, prepared, statement)
@@ -243,7 +231,7 @@ export class Requests {
     )
     const exact = (): string => this.#simple.exact(prepared.text, typed)
     const whole: Portal['whole'] = () => ({
-      text: prepared.text,
+      text: statement.secret === true ? statement.text : prepared.text,
       parameters: typed.map(({ value, type, format }) =>
         wholeValue(type, catalogue.isVectorType(type), format, value),
       ),
