@@ -53,7 +53,12 @@ export class LiveRecording {
   /** Opens and verifies the recording at a path, as far as it is there. Rejects with Node's error when it cannot be read. */
   static async open(path: string, options: LiveOptions): Promise<LiveRecording> {
     const recording = new LiveRecording(path, options, await open(path, 'r'))
-    await recording.#take()
+    try {
+      await recording.#take()
+    } catch (error) {
+      await recording.close()
+      throw error
+    }
     return recording
   }
 

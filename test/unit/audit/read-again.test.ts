@@ -47,6 +47,7 @@ describe.each([
       for await (const record of opened.records()) given.push(record['reason'])
     }
     await expect(reading()).rejects.toMatchObject({ code: 'VGATE_RECORDING_BROKEN' })
+    if (opened instanceof LiveRecording) await opened.close()
     expect(given).toEqual([])
   })
 })
