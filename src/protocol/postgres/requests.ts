@@ -312,12 +312,13 @@ export class Requests {
     const portal = this.#findPortal(name)
     if (portal === 'later' || this.#pipeline.ddlUnsettled) return false
     if (portal === undefined) this.#pipeline.refuse('E', missing('P', name))
-    else if (!portal.completed) this.#forwardExecute(bytes, portal, max)
+    else if (!portal.completed && portal.run?.finished !== true)
+      this.#forwardExecute(bytes, portal, max)
     else this.#executeAgain(bytes, portal, max)
     return true
   }
 
-  /** A portal whose run is over: what it may still do is judged as a new request. */
+  /** A portal whose run is over (completed, or ended by an error that the portal outlives): what it may still do is judged as a new request. */
   #executeAgain(bytes: Buffer, portal: Portal, max: number): void {
     const { statement } = portal.prepared
     if (statement === undefined) {
