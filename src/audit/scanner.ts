@@ -1,7 +1,7 @@
 // Owns the verification steps of docs/spec/recording-v1.md as a sans-I/O machine: bytes in, verified blocks out.
 // Holds at most one block. It must never give out a block whose bytes do not hash, follow and count as they should.
 
-import type { ChainPosition } from './chain.js'
+import { type ChainPosition, chainStart } from './chain.js'
 import { type Checkpoint, openCheckpoint } from './checkpoint.js'
 import { contentOf } from './content.js'
 import {
@@ -236,8 +236,7 @@ export class RecordingScanner {
       return false
     }
     this.#consume(length)
-    const position = { records: 0, signed: 0, blocks: 0, head: header.hash }
-    this.#begin({ header, position, offset: this.#offset })
+    this.#begin({ header, position: chainStart(header.hash), offset: this.#offset })
     return true
   }
 

@@ -3,7 +3,7 @@
 // for a stretch of which anything at all is not as it should be.
 
 import { readSync } from 'node:fs'
-import type { ChainPosition } from './chain.js'
+import { type ChainPosition, chainStart } from './chain.js'
 import { CHECKPOINT_ORIGIN } from './checkpoint.js'
 import {
   BLOCK_HEAD_BYTES,
@@ -47,7 +47,7 @@ export function* stretchesOf(
   { offset, size, leastBytes }: { offset: number; size: number; leastBytes: number },
 ): Generator<Stretch> {
   let from = offset
-  let position: ChainPosition = { records: 0, signed: 0, blocks: 0, head: header.hash }
+  let position = chainStart(header.hash)
   for (;;) {
     const found = checkpointFrom(fd, header.fields.id, from + leastBytes, size)
     if (found === undefined) return

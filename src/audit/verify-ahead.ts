@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { builtFile } from '../core/place.js'
-import type { ChainPosition } from './chain.js'
+import { type ChainPosition, chainStart } from './chain.js'
 import { HASH_BYTES, HEADER_PREFIX_BYTES, MAX_HEADER_JSON_BYTES } from './format.js'
 import { headerJsonBytes, type OpenedHeader, openHeader } from './header.js'
 import type { ScanDepth, ScanStart } from './scanner.js'
@@ -84,8 +84,7 @@ export async function provedBy(
     }
   }
   await Promise.all(provers.map(takeTurns))
-  const position = { records: 0, signed: 0, blocks: 0, head: header.hash }
-  let start: ScanStart = { header, position, offset }
+  let start: ScanStart = { header, position: chainStart(header.hash), offset }
   for (const { stretch, end } of found) {
     // Each was proved from where the guess said that the one before it ends.
     if (end === undefined || !isSame(stretch.position, start.position)) break

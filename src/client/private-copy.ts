@@ -4,6 +4,7 @@
 import { open, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { VgateError } from '../core/errors.js'
+import { isDiskFull } from '../core/system-error.js'
 
 /** What is left to others on the disk. */
 export const KEEP_FREE_BYTES = 256 * 1024 ** 2
@@ -35,7 +36,7 @@ export async function createCopy(
         // Whole: a disk that is nearly full may take only some of it.
         await file.writeFile(part)
       } catch (cause) {
-        throw isFull(cause) ? diskFull(folder, cause) : cause
+        throw isDiskFull(cause) ? diskFull(folder, cause) : cause
       }
     },
     close: () => file.close(),
@@ -45,12 +46,6 @@ export async function createCopy(
 async function freeBytesIn(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder)
   return bavail * bsize
-}
-
-function isFull(error: unknown): boolean {
-  return (
-    error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT'].includes(String(error.code))
-  )
 }
 
 function diskFull(folder: string, cause?: unknown): VgateError {
