@@ -55,7 +55,7 @@ export function classifyTree(
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
-      ...(analysis.keys.size > 0 ? { keys } : {}),
+      ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.
       ...(analysis.returnedKey === undefined || !isWrite(tagOf(tree))
@@ -212,6 +212,10 @@ const WRITE_NAMES = [
   'upsert',
   'insert',
 ]
+
+function keyedBy({ keyedBy: found }: Analysis): Readonly<Record<string, string>> {
+  return Object.fromEntries([...found].flatMap(([name, key]) => (key ? [[name, key]] : [])))
+}
 
 function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
   const writes = analysis.collections.filter((use) => use.access === 'write')
