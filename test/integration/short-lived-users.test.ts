@@ -43,9 +43,8 @@ const USERS = { alice: ['corp:readers'], bob: ['corp:makers'] }
 const WAIT = { timeout: 25_000, interval: 25 }
 
 // Version 16 changed who may give a role to whom: what is not about that runs on one of the two.
-describe.each(KINDS)('short-lived database users (%s)', {
-  skip: !KINDS.every(hasPostgres),
-}, (kind) => {
+const each = describe.skipIf(!KINDS.every(hasPostgres)).each(KINDS)
+each('short-lived database users (%s)', (kind) => {
   const once = it.skipIf(kind === 'pgvector')
   let postgres: TestPostgres
   let database: string

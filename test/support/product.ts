@@ -87,8 +87,6 @@ export interface ProductOptions {
   readonly target?: string
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
-  /** The database user of the gateway, whose password is `postgres.password`; the superuser by default. */
-  readonly username?: string
   /** YAML lines to put below the target, indented by four. */
   readonly targetMore?: string
   readonly env?: Record<string, string>
@@ -209,7 +207,7 @@ targets:
     database: pgvector
     address: postgres://${host}:${port}/${options.database}
     ${options.tls ?? 'tls: off'}
-    credential: { username: ${options.username ?? superuser}, password: env:VGATE_TEST_DB_PASSWORD }
+    credential: { username: ${superuser}, password: env:VGATE_TEST_DB_PASSWORD }
     contact: "#vector-help"
 ${options.targetMore ?? ''}policy: file:policy.yaml
 ${options.more ?? ''}`
