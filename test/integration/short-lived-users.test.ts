@@ -350,4 +350,24 @@ each('short-lived database users (%s)', (kind) => {
       }
     },
   )
+
+  once('are not needed for that: a schema that may not be used is none of the path', async () => {
+    await admin.query('CREATE SCHEMA locked; CREATE TABLE locked.docs(id int, body text)')
+    await admin.query('GRANT SELECT ON docs TO vgate')
+    const gateway = await startTestGateway({
+      postgres,
+      database,
+      policy: POLICY,
+      users: USERS,
+      credential: { username: 'vgate', password: 'vgate-own' },
+    })
+    gateways.push(gateway)
+    const at = await gateway.connectAs('alice')
+    const client = await connected(at, { options: '-c search_path=locked,public' })
+    expect((await client.query('SELECT body FROM docs')).rows).toEqual([{ body: 'one' }])
+    await at.close()
+    const judged = readFileSync(at.recording, 'utf8')
+    expect(judged).toContain('"collection":"docs"')
+    expect(judged).not.toContain('locked.docs')
+  })
 })
