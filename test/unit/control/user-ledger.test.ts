@@ -7,6 +7,7 @@ import type { TargetSettings } from '../../../src/control/settings.js'
 import { TargetCredentials } from '../../../src/control/target-credentials.js'
 import { createUserLedger } from '../../../src/control/user-ledger.js'
 import { VgateError } from '../../../src/core/errors.js'
+import { diskFiles } from '../../../src/secrets/files.js'
 import { ana, freshLibsql, withGrant } from '../../support/store-suite.js'
 
 const SETTINGS: TargetSettings = {
@@ -29,7 +30,11 @@ async function ledgerOf(targets: [string, TargetSettings][], refuse = false) {
     if (refuse) throw new VgateError('VGATE_DISK_FULL', 'no room')
     records.push(body)
   }
-  const credentials = new TargetCredentials({ env: { PGPASS: 'own' }, baseDir: '/' })
+  const credentials = new TargetCredentials({
+    env: { PGPASS: 'own' },
+    baseDir: '/',
+    files: diskFiles,
+  })
   const ledger = createUserLedger(
     { config: { targets: new Map(targets) }, store, audit: { append } },
     credentials,
