@@ -1,0 +1,219 @@
+// Owns Parse, Bind, Describe and Close: what the client prepares and binds. Must never forward a Bind that was not
+// judged with its values.
+
+import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
+import { type Judging, refusalReply, unclassified } from './judging.js'
+import { findPortal, findStatement } from './lookups.js'
+import { FULL, MULTIPLE, missing } from './name-replies.js'
+import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
+import type { Run } from './run.js'
+import { NOT_UTF8, type SimpleQueries } from './simple.js'
+import type { ParsedStatement } from './statement.js'
+import { recordedParameter, toParameter, wholeValue } from './values.js'
+import type { ErrorReply } from './wire.js'
+
+/** Takes the messages of the extended protocol that come before Execute. */
+export class ExtendedQueries {
+  readonly #pipeline: Pipeline
+  readonly #judging: Judging
+  readonly #simple: SimpleQueries
+
+  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries) {
+    this.#pipeline = pipeline
+    this.#judging = judging
+    this.#simple = simple
+  }
+
+  parse(bytes: Buffer): boolean {
+    if (this.#pipeline.ddlUnsettled) return false
+    const { name, text, types } = readParse(bytes)
+    if (text === undefined) {
+      this.#refused('P', '', 'the statement is not UTF-8', { reply: NOT_UTF8, name })
+      return true
+    }
+    if (name !== '' && this.#pipeline.statements.full) {
+      this.#pipeline.refuse('P', FULL, name)
+      return true
+    }
+    this.#judging.parse(text, (outcome) => {
+      if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
+      if (!outcome.ok) {
+        const { message: syntax, position } = outcome
+        const reply: ErrorReply = {
+          severity: 'ERROR',
+          sqlstate: '42601',
+          message: syntax,
+          position,
+        }
+        return this.#refused('P', text, syntax, { reply, name })
+      }
+      const [statement, second] = outcome.statements
+      if (second !== undefined)
+        return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
+      const prepared: Prepared = { name, text, statement, types, segment: this.#pipeline.segment }
+      if (statement === undefined) return this.#forwardParse(bytes, prepared)
+      this.#judgeParse(bytes, prepared, statement)
+    })
+    return true
+  }
+
+  #judgeParse(bytes: Buffer, prepared: Prepared, statement: ParsedStatement): void {
+    const why = this.#simple.ddlTrouble([statement])
+    if (why !== undefined) {
+      this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
+      return
+    }
+    this.#judging.classify([statement], undefined, ([found]) => {
+      if (found === undefined) throw new Error('one classification for one statement')
+      const request = {
+        phase: 'prepare',
+        operations: [found.operation],
+        text: statement.text,
+        form: 'extended',
+      } as const
+      this.#judging.judge(request, (ruling) => {
+        if (ruling.verdict === 'deny') {
+          return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
+        }
+        this.#forwardParse(bytes, prepared)
+      })
+    })
+  }
+
+  #forwardParse(bytes: Buffer, prepared: Prepared): void {
+    const changes: NameChanges = { statements: [{ name: prepared.name, value: prepared }] }
+    this.#pipeline.send(bytes, { kind: 'parse', changes, swallow: false })
+  }
+
+  bind(bytes: Buffer): boolean {
+    if (this.#pipeline.ddlUnsettled) return false
+    const bind = readBind(bytes)
+    const prepared = findStatement(this.#pipeline, bind.statement)
+    if (prepared === 'later') return false
+    if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
+    else if (bind.portal !== '' && this.#pipeline.portals.full) this.#pipeline.refuse('B', FULL)
+    else if (prepared.statement === undefined)
+      this.#forwardBind(bytes, bind.portal, prepared, undefined, {
+        recorded: [],
+        values: [],
+        exact: () => '',
+        whole: () => ({ text: '' }),
+      })
+    else this.#judgeBind(bytes, bind, prepared, prepared.statement)
+    return true
+  }
+
+  #judgeBind(
+    bytes: Buffer,
+    bind: BindMessage,
+    prepared: Prepared,
+    statement: ParsedStatement,
+  ): void {
+    const why = this.#simple.ddlTrouble([statement])
+    if (why !== undefined) {
+      this.#refused('B', statement.text, why.reason, { hint: why.hint })
+      return
+    }
+    const typed = bind.values.map((value, index) => ({
+      value,
+      type: prepared.types[index] ?? 0,
+      format: formatAt(bind.formats, index),
+    }))
+    const parameters = typed.map(({ value, type, format }) => toParameter(type, format, value))
+    const { catalogue } = this.#judging
+    const recorded = typed.map(({ value, type, format }) =>
+      recordedParameter(type, catalogue.isVectorType(type), format, value),
+    )
+    const exact = (): string => this.#simple.exact(prepared.text, typed)
+    const whole: Portal['whole'] = () => ({
+      text: prepared.text,
+      parameters: typed.map(({ value, type, format }) =>
+        wholeValue(type, catalogue.isVectorType(type), format, value),
+      ),
+    })
+    const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
+    this.#simple.judgeRuns([statement], parameters, request, (result) => {
+      if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
+      const given = { recorded, values: parameters, exact, whole }
+      this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
+    })
+  }
+
+  #forwardBind(
+    bytes: Buffer,
+    name: string,
+    prepared: Prepared,
+    run: Run | undefined,
+    given: Pick<Portal, 'values' | 'exact' | 'whole'> & { readonly recorded: Portal['parameters'] },
+  ): void {
+    const { recorded, ...kept } = given
+    const portal: Portal = {
+      name,
+      prepared,
+      run,
+      parameters: recorded,
+      ...kept,
+      segment: this.#pipeline.segment,
+      describing: false,
+      completed: false,
+    }
+    const changes: NameChanges = { portals: [{ name, value: portal }] }
+    this.#simple.opened(run)
+    this.#pipeline.send(bytes, {
+      kind: 'bind',
+      changes,
+      swallow: false,
+      ...(run === undefined ? {} : { run }),
+    })
+  }
+
+  describe(bytes: Buffer): boolean {
+    const { what, name } = readName(bytes)
+    if (what === 'S') {
+      const prepared = findStatement(this.#pipeline, name)
+      if (prepared === 'later') return false
+      if (prepared === undefined) this.#pipeline.refuse('DS', missing('S', name))
+      else
+        this.#pipeline.send(bytes, {
+          kind: 'describe',
+          prepared,
+          swallow: false,
+          parameters: false,
+        })
+      return true
+    }
+    const portal = findPortal(this.#pipeline, name)
+    if (portal === 'later') return false
+    if (portal === undefined) this.#pipeline.refuse('DP', missing('P', name))
+    else {
+      portal.describing = true
+      this.#pipeline.send(bytes, { kind: 'describe', portal, swallow: false, parameters: false })
+    }
+    return true
+  }
+
+  close(bytes: Buffer): boolean {
+    const { what, name } = readName(bytes)
+    const changes: NameChanges =
+      what === 'S'
+        ? { statements: [{ name, value: undefined }] }
+        : { portals: [{ name, value: undefined }] }
+    this.#pipeline.send(bytes, { kind: 'close', changes, swallow: false })
+    return true
+  }
+
+  #refused(
+    form: RefusedForm,
+    text: string,
+    why: string,
+    options: { reply?: ErrorReply; hint?: string; name?: string },
+  ): void {
+    const operation = unclassified(text, why, options.hint, options.reply)
+    const request = { phase: 'prepare', operations: [operation], text, form: 'extended' } as const
+    this.#judging.judge(request, (ruling) => {
+      const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }
+      const given = ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback
+      this.#pipeline.refuse(form, options.reply ?? given, options.name)
+    })
+  }
+}
