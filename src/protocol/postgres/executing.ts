@@ -2,22 +2,37 @@
 // judgement.
 
 import { readExecute } from './frontend.js'
+import type { Judging } from './judging.js'
 import { findPortal } from './lookups.js'
 import { missing } from './name-replies.js'
+import { namesNow, readOn, stepOf } from './named-objects.js'
 import type { NameChanges, Pipeline, Portal } from './pipeline.js'
+import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
 import type { SimpleQueries } from './simple.js'
-import { cstr, i32, message } from './wire.js'
+import type { ParsedStatement } from './statement.js'
+import { cstr, type ErrorReply, i32, message } from './wire.js'
 
 const MAX_ROWS = 0x7fffffff
+
+/** The database would run one statement with the columns of another. */
+const CHANGED: ErrorReply = {
+  severity: 'ERROR',
+  sqlstate: '0A000',
+  message:
+    'not supported yet: the name in this statement stands for something else than at its Bind',
+  hint: 'bind it again',
+}
 
 /** Takes Execute. */
 export class Executions {
   readonly #pipeline: Pipeline
+  readonly #judging: Judging
   readonly #simple: SimpleQueries
 
-  constructor(pipeline: Pipeline, simple: SimpleQueries) {
+  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries) {
     this.#pipeline = pipeline
+    this.#judging = judging
     this.#simple = simple
   }
 
@@ -25,32 +40,64 @@ export class Executions {
     const { portal: name, max } = readExecute(bytes)
     const portal = findPortal(this.#pipeline, name)
     if (portal === 'later' || this.#pipeline.ddlUnsettled) return false
-    if (portal === undefined) this.#pipeline.refuse('E', missing('P', name))
-    else if (!portal.completed) this.#forwardExecute(bytes, portal, max)
-    else this.#executeAgain(bytes, portal, max)
+    if (portal === undefined) {
+      this.#pipeline.refuse('E', missing('P', name))
+      return true
+    }
+    const { statement } = portal.prepared
+    if (statement === undefined) this.#forward(bytes, portal, max, {})
+    else if (portal.completed) return this.#judge(bytes, portal, statement, max)
+    // What has begun under its name goes on, whatever the name stands for now.
+    else if (statement.named !== undefined) this.#forward(bytes, portal, max, {})
+    else {
+      const step = this.#step(portal, statement)
+      if (step === 'later') return false
+      this.#forward(bytes, portal, max, 'reply' in step ? {} : step.changes)
+    }
     return true
   }
 
-  /** A portal whose run is over: what it may still do is judged as a new request. */
-  #executeAgain(bytes: Buffer, portal: Portal, max: number): void {
-    const { statement } = portal.prepared
-    if (statement === undefined) {
-      this.#forwardExecute(bytes, portal, max)
-      return
+  #step(portal: Portal, statement: ParsedStatement): ReturnType<typeof stepOf> {
+    if (portal.declared !== undefined) return readOn(portal, statement)
+    const { values, exact } = portal
+    const step = stepOf(statement, namesNow(this.#pipeline), { values, exact })
+    if (step === 'later' || 'reply' in step || step.counted !== undefined) return step
+    return { ...step, counted: { tally: portal.tally, promise: 0 } }
+  }
+
+  /** A portal whose run is over, or that has none yet: what it may do now is judged. */
+  #judge(bytes: Buffer, portal: Portal, statement: ParsedStatement, max: number): boolean {
+    const step = this.#step(portal, statement)
+    if (step === 'later') return false
+    if ('reply' in step) {
+      this.#pipeline.refuse('E', step.reply)
+      return true
     }
-    const { parameters, exact, whole } = portal
-    const request = { form: 'extended', parameters, text: statement.text, exact, whole }
-    this.#simple.judgeRuns([statement], portal.values, request, (result) => {
+    const trouble = statement.named && this.#simple.ddlTrouble([statement])
+    if (portal.declared === undefined && step.target !== portal.target) {
+      this.#pipeline.refuse('E', CHANGED)
+      return true
+    }
+    if (trouble !== undefined) {
+      const said = { text: statement.text, why: trouble.reason, hint: trouble.hint }
+      refuseMessage(this.#judging, this.#pipeline, 'E', said)
+      return true
+    }
+    const { parameters, whole } = portal
+    const exact = (): string => this.#simple.exact(portal.exact(), [], step.exact)
+    const request = { form: 'extended', parameters, text: step.statement.text, exact, whole }
+    this.#simple.judgeRuns([step], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       portal.run = result.runs[0]
       portal.completed = false
       portal.describing = false
       this.#simple.opened(portal.run)
-      this.#forwardExecute(bytes, portal, max)
+      this.#forward(bytes, portal, max, step.changes)
     })
+    return true
   }
 
-  #forwardExecute(bytes: Buffer, portal: Portal, max: number): void {
+  #forward(bytes: Buffer, portal: Portal, max: number, changes: NameChanges): void {
     const pipeline = this.#pipeline
     if (pipeline.skipping) return
     const { run } = portal
@@ -63,7 +110,6 @@ export class Executions {
     if (effects?.ddl === true) pipeline.ddlSince ??= pipeline.segment
     const sent = this.#limitedMax(run, max)
     const limited = sent !== undefined
-    const changes = this.#changes(portal)
     pipeline.send(limited ? message('E', cstr(portal.name), i32(sent)) : bytes, {
       kind: 'execute',
       portal,
@@ -80,23 +126,8 @@ export class Executions {
   /** One row more than may leave proves that the limit is passed; undefined where no limit is in reach. */
   #limitedMax(run: Run | undefined, max: number): number | undefined {
     if (run?.limit === undefined) return undefined
-    const most = run.limit.rows - run.rowCount + 1
+    const most = Math.max(1, run.limit.rows - run.rowCount + 1)
     if (most > MAX_ROWS) return undefined
     return max === 0 ? most : Math.min(max, most)
-  }
-
-  #changes(portal: Portal): NameChanges {
-    const effects = portal.prepared.statement?.effects
-    const gone = effects?.deallocates
-    const names =
-      gone === '*' ? this.#pipeline.statements.names() : gone === undefined ? [] : [gone]
-    const portals =
-      effects?.cursors === true
-        ? this.#pipeline.portals.names().filter((name) => name !== portal.name)
-        : []
-    return {
-      statements: names.map((name) => ({ name, value: undefined })),
-      portals: portals.map((name) => ({ name, value: undefined })),
-    }
   }
 }

@@ -2,13 +2,16 @@
 // judged with its values.
 
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
-import { type Judging, refusalReply, unclassified } from './judging.js'
+import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
 import { FULL, MULTIPLE, missing } from './name-replies.js'
+import { namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
+import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
 import { NOT_UTF8, type SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
+import { Tally } from './tally.js'
 import { recordedParameter, toParameter, wholeValue } from './values.js'
 import type { ErrorReply } from './wire.js'
 
@@ -63,6 +66,7 @@ export class ExtendedQueries {
       this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
       return
     }
+    if (statement.named !== undefined) return this.#parseNamed(bytes, prepared, statement)
     this.#judging.classify([statement], undefined, ([found]) => {
       if (found === undefined) throw new Error('one classification for one statement')
       const request = {
@@ -77,6 +81,14 @@ export class ExtendedQueries {
         }
         this.#forwardParse(bytes, prepared)
       })
+    })
+  }
+
+  /** Whatever names an object of the session is judged where it runs; only what PREPARE would make is judged here. */
+  #parseNamed(bytes: Buffer, prepared: Prepared, statement: ParsedStatement): void {
+    this.#simple.prepared([statement], 'extended', (refusal) => {
+      if (refusal !== undefined) this.#pipeline.refuse('P', refusal, prepared.name)
+      else this.#forwardParse(bytes, prepared)
     })
   }
 
@@ -97,9 +109,10 @@ export class ExtendedQueries {
         recorded: [],
         values: [],
         exact: () => '',
+        tally: new Tally(),
         whole: () => ({ text: '' }),
       })
-    else this.#judgeBind(bytes, bind, prepared, prepared.statement)
+    else return this.#judgeBind(bytes, bind, prepared, prepared.statement)
     return true
   }
 
@@ -108,11 +121,11 @@ export class ExtendedQueries {
     bind: BindMessage,
     prepared: Prepared,
     statement: ParsedStatement,
-  ): void {
+  ): boolean {
     const why = this.#simple.ddlTrouble([statement])
     if (why !== undefined) {
       this.#refused('B', statement.text, why.reason, { hint: why.hint })
-      return
+      return true
     }
     const typed = bind.values.map((value, index) => ({
       value,
@@ -131,12 +144,23 @@ export class ExtendedQueries {
         wholeValue(type, catalogue.isVectorType(type), format, value),
       ),
     })
+    const tally = new Tally()
+    const given = { recorded, values: parameters, exact, whole, tally }
+    if (statement.named !== undefined) {
+      const step = stepOf(statement, namesNow(this.#pipeline), { values: parameters, exact })
+      if (step === 'later') return false
+      const target = 'reply' in step ? undefined : step.target
+      const bound = target === undefined ? given : { ...given, target }
+      this.#forwardBind(bytes, bind.portal, prepared, undefined, bound)
+      return true
+    }
     const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
-    this.#simple.judgeRuns([statement], parameters, request, (result) => {
+    const step = { statement, changes: {}, exact: [], counted: { tally, promise: 0 } }
+    this.#simple.judgeRuns([step], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
-      const given = { recorded, values: parameters, exact, whole }
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
+    return true
   }
 
   #forwardBind(
@@ -144,7 +168,9 @@ export class ExtendedQueries {
     name: string,
     prepared: Prepared,
     run: Run | undefined,
-    given: Pick<Portal, 'values' | 'exact' | 'whole'> & { readonly recorded: Portal['parameters'] },
+    given: Pick<Portal, 'values' | 'exact' | 'whole' | 'target' | 'tally'> & {
+      readonly recorded: Portal['parameters']
+    },
   ): void {
     const { recorded, ...kept } = given
     const portal: Portal = {
@@ -155,7 +181,10 @@ export class ExtendedQueries {
       ...kept,
       segment: this.#pipeline.segment,
       describing: false,
-      completed: false,
+      completed: prepared.statement?.named !== undefined,
+      basis: run?.operation,
+      held: 'no',
+      turned: false,
     }
     const changes: NameChanges = { portals: [{ name, value: portal }] }
     this.#simple.opened(run)
@@ -208,12 +237,6 @@ export class ExtendedQueries {
     why: string,
     options: { reply?: ErrorReply; hint?: string; name?: string },
   ): void {
-    const operation = unclassified(text, why, options.hint, options.reply)
-    const request = { phase: 'prepare', operations: [operation], text, form: 'extended' } as const
-    this.#judging.judge(request, (ruling) => {
-      const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }
-      const given = ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback
-      this.#pipeline.refuse(form, options.reply ?? given, options.name)
-    })
+    refuseMessage(this.#judging, this.#pipeline, form, { text, why, ...options })
   }
 }

@@ -1,8 +1,11 @@
 // Owns the reading of the client's messages into what they say. Throws a violation where the bytes do not
 // add up. Must never judge.
 
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
 import { BodyReader, violation } from './wire.js'
+
+/** Longer names are cut by the server. Bytes. */
+const CUT_NAME = 63
 
 /** A text of the client: undefined where it is not UTF-8. */
 export type ClientText = string | undefined
@@ -38,6 +41,8 @@ function text(bytes: Buffer): ClientText {
 // Names are compared as map keys: two byte strings must never become one name.
 function name(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw violation('a name is not UTF-8')
+  // The server cuts it in its own encoding: where, cannot be known.
+  if (bytes.length > CUT_NAME && !isAscii(bytes)) throw violation('a long name that is not ASCII')
   return bytes.toString('utf8')
 }
 

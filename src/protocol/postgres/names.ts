@@ -16,6 +16,15 @@ export interface NameChange<T> {
   readonly value: T | undefined
 }
 
+/** What the server tells names by, in bytes (NAMEDATALEN less its end). */
+const NAME_BYTES = 63
+
+/** Names that the server takes for one are one here: what follows its 63rd byte does not count. */
+function serverName(name: string): string {
+  if (name.length * 3 <= NAME_BYTES || Buffer.byteLength(name) <= NAME_BYTES) return name
+  return Buffer.from(name).toString('latin1', 0, NAME_BYTES)
+}
+
 /** What one name costs besides its value, in characters. */
 const NAME_CHARS = 256
 /** What the names of one kind on one connection may stand for together, in characters. */
@@ -40,22 +49,25 @@ export class NameTable<T> {
   }
 
   lookup(name: string): Lookup<T> {
-    const assumed = this.#assumed.get(name)
+    const key = serverName(name)
+    const assumed = this.#assumed.get(key)
     if (assumed !== undefined) return { value: assumed.value, assumedIn: assumed.segment }
-    return { value: this.#confirmed.get(name), assumedIn: undefined }
+    return { value: this.#confirmed.get(key), assumedIn: undefined }
   }
 
   assume(change: NameChange<T>, segment: number): void {
-    this.#forgetAssumption(change.name)
-    this.#assumed.set(change.name, { value: change.value, segment })
+    const key = serverName(change.name)
+    this.#forgetAssumption(key)
+    this.#assumed.set(key, { value: change.value, segment })
     this.#assumedChars += this.#chars(change.value)
   }
 
   confirm({ name, value }: NameChange<T>): void {
-    this.#confirmedChars += this.#chars(value) - this.#chars(this.#confirmed.get(name))
-    if (value === undefined) this.#confirmed.delete(name)
-    else this.#confirmed.set(name, value)
-    if (this.#assumed.get(name)?.value === value) this.#forgetAssumption(name)
+    const key = serverName(name)
+    this.#confirmedChars += this.#chars(value) - this.#chars(this.#confirmed.get(key))
+    if (value === undefined) this.#confirmed.delete(key)
+    else this.#confirmed.set(key, value)
+    if (this.#assumed.get(key)?.value === value) this.#forgetAssumption(key)
   }
 
   /** Takes every assumption back; the caller repeats those that still stand. */
@@ -64,10 +76,13 @@ export class NameTable<T> {
     this.#assumedChars = 0
   }
 
-  /** Every confirmed name goes. */
-  clear(): void {
-    this.#confirmed.clear()
-    this.#confirmedChars = 0
+  /** Every confirmed name goes whose value does not stay. */
+  retain(stays: (value: T) => boolean): void {
+    for (const [key, value] of [...this.#confirmed]) {
+      if (stays(value)) continue
+      this.#confirmed.delete(key)
+      this.#confirmedChars -= this.#chars(value)
+    }
   }
 
   /** All names that stand for something now. */

@@ -2,10 +2,13 @@
 // segments between Syncs, names, and the two outboxes. Must never forward a message without knowing its reply.
 
 import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
+import type { Operation } from '../../core/operation.js'
+import type { Step } from './named-objects.js'
 import { type NameChange, NameTable } from './names.js'
 import { Outbox } from './outbox.js'
 import type { Run } from './run.js'
 import type { Parameter, ParsedStatement, StatementEffects } from './statement.js'
+import type { Tally } from './tally.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 /** A statement that the client has parsed. */
@@ -19,7 +22,7 @@ export interface Prepared {
   readonly segment: number
 }
 
-/** A portal that the client has bound. */
+/** A portal that the client has bound, or declared as a cursor. */
 export interface Portal {
   readonly name: string
   readonly prepared: Prepared
@@ -34,7 +37,20 @@ export interface Portal {
   readonly segment: number
   /** A Describe of it has been sent. */
   describing: boolean
+  /** Its run is over, or it has none: what it does next is judged. */
   completed: boolean
+  /** Rows that it has given, by Execute and by FETCH. */
+  readonly tally: Tally
+  /** What it was judged to be when it was opened. */
+  basis: Operation | undefined
+  /** Made by DECLARE. */
+  readonly declared?: { readonly binary: boolean }
+  /** WITH HOLD: asked for, then `kept` when its transaction has committed. */
+  held: 'no' | 'asked' | 'kept'
+  /** It may have gone back: rows may come twice. */
+  turned: boolean
+  /** What the name in its statement stood for when it was bound. */
+  readonly target?: Prepared | Portal
 }
 
 export interface NameChanges {
@@ -68,7 +84,7 @@ export type Expectation =
   | {
       readonly kind: 'query'
       readonly runs: readonly Run[]
-      readonly statements: readonly ParsedStatement[]
+      readonly steps: readonly Step[]
       at: number
       failed: boolean
     }
@@ -104,8 +120,11 @@ export class Pipeline {
   #waiting: Waiting[] = []
   #flushed = true
   readonly statements = new NameTable<Prepared>(({ text }) => text.length)
-  readonly portals = new NameTable<Portal>(({ values }) =>
-    values.reduce((sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0), 0),
+  readonly portals = new NameTable<Portal>(({ values, declared, prepared }) =>
+    values.reduce(
+      (sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0),
+      declared === undefined ? 0 : prepared.text.length,
+    ),
   )
   /** Number of the segment that the client is in; a Query is one of its own. */
   segment = 1
@@ -128,6 +147,8 @@ export class Pipeline {
   /** A limited Execute is under way; `rewritten`: it stands for a Query and ends with a Sync of ours. */
   limited: { readonly rewritten: boolean } | undefined
   copying: 'none' | 'wait' | 'in' = 'none'
+  /** Something has failed since the last ReadyForQuery. */
+  failed = false
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
 
@@ -286,8 +307,8 @@ export class Pipeline {
     this.skipping = ready?.kind !== 'ready' || ready.own === true
     this.barrier = false
     this.statements.forgetAssumptions()
+    // What the failed transaction leaves of its portals is the database's to say.
     this.portals.forgetAssumptions()
-    this.portals.clear()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
     return dropped.map(({ expectation }) => expectation)
   }
@@ -297,12 +318,14 @@ export class Pipeline {
     this.finished = this.#waiting[0]?.segment ?? this.finished
     this.shift()
     this.status = status
+    const { failed } = this
+    this.failed = false
     if (this.idle) {
       this.unitOpen = false
       this.unitRan = false
     }
     if (status !== 'I') return
-    this.portals.clear()
+    this.transactionOver(!failed)
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
       this.ddlSince = undefined
@@ -311,8 +334,17 @@ export class Pipeline {
     for (const [run, segment] of [...this.#open]) if (segment <= this.finished) this.over(run, {})
   }
 
+  /** A transaction has ended, and its portals with it; cursors WITH HOLD stay where it was committed. */
+  transactionOver(committed: boolean): void {
+    this.portals.retain((portal) => {
+      if (portal.held === 'asked' && committed) portal.held = 'kept'
+      return portal.held === 'kept'
+    })
+  }
+
   /** A run was permitted and is being sent. */
   opened(run: Run): void {
+    run.open()
     this.#open.set(run, this.segment)
     this.unitRan = true
     if (run.masks) this.unitMasked = true

@@ -26,7 +26,7 @@ export class Requests {
     this.#judging = judging
     this.#simple = new SimpleQueries(context, pipeline, judging)
     this.#extended = new ExtendedQueries(pipeline, judging, this.#simple)
-    this.#executions = new Executions(pipeline, this.#simple)
+    this.#executions = new Executions(pipeline, judging, this.#simple)
   }
 
   /** Handles the next message of the queue. False: not yet; ask again when something was answered. */

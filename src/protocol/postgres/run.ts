@@ -7,6 +7,7 @@ import type { MaskerFactory } from '../../core/masker.js'
 import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
 import type { Catalogue } from './statement.js'
+import { Tally } from './tally.js'
 import { recordedValue, wholeValue } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
@@ -36,8 +37,11 @@ export class Run {
   #batchMasked = 0
   #upRows = 0
   #upBytes = 0
-  /** Rows given to the client so far, over all Executes of the portal. */
-  rowCount = 0
+  /** Rows of its portal; it may have given some before this run. */
+  readonly #tally: Tally
+  /** Rows that the tally counts for this run until it is over. */
+  readonly #promise: number
+  #opened = false
   /** The row after the limit has come. */
   exceeded = false
   finished = false
@@ -48,7 +52,13 @@ export class Run {
     obligations: Obligations,
     masker: MaskerFactory,
     catalogue: Catalogue,
+    counted: { readonly tally: Tally; readonly promise: number } = {
+      tally: new Tally(),
+      promise: 0,
+    },
   ) {
+    this.#tally = counted.tally
+    this.#promise = counted.promise
     this.request = id.request
     this.index = id.index
     this.operation = operation
@@ -56,6 +66,17 @@ export class Run {
     this.#masker = masker
     this.#catalogue = catalogue
     this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
+  }
+
+  /** Its rows may come from now on. */
+  open(): void {
+    this.#opened = true
+    this.#tally.promised += this.#promise
+  }
+
+  /** Rows given to the client so far, over all runs of the portal. */
+  get rowCount(): number {
+    return this.#tally.given
   }
 
   get limit(): RowLimit | undefined {
@@ -96,7 +117,7 @@ export class Run {
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
     const given = this.#changes ? this.#changed(reader, plan) : this.#plain(reader, plan)
-    this.rowCount += 1
+    this.#tally.given += 1
     this.#batchRows += 1
     if (!this.#changes) {
       this.#batchBytes += bytes.length
@@ -143,7 +164,7 @@ export class Run {
   /** One CopyData of COPY … TO STDOUT, as it is given. */
   copied(bytes: Buffer): void {
     this.#announce ??= this.rowCount === 0 ? COPY_COLUMN : undefined
-    this.rowCount += 1
+    this.#tally.given += 1
     this.#batchRows += 1
     this.#batchBytes += bytes.length
     if (this.obligations.record !== 'metadata')
@@ -167,6 +188,7 @@ export class Run {
   finish(end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
+    if (this.#opened) this.#tally.promised -= this.#promise
     this.#batchRows += this.#upRows
     this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })

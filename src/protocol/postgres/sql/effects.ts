@@ -61,12 +61,22 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'DiscardStmt':
       return {
         ddl: false,
-        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}),
+        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', closes: '*' } : {}),
         readOnly: false,
       }
     case 'ClosePortalStmt':
+      return {
+        ddl: false,
+        closes: typeof fields['portalname'] === 'string' ? fields['portalname'] : '*',
+        readOnly: false,
+      }
+    case 'PrepareStmt':
+    case 'ExecuteStmt':
     case 'DeclareCursorStmt':
-      return { ddl: false, cursors: true, readOnly: false }
+    case 'UnlistenStmt':
+      return { ddl: false, readOnly: false }
+    case 'FetchStmt':
+      return { ddl: false, readOnly: true }
     case 'CopyStmt': {
       const into = fields['is_from'] === true
       return { ddl: false, copy: into ? 'in' : 'out', readOnly: !into && !holds(fields['query']) }
