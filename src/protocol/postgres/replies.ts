@@ -39,16 +39,19 @@ export class Replies {
   readonly #lost: (error: VgateError) => void
 
   readonly #limit: (run: Run, then: (told: string) => void) => void
+  readonly #notified: (bytes: Buffer) => void
 
   /**
    * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
-   * request for a read that reached what a second person may lift.
+   * request for a read that reached what a second person may lift; `notified` takes what other sessions send.
    */
   constructor(
     pipeline: Pipeline,
     lost: (error: VgateError) => void,
     limit: (run: Run, then: (told: string) => void) => void,
+    notified: (bytes: Buffer) => void,
   ) {
+    this.#notified = notified
     this.#pipeline = pipeline
     this.#lost = lost
     this.#limit = limit
@@ -56,7 +59,7 @@ export class Replies {
 
   /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
   take(type: string, bytes: Buffer): void {
-    if (type === 'A') return // payloads of NOTIFY are another session's data
+    if (type === 'A') return this.#notified(bytes)
     if (type === 'S') {
       this.#parameterStatus(bytes)
       return

@@ -8,6 +8,7 @@ import type {
   Unclassified,
 } from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
+import { channelUse } from '../channel.js'
 import type { Classification } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
 import { isAllowedSetConfig } from './call.js'
@@ -116,6 +117,11 @@ function judge(tree: unknown, analysis: Analysis): Found {
   if (tag === 'SelectStmt' || isWrite(tag)) return query(tree, analysis)
   if (tag === 'ExplainStmt') return explain(fields(), analysis)
   if (tag === 'DeclareCursorStmt') return cursor(fields(), analysis)
+  if (tag === 'ListenStmt' || tag === 'NotifyStmt') {
+    const act = tag === 'ListenStmt' ? 'listen' : 'notify'
+    analysis.functions.add(channelUse(act, plainName(fields()['conditionname'])))
+    return { name: 'connect', outputs: [], rows: 0 }
+  }
   if (tag === 'CopyStmt') {
     if (isFields(tree)) refuseServerCopy(tree[tag])
     const copy = judgeCopy(fields(), analysis)

@@ -73,6 +73,8 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'PrepareStmt':
     case 'ExecuteStmt':
     case 'DeclareCursorStmt':
+    case 'ListenStmt':
+    case 'NotifyStmt':
     case 'UnlistenStmt':
       return { ddl: false, readOnly: false }
     case 'FetchStmt':

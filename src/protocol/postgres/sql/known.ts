@@ -85,6 +85,8 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     DeclareCursorStmt: row('portalname options query'),
     FetchStmt: row('direction howMany portalname ismove'),
     CurrentOfExpr: row('cursor_name'),
+    ListenStmt: row('conditionname'),
+    NotifyStmt: row('conditionname payload'),
     UnlistenStmt: row('conditionname'),
     CopyStmt: row('relation query attlist is_from options whereClause'),
     TruncateStmt: row('relations restart_seqs behavior'),

@@ -40,13 +40,15 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
   }
 }
 
-/** The name of a prepared statement or cursor that is made. */
-export function plainName(value: unknown): void {
-  if (plain(value) === undefined)
+/** The name of a prepared statement, cursor or channel. */
+export function plainName(value: unknown): string {
+  const name = plain(value)
+  if (name === undefined)
     throw new NotUnderstood(
-      'not supported yet: a prepared statement or cursor whose name is not ASCII',
+      'not supported yet: a prepared statement, cursor or channel whose name is not ASCII',
       'name it in ASCII',
     )
+  return name
 }
 
 /** Checks SHOW. */

@@ -1,0 +1,80 @@
+// Owns what other sessions send over channels (NotificationResponse): each is judged, recorded and given, or dropped.
+// Must never give one that the role does not name now, whatever was listened to before.
+
+import type { AdapterContext } from '../../core/adapter.js'
+import type { Operation } from '../../core/operation.js'
+import { channelUse } from './channel.js'
+import type { Judging } from './judging.js'
+import type { Pipeline } from './pipeline.js'
+import { Run } from './run.js'
+import { OID } from './values.js'
+import { BodyReader, i16, i32, message, violation } from './wire.js'
+
+/** Notifications that may wait for their ruling. */
+const WAITING_MAX = 1000
+
+const NAMES = ['channel', 'payload'] as const
+
+/** Takes what comes over channels. */
+export class Notifications {
+  readonly #context: AdapterContext
+  readonly #pipeline: Pipeline
+  readonly #judging: Judging
+  #waiting = 0
+
+  constructor(context: AdapterContext, pipeline: Pipeline, judging: Judging) {
+    this.#context = context
+    this.#pipeline = pipeline
+    this.#judging = judging
+  }
+
+  /** Throws where the message is malformed, or where too many wait. */
+  take(bytes: Buffer): void {
+    const reader = new BodyReader(bytes)
+    reader.int32()
+    const values = [reader.cbytes(), reader.cbytes()]
+    reader.done()
+    const operation = operationOf(String(values[0]))
+    if (this.#waiting >= WAITING_MAX) throw violation('too many notifications wait')
+    this.#waiting += 1
+    const request = {
+      phase: 'execute',
+      operations: [operation],
+      text: operation.text,
+      form: 'notification',
+    } as const
+    this.#judging.judge(request, (ruling, id) => {
+      this.#waiting -= 1
+      if (ruling.verdict === 'deny') return
+      const [obligations] = ruling.obligations
+      if (obligations === undefined) throw new Error('a permit without obligations')
+      const { masker } = this.#context
+      const run = new Run(
+        { request: id, index: 0 },
+        operation,
+        obligations,
+        masker,
+        this.#judging.catalogue,
+      )
+      run.describe(
+        NAMES.map((name) => ({ name, table: 0, attribute: 0, type: OID.text, format: 0 })),
+      )
+      run.row(message('D', i16(2), ...values.flatMap((value) => [i32(value.length), value])))
+      this.#pipeline.over(run, { tag: 'NOTIFY' })
+      this.#pipeline.client.add(bytes)
+    })
+  }
+}
+
+function operationOf(channel: string): Operation {
+  return {
+    name: 'connect',
+    access: 'none',
+    collections: [],
+    fields: [],
+    returns: { rows: 1, outputs: NAMES.map((name) => ({ name, kind: 'derived', sources: [] })) },
+    risks: [],
+    functions: [channelUse('listen', channel)],
+    text: `notification on ${JSON.stringify(channel)}`,
+  }
+}
