@@ -12,8 +12,8 @@ const SYNC: MessageStep = { m: 'S' }
 
 // Few names, so that they meet; one is longer than the server keeps, one differs from it only there.
 const LONG = 'n'.repeat(63)
-const statementName = fc.constantFrom('a', 'b', `${LONG}1`, `${LONG}2`)
-const cursorName = fc.constantFrom('c', 'd', `${LONG}1`)
+const statementName = fc.constantFrom('a', 'a', 'a', 'b', `${LONG}1`, `${LONG}2`)
+const cursorName = fc.constantFrom('c', 'c', 'c', 'd', `${LONG}1`)
 
 const prepared = fc.constantFrom(
   'SELECT id, body FROM notes WHERE id > $1 ORDER BY id LIMIT 3',
@@ -47,6 +47,16 @@ const sql: fc.Arbitrary<string> = fc.oneof(
 
 /** Several statements in one message; what they use they make. */
 const several: fc.Arbitrary<string> = fc.oneof(
+  // From where most of the rest has something to work on.
+  {
+    weight: 5,
+    arbitrary: fc
+      .tuple(kind, read, prepared)
+      .map(
+        ([as, of, made]) =>
+          `ROLLBACK; BEGIN; DECLARE c ${as} FOR ${of}; DEALLOCATE ALL; PREPARE a(int) AS ${made}`,
+      ),
+  },
   fc
     .tuple(statementName, prepared, number)
     .map(([name, of, n]) => `PREPARE "${name}"(int) AS ${of}; EXECUTE "${name}"(${n}); SELECT 2`),
@@ -80,8 +90,8 @@ const pieces: fc.Arbitrary<Leg> = fc.oneof(
 )
 
 const leg: fc.Arbitrary<Leg> = fc.oneof(
-  { weight: 4, arbitrary: sql.map((text) => [q(text)]) },
-  { weight: 1, arbitrary: several.map((text) => [q(text)]) },
+  { weight: 6, arbitrary: sql.map((text) => [q(text)]) },
+  { weight: 3, arbitrary: several.map((text) => [q(text)]) },
   {
     weight: 4,
     arbitrary: fc
@@ -97,7 +107,7 @@ const leg: fc.Arbitrary<Leg> = fc.oneof(
 )
 
 /** A session's life. */
-export const walk: fc.Arbitrary<readonly Leg[]> = fc.array(leg, { minLength: 5, maxLength: 25 })
+export const walk: fc.Arbitrary<readonly Leg[]> = fc.array(leg, { minLength: 10, maxLength: 30 })
 
 /** How many ReadyForQuery answer these messages. */
 export const readies = (steps: Leg): number =>
