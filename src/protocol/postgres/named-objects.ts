@@ -68,6 +68,11 @@ export function stepsOf(
   names: Names,
   came: Came,
 ): readonly Step[] | { readonly reply: ErrorReply } | 'later' {
+  const [only] = statements
+  if (only !== undefined && statements.length === 1) {
+    const step = stepOf(only, names, came)
+    return step === 'later' || 'reply' in step ? step : [step]
+  }
   const changed = {
     statements: new Map<string, Prepared | undefined>(),
     portals: new Map<string, Portal | undefined>(),

@@ -85,6 +85,14 @@ export class NameTable<T> {
     }
   }
 
+  /** Whether any name stands for such a value now, confirmed or not. */
+  some(test: (value: T) => boolean): boolean {
+    const assumed = [...this.#assumed.values()].map(({ value }) => value)
+    return [...this.#confirmed.values(), ...assumed].some(
+      (value) => value !== undefined && test(value),
+    )
+  }
+
   /** All names that stand for something now. */
   names(): string[] {
     return [...new Set([...this.#confirmed.keys(), ...this.#assumed.keys()])]

@@ -232,7 +232,7 @@ export class Pipeline {
    */
   letGo(): void {
     const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
-    if (!holdsLocks || this.unitRan || this.portals.names().length > 0) return
+    if (!holdsLocks || this.unitRan || this.portals.some(({ held }) => held !== 'kept')) return
     this.lettingGo = true
     this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
   }

@@ -14,6 +14,7 @@ import type { Pipeline, Portal } from './pipeline.js'
 import { Run } from './run.js'
 import type { Classification, Parameter, ParsedStatement } from './statement.js'
 import { Tally } from './tally.js'
+import { unenforceable } from './unenforceable.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -36,13 +37,6 @@ export interface BoundParameter {
 
 type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
 
-const notSupported = (text: string, hint: string): ErrorReply => ({
-  severity: 'ERROR',
-  sqlstate: '0A000',
-  message: `not supported yet: ${text}`,
-  hint,
-})
-
 /** Keys of all statements of one request. */
 function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
   const keys: Record<string, string[]> = {}
@@ -52,33 +46,6 @@ function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'
     }
   }
   return Object.keys(keys).length === 0 ? {} : { keys }
-}
-
-/** What cannot be carried out although it was permitted. */
-function unenforceable(
-  steps: readonly Step[],
-  obligations: readonly Obligations[],
-  simple: boolean,
-): ErrorReply | undefined {
-  for (const [index, { statement }] of steps.entries()) {
-    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
-    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
-      return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
-    }
-    if (!simple || rowLimit === undefined) continue
-    if (steps.length > 1) {
-      return notSupported(
-        'a read without a bound among other statements',
-        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
-      )
-    }
-    if (!statement.portalReady)
-      return notSupported(
-        'this read without a bound',
-        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
-      )
-  }
-  return undefined
 }
 
 /** Takes Query and FunctionCall, and judges runs for both protocols. */

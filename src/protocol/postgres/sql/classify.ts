@@ -14,6 +14,7 @@ import { Analysis, type Surroundings } from './analysis.js'
 import { isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
+import { lockTables } from './lock.js'
 import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
 import { serverErrorOf } from './server-error.js'
@@ -116,6 +117,7 @@ function judge(tree: unknown, analysis: Analysis): Found {
   const fields = (): Fields => node(tree).fields
   if (tag === 'SelectStmt' || isWrite(tag)) return query(tree, analysis)
   if (tag === 'ExplainStmt') return explain(fields(), analysis)
+  if (tag === 'LockStmt') return { name: lockTables(fields(), analysis), outputs: [], rows: 0 }
   if (tag === 'DeclareCursorStmt') return cursor(fields(), analysis)
   if (tag === 'ListenStmt' || tag === 'NotifyStmt') {
     const act = tag === 'ListenStmt' ? 'listen' : 'notify'

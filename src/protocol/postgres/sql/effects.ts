@@ -76,6 +76,7 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'ListenStmt':
     case 'NotifyStmt':
     case 'UnlistenStmt':
+    case 'LockStmt':
       return { ddl: false, readOnly: false }
     case 'FetchStmt':
       return { ddl: false, readOnly: true }

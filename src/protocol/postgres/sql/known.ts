@@ -88,6 +88,7 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     ListenStmt: row('conditionname'),
     NotifyStmt: row('conditionname payload'),
     UnlistenStmt: row('conditionname'),
+    LockStmt: row('relations mode nowait'),
     CopyStmt: row('relation query attlist is_from options whereClause'),
     TruncateStmt: row('relations restart_seqs behavior'),
     IntoClause: row('rel colNames accessMethod options onCommit skipData'),

@@ -45,6 +45,13 @@ describe('action names', () => {
     ['WITH x AS (DELETE FROM notes RETURNING *) SELECT * FROM x', 'batch_write', 'write'],
     ['COPY notes TO STDOUT', 'export', 'read'],
     ['COPY notes FROM STDIN', 'import', 'write'],
+    ['LOCK notes IN ACCESS SHARE MODE', 'get', 'read'],
+    ['LOCK ONLY notes IN ROW EXCLUSIVE MODE', 'update', 'write'],
+    ['LOCK notes', 'alter_collection', 'admin'],
+    ['DECLARE c CURSOR FOR TABLE notes', 'scroll', 'read'],
+    ['DECLARE c CURSOR FOR SELECT id FROM notes FOR UPDATE', 'scroll', 'write'],
+    ['DELETE FROM notes WHERE CURRENT OF c', 'delete_by_filter', 'write'],
+    ['PREPARE p AS DELETE FROM notes', 'connect', 'none'],
     ['EXPLAIN SELECT * FROM notes', 'describe_collection', 'read'],
     ['EXPLAIN ANALYZE DELETE FROM notes', 'truncate', 'write'],
     ['EXPLAIN (ANALYZE off) DELETE FROM notes', 'describe_collection', 'read'],
@@ -301,7 +308,7 @@ describe('refusals', () => {
     ['CREATE TABLE x AS EXECUTE p', 'not supported yet: CREATE TABLE AS of this form'],
     ['FETCH c', 'not supported yet: FETCH'],
     ['DO $$ BEGIN END $$', 'not supported yet: DO'],
-    ['LOCK notes', 'not supported yet: LOCK'],
+    ['LOCK TABLE nothing', 'unknown relation "nothing"'],
     ["SELECT 'x'::nothing", 'unknown type "nothing"'],
   ] as const) {
     it(text, () => expect(reasonOf(text)).toBe(reason))
