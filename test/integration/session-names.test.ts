@@ -255,4 +255,29 @@ describe.runIf(hasPostgres('plain'))('what a name stands for', () => {
     ])
     expect(code(await q(raw, 'FETCH 1 FROM y'))).toBe('0A000')
   })
+
+  test('a notification comes while its channel is permitted, and is recorded', async () => {
+    const named = (one: string) => `$channel.${one}(orders)`
+    const allowed = [named('listen'), named('notify')]
+    rules.refuses = ({ functions }) =>
+      functions.every((use) => allowed.includes(use)) ? undefined : 'another channel'
+    for (const text of ['LISTEN people', "NOTIFY people, 'x'", 'UNLISTEN people; LISTEN "Orders"'])
+      expect(code(await q(raw, text)), text).toBe('42501')
+    expect(code(await q(raw, 'LISTEN Orders'))).toBeUndefined()
+    const other = await at.through()
+    expect(code(await q(other, "NOTIFY orders, 'seven'"))).toBeUndefined()
+    const came = () =>
+      raw.replies.filter(({ type }) => type === 'A').map(({ body }) => String(body))
+    await expect.poll(() => came().length, { timeout: 20_000 }).toBe(1)
+    expect(came()[0]).toContain('orders\0seven\0')
+    const rows = at.server.deliveries.flatMap((delivery) => delivery.rows ?? [])
+    expect(rows).toEqual([['orders', 'seven']])
+    allowed.splice(0, 1)
+    expect(code(await q(other, "NOTIFY orders, 'eight'"))).toBeUndefined()
+    const judged = () => at.server.requests.filter(({ form }) => form === 'notification').length
+    await expect.poll(judged, { timeout: 20_000 }).toBe(2)
+    await q(raw, 'SELECT 1')
+    expect(came()).toHaveLength(1)
+    other.end()
+  })
 })
