@@ -32,13 +32,23 @@ const direction = fc.constantFrom('2', 'ALL', 'BACKWARD 1', 'NEXT', 'PRIOR', 'AB
 const number = fc.integer({ min: 0, max: 5 })
 
 const sql: fc.Arbitrary<string> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(direction, cursorName)
+      .map(([where, name]) => `FETCH ${where} FROM "${name}"`),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(direction, cursorName)
+      .map(([where, name]) => `MOVE ${where} FROM "${name}"`),
+  },
   fc.tuple(statementName, prepared).map(([name, of]) => `PREPARE "${name}"(int) AS ${of}`),
   fc.tuple(statementName, number).map(([name, n]) => `EXECUTE "${name}"(${n})`),
   fc.tuple(statementName, number).map(([name, n]) => `EXPLAIN (COSTS OFF) EXECUTE "${name}"(${n})`),
   statementName.map((name) => `DEALLOCATE "${name}"`),
   fc.tuple(cursorName, kind, read).map(([name, as, of]) => `DECLARE "${name}" ${as} FOR ${of}`),
-  fc.tuple(direction, cursorName).map(([where, name]) => `FETCH ${where} FROM "${name}"`),
-  fc.tuple(direction, cursorName).map(([where, name]) => `MOVE ${where} FROM "${name}"`),
   cursorName.map((name) => `CLOSE "${name}"`),
   cursorName.map((name) => `DELETE FROM notes WHERE CURRENT OF "${name}"`),
   fc.constantFrom('CLOSE ALL', 'DEALLOCATE ALL', 'DISCARD PLANS', 'DISCARD ALL', 'SELECT 1/0'),
