@@ -97,6 +97,8 @@ export interface OperationDelivered extends Omit<Delivery, 'request'> {
   readonly type: 'operation.delivered'
   readonly connection: string
   readonly op: number
+  /** As in the intent, of the keys that only the rows sent or returned name; of all of them, once they are over. */
+  readonly keysMore?: NonNullable<RecordedKeys['keysMore']>
 }
 
 /** A held request waits for a second person. */
@@ -337,8 +339,11 @@ export interface StoredRecord {
 /** An operation as it is recorded: what was judged, without its text, which stands once beside it. */
 export function recordedOperation(
   operation: Operation | Unclassified,
+  level: RecordLevel,
 ): RecordedOperation | { readonly unclassified: string } {
-  if ('reason' in operation) return { unclassified: operation.reason }
+  // The reason quotes the text: a name, or what the grammar stopped at.
+  if ('reason' in operation)
+    return { unclassified: level === 'metadata' ? 'not recorded' : operation.reason }
   const collections = operation.collections.map(
     ({ collection, access, action, effect }: CollectionUse) => ({
       collection,

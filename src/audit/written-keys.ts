@@ -72,13 +72,66 @@ function isNamed(
 /** A filter over these keys. */
 export function keyFilter(keys: readonly string[]): KeyFilter {
   const bytes = Buffer.alloc(Math.ceil(Math.min(MAX_BITS, keys.length * BITS_PER_KEY) / 8))
-  for (const key of keys) {
-    for (const bit of bitsOf(key, HASHES, bytes.length * 8)) {
-      const at = bit >>> 3
-      bytes[at] = (bytes[at] ?? 0) | (0x80 >>> (bit & 7))
-    }
-  }
+  for (const key of keys) put(bytes, key)
   return { count: keys.length, hashes: HASHES, bits: bytes.toString('base64') }
+}
+
+function put(bytes: Buffer, key: string): void {
+  for (const bit of bitsOf(key, HASHES, bytes.length * 8)) {
+    const at = bit >>> 3
+    bytes[at] = (bytes[at] ?? 0) | (0x80 >>> (bit & 7))
+  }
+}
+
+/** The keys of one operation that come one after another, in bounded memory: the first KEYS_MAX by name, the rest in filters. */
+export class KeyTally {
+  #left = KEYS_MAX
+  readonly #more = new Map<string, { count: number; readonly bytes: Buffer }>()
+
+  /** Counts these, and answers those of them that are recorded as they are. */
+  add(named: NamedKeys): NamedKeys | undefined {
+    const told: [string, readonly string[]][] = []
+    for (const [collection, keys] of Object.entries(named)) {
+      const first = keys.slice(0, this.#left)
+      this.#left -= first.length
+      if (first.length > 0) told.push([collection, first])
+      if (keys.length > first.length) this.#count(collection, keys.slice(first.length))
+    }
+    return told.length === 0 ? undefined : Object.fromEntries(told)
+  }
+
+  /** Filters over the others since the last call, where there are any. */
+  more(): RecordedKeys['keysMore'] {
+    if (this.#more.size === 0) return undefined
+    const filters = Object.fromEntries(
+      [...this.#more].map(([collection, { count, bytes }]) => {
+        const bits = folded(bytes, count * BITS_PER_KEY).toString('base64')
+        return [collection, { count, hashes: HASHES, bits }]
+      }),
+    )
+    this.#more.clear()
+    return filters
+  }
+
+  #count(collection: string, keys: readonly string[]): void {
+    const more = this.#more.get(collection) ?? { count: 0, bytes: Buffer.alloc(MAX_BITS / 8) }
+    this.#more.set(collection, more)
+    more.count += keys.length
+    for (const key of keys) put(more.bytes, key)
+  }
+}
+
+/**
+ * Nobody knows at the first key how many there will be, so the filter begins at its largest. Its size is a power of
+ * two: the halves laid over one another are the filter of half the size.
+ */
+function folded(bytes: Buffer, bits: number): Buffer {
+  let all = bytes
+  while (all.length > 1 && (all.length / 2) * 8 >= bits) {
+    const half = all.length / 2
+    all = Buffer.from(all.subarray(0, half).map((byte, at) => byte | (all[half + at] ?? 0)))
+  }
+  return all
 }
 
 /** False: the key is not among them. True: it is, or this is one of the few that only seem so. */

@@ -19,7 +19,7 @@ export interface OpenedRecording {
 }
 
 /**
- * The verified recording of a session id or a path. `gateway` is asked only for a session.
+ * The verified recording of a session id or a path; what has the form of an id is a session. `gateway` is asked only for a session.
  * Throws VGATE_RECORDING_BROKEN, naming the first bad place, for one that was tampered with.
  */
 export async function openRecording(
@@ -32,7 +32,8 @@ export async function openRecording(
     readonly follow?: boolean
   },
 ): Promise<OpenedRecording> {
-  const remote = isId('ses', what) && !existsSync(what)
+  // A file of that name in the folder at hand is not what somebody means who types an id; `./ses_…` is.
+  const remote = isId('ses', what)
   if (!remote && !existsSync(what)) {
     throw new VgateError('VGATE_NOT_FOUND', `${what} is neither a session nor a file`, {
       hint: 'see `vgate sessions`',

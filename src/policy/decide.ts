@@ -11,7 +11,7 @@ import type { CompiledPolicy, CompiledRole, Condition, DenyRule, HoldRule } from
 import type { Thresholds } from './defaults.js'
 import { compilePattern, covers, permits } from './glob.js'
 import { hintFor } from './hint.js'
-import { applyMasks, type MaskRefusal } from './masks.js'
+import { applyMasks, type MaskRefusal, writesMasked } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
 import { describeHold, describeOperation, describeUse } from './reasons.js'
@@ -153,6 +153,7 @@ function judge(
     ...(rowLimit === undefined ? {} : { rowLimit }),
     ...(approved === undefined ? {} : { rowLimitApproved: approved }),
     record: strictestRecord(roles),
+    ...(writesMasked(roles, operation) ? { hides: true } : {}),
   }
   const matching = holds.filter((rule) => conditionMet(rule, operation, risks))
   if (matching.length > 0) return held(matching, operation, risks, obligations, permitted.rule)

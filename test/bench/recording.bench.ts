@@ -67,6 +67,7 @@ const judgement = {
   verdict: 'permit',
   rule: 'reader',
   obligations: [],
+  record: 'text',
 } as const
 const delivery = (id: number, key: number) => ({
   request: id,

@@ -31,7 +31,7 @@ export default class Verify extends RunCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Verify)
-    const [{ recordingFiles }, { trustRoot }, { verifyFile }] = await Promise.all([
+    const [{ recordingFiles }, { trustRoot, whyUnknown }, { verifyFile }] = await Promise.all([
       import('../../client/recording-files.js'),
       import('../../client/trust-root.js'),
       import('../../audit/verify.js'),
@@ -51,6 +51,7 @@ export default class Verify extends RunCommand {
       )
       if (found.verdict === 'incomplete')
         this.output.say('  warning: authentic only up to the last signed checkpoint')
+      if (found.verdict === 'unknown_key') this.output.say(`  ${visible(whyUnknown(flags.key))}`)
     }
     const worst = results.reduce((a, b) =>
       ORDER.indexOf(b.found.verdict) > ORDER.indexOf(a.found.verdict) ? b : a,

@@ -39,7 +39,7 @@ export class ExtendedQueries {
       return true
     }
     this.#judging.parse(text, (outcome) => {
-      if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
+      if (!('ok' in outcome)) return this.#refused('P', outcome.text, outcome.reason, { name })
       if (!outcome.ok) {
         const { message: syntax, position } = outcome
         const reply: ErrorReply = {
@@ -48,11 +48,13 @@ export class ExtendedQueries {
           message: syntax,
           position,
         }
-        return this.#refused('P', text, syntax, { reply, name })
+        return this.#refused('P', outcome.text, outcome.reason, { reply, name })
       }
       const [statement, second] = outcome.statements
-      if (second !== undefined)
-        return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
+      if (second !== undefined) {
+        const all = outcome.statements.map((each) => each.text).join(';\n')
+        return this.#refused('P', all, MULTIPLE.message, { reply: MULTIPLE, name })
+      }
       const prepared: Prepared = { name, text, statement, types, segment: this.#pipeline.segment }
       if (statement === undefined) return this.#forwardParse(bytes, prepared)
       this.#judgeParse(bytes, prepared, statement)
@@ -139,7 +141,7 @@ export class ExtendedQueries {
     )
     const exact = (): string => this.#simple.exact(prepared.text, typed)
     const whole: Portal['whole'] = () => ({
-      text: prepared.text,
+      text: statement.secret === true ? statement.text : prepared.text,
       parameters: typed.map(({ value, type, format }) =>
         wholeValue(type, catalogue.isVectorType(type), format, value),
       ),

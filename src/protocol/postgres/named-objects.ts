@@ -147,7 +147,7 @@ function declare(
     parameters: [],
     values,
     exact: () => exact(source),
-    whole: () => ({ text: source }),
+    whole: () => ({ text: inner.secret === true ? inner.text : source }),
     segment,
     describing: false,
     // It has no run of its own: whatever reads it is judged.
@@ -184,6 +184,7 @@ function fetchStep(
   const text = `${statement.text.replace(/^/gm, '-- ')}\n${source.text}`
   const fetched: ParsedStatement = {
     text,
+    ...(statement.secret === true ? { secret: true } : {}),
     parameterCount: 0,
     effects: source.effects,
     portalReady: source.portalReady && !use.moves,

@@ -55,6 +55,7 @@ export class Notifications {
         obligations,
         masker,
         this.#judging.catalogue,
+        { operation },
       )
       run.describe(
         NAMES.map((name) => ({ name, table: 0, attribute: 0, type: OID.text, format: 0 })),

@@ -2,14 +2,13 @@
 // form. Must never forward what has not been ruled on.
 
 import type { AdapterContext, AdapterHost } from '../../core/adapter.js'
+import { copyData } from './copy-data.js'
 import { Executions } from './executing.js'
 import { ExtendedQueries } from './extended.js'
 import type { Judging } from './judging.js'
 import type { Pipeline } from './pipeline.js'
 import { SimpleQueries } from './simple.js'
 import { violation } from './wire.js'
-
-const NEWLINE = 0x0a
 
 /** Takes the client's messages one by one. */
 export class Requests {
@@ -33,7 +32,11 @@ export class Requests {
   take(type: string, bytes: Buffer): boolean {
     const pipeline = this.#pipeline
     if (this.#judging.waiting) return false
-    if (pipeline.copying === 'in') return this.#copyData(type, bytes)
+    if (pipeline.copying === 'in') {
+      if (type === 'X') return this.#terminate(bytes)
+      copyData(pipeline, type, bytes)
+      return true
+    }
     if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
       return false
     if (type === 'X') return this.#terminate(bytes)
@@ -74,24 +77,6 @@ export class Requests {
     this.#pipeline.sendPlain(bytes)
     this.#pipeline.flushToUpstream()
     this.#host.close()
-    return true
-  }
-
-  #copyData(type: string, bytes: Buffer): boolean {
-    if (type === 'H' || type === 'S') return true // the database ignores both during a copy
-    if (type === 'X') return this.#terminate(bytes)
-    if (!'dcf'.includes(type)) throw violation(`message type ${type} may not come during COPY`)
-    this.#pipeline.sendPlain(bytes)
-    if (type !== 'd') {
-      this.#pipeline.copying = 'none'
-      return true
-    }
-    let rows = 0
-    for (let at = bytes.indexOf(NEWLINE, 5); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) rows += 1
-    const { head } = this.#pipeline
-    const run =
-      head?.kind === 'execute' ? head.run : head?.kind === 'query' ? head.runs[head.at] : undefined
-    run?.uploaded(bytes.length - 5, rows)
     return true
   }
 }

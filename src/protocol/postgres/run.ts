@@ -6,13 +6,16 @@ import type { Obligations, RowLimit } from '../../core/decision.js'
 import type { MaskerFactory } from '../../core/masker.js'
 import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
-import type { Catalogue } from './statement.js'
+import { type CopyRows, copyRows, KEY_BYTES } from './copy-rows.js'
+import type { Catalogue, Classification } from './statement.js'
 import { Tally } from './tally.js'
-import { recordedValue, wholeValue } from './values.js'
+import { OID, recordedValue, valueText, wholeValue, withoutVectors } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
 /** Rows that one delivery carries at most. */
 export const DELIVERY_ROWS = 500
+/** Keys that one delivery carries at most, about: whoever records them keeps no more by name. */
+export const DELIVERY_KEYS = 1000
 /** Bytes of recorded rows that one delivery carries at most, about. */
 export const DELIVERY_BYTES = 4 * 1024 * 1024
 
@@ -35,13 +38,16 @@ export class Run {
   #batchRows = 0
   #batchBytes = 0
   #batchMasked = 0
-  #upRows = 0
   #upBytes = 0
   /** Rows of its portal; it may have given some before this run. */
   readonly #tally: Tally
   /** Rows that the tally counts for this run until it is over. */
   readonly #promise: number
   #opened = false
+  readonly #upload: CopyRows | undefined
+  readonly #found: Classification
+  #keys: string[] = []
+  #copiesText = false
   /** The row after the limit has come. */
   exceeded = false
   finished = false
@@ -52,6 +58,7 @@ export class Run {
     obligations: Obligations,
     masker: MaskerFactory,
     catalogue: Catalogue,
+    found: Classification,
     counted: { readonly tally: Tally; readonly promise: number } = {
       tally: new Tally(),
       promise: 0,
@@ -65,6 +72,8 @@ export class Run {
     this.obligations = obligations
     this.#masker = masker
     this.#catalogue = catalogue
+    this.#found = found
+    this.#upload = found.copyIn === undefined ? undefined : copyRows(found.copyIn)
     this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
   }
 
@@ -89,7 +98,11 @@ export class Run {
 
   /** True once a batch is worth a delivery of its own. */
   get full(): boolean {
-    return this.#batchRows >= DELIVERY_ROWS || this.#batchBytes >= DELIVERY_BYTES
+    return (
+      this.#batchRows >= DELIVERY_ROWS ||
+      this.#batchBytes >= DELIVERY_BYTES ||
+      this.#keys.length >= DELIVERY_KEYS
+    )
   }
 
   get described(): boolean {
@@ -152,13 +165,29 @@ export class Run {
   }
 
   #remember(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
+    this.#nameReturned(values, plan)
     if (this.obligations.record === 'metadata') return
     const kept = this.#kept
     this.#rows.push(
-      plan.map(({ column, vector }, index) =>
-        kept(column.type, vector, column.format, values[index] ?? null),
-      ),
+      plan.map(({ column, vector, madeOfVectors }, index) => {
+        const shown = madeOfVectors === true ? withoutVectors : undefined
+        return kept(column.type, vector, column.format, values[index] ?? null, shown)
+      }),
     )
+  }
+
+  #nameReturned(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
+    const at = this.#found.returnedKey?.at ?? -1
+    const [value, column] = [values[at] ?? null, plan[at]]
+    // A mask names nothing.
+    if (value === null || column === undefined || column.change !== undefined) return
+    const key = valueText(column.column.type, column.column.format, value)
+    if (key !== undefined && value.length <= KEY_BYTES) this.#keys.push(key)
+  }
+
+  /** CopyOutResponse: whether text or binary will come. */
+  copyBegins(bytes: Buffer): void {
+    this.#copiesText = new BodyReader(bytes).byte() === 0
   }
 
   /** One CopyData of COPY … TO STDOUT, as it is given. */
@@ -167,19 +196,34 @@ export class Run {
     this.#tally.given += 1
     this.#batchRows += 1
     this.#batchBytes += bytes.length
-    if (this.obligations.record !== 'metadata')
-      this.#rows.push([this.#kept(25, false, 0, bytes.subarray(5))])
+    if (this.obligations.record === 'metadata') return
+    // Of what is binary nothing is read: its embeddings may happen to be UTF-8.
+    const type = this.#copiesText ? OID.text : OID.bytea
+    const format = this.#copiesText ? 0 : 1
+    this.#rows.push([this.#kept(type, false, format, bytes.subarray(5), withoutVectors)])
   }
 
-  /** Data that the client sends for COPY … FROM STDIN: counted for the last delivery, not kept. */
-  uploaded(bytes: number, rows: number): void {
-    this.#upRows += rows
-    this.#upBytes += bytes
+  /** One CopyData of COPY … FROM STDIN: rows are counted for the last delivery, of their values only keys are kept. */
+  uploaded(bytes: Buffer): void {
+    this.#upBytes += bytes.length - 5
+    this.#upload?.push(bytes, 5)
+    this.#named(this.#upload?.takeKeys() ?? [])
+  }
+
+  /** CopyDone. */
+  uploadEnds(): void {
+    this.#upload?.end()
+    this.#named(this.#upload?.takeKeys() ?? [])
+  }
+
+  #named(keys: readonly string[]): void {
+    for (const key of keys) this.#keys.push(key)
   }
 
   /** What has come since the last delivery, or undefined where nothing has. */
   batch(): Delivery | undefined {
-    return this.#batchRows === 0 && this.#batchBytes === 0
+    const keys = this.#keys.length >= DELIVERY_KEYS
+    return this.#batchRows === 0 && this.#batchBytes === 0 && !keys
       ? undefined
       : this.#delivery({ done: false })
   }
@@ -189,9 +233,15 @@ export class Run {
     if (this.finished) return undefined
     this.finished = true
     if (this.#opened) this.#tally.promised -= this.#promise
-    this.#batchRows += this.#upRows
+    this.#batchRows += this.#upload?.rows ?? 0
     this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })
+  }
+
+  #keysOf(): NonNullable<Delivery['keys']> {
+    const { copyIn, returnedKey } = this.#found
+    const collection = copyIn?.key?.collection ?? returnedKey?.collection
+    return collection === undefined ? {} : { [collection]: this.#keys }
   }
 
   #delivery(end: Pick<Delivery, 'tag' | 'error' | 'done' | 'abandoned'>): Delivery {
@@ -206,8 +256,10 @@ export class Run {
       rowCount: this.#batchRows,
       bytes: this.#batchBytes,
       masked: this.#batchMasked,
+      ...(this.#keys.length === 0 ? {} : { keys: this.#keysOf() }),
       ...end,
     }
+    this.#keys = []
     this.#announce = undefined
     this.#rows = []
     this.#batchRows = 0

@@ -69,11 +69,11 @@ export class SimpleQueries {
       return true
     }
     this.#judging.parse(text, (outcome) => {
-      if (!('ok' in outcome)) return this.#refused(text, outcome.reason, outcome.hint ?? '')
+      if (!('ok' in outcome)) return this.#refused(outcome.text, outcome.reason, outcome.hint ?? '')
       if (outcome.ok) return this.#statements(bytes, text, outcome.statements)
       const { message: syntax, position } = outcome
       const reply: ErrorReply = { severity: 'ERROR', sqlstate: '42601', message: syntax, position }
-      this.#refused(text, syntax, '', reply)
+      this.#refused(outcome.text, outcome.reason, '', reply)
     })
     return true
   }
@@ -137,8 +137,9 @@ export class SimpleQueries {
       return
     }
     const why = this.ddlTrouble(statements)
+    const recorded = statements.map((statement) => statement.text).join(';\n')
     if (why !== undefined) {
-      this.#refused(text, why.reason, why.hint)
+      this.#refused(recorded, why.reason, why.hint)
       return
     }
     const came = { values: [], exact: (source: string) => this.exact(source, []) }
@@ -146,7 +147,7 @@ export class SimpleQueries {
     if (steps === 'later') throw new Error('a Query waits until all names are settled')
     if ('reply' in steps) {
       const reply = this.#pipeline.status === 'E' ? ABORTED : steps.reply
-      this.#refused(text, reply.message, reply.hint ?? '', reply)
+      this.#refused(recorded, reply.message, reply.hint ?? '', reply)
       return
     }
     this.prepared(statements, 'simple', (refusal) => {
@@ -174,11 +175,13 @@ export class SimpleQueries {
 
   #run(bytes: Buffer, text: string, steps: readonly Step[]): void {
     const extra = steps.flatMap((step) => step.exact)
+    const shown = steps.map(({ statement }) => statement.text).join(';\n')
+    const secret = steps.some(({ statement }) => statement.secret)
     const request = {
       form: 'simple',
-      text: steps.map(({ statement }) => statement.text).join(';\n'),
+      text: shown,
       exact: () => this.exact(text, [], extra),
-      whole: () => ({ text: [...extra, text].join(';\n') }),
+      whole: () => ({ text: secret ? shown : [...extra, text].join(';\n') }),
     }
     this.judgeRuns(steps, undefined, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
@@ -256,7 +259,8 @@ export class SimpleQueries {
     obligations: readonly Obligations[],
     simple: boolean,
   ): Judged {
-    const runs = found.map(({ operation }, index) => {
+    const runs = found.map((one, index) => {
+      const { operation } = one
       const obligation = obligations[index]
       // A permit for what was not understood, or without its obligations, is no permit.
       if (!isOperation(operation) || obligation === undefined)
@@ -267,6 +271,7 @@ export class SimpleQueries {
         obligation,
         this.#context.masker,
         this.#judging.catalogue,
+        one,
         steps[index]?.counted,
       )
     })

@@ -1,7 +1,7 @@
 // Keys written or deleted, as they are recorded.
 
 import { describe, expect, it } from 'vitest'
-import { KEYS_MAX, mayHold, recordedKeys } from '../../../src/audit/written-keys.js'
+import { KEYS_MAX, KeyTally, mayHold, recordedKeys } from '../../../src/audit/written-keys.js'
 import type { CollectionUse, Effect } from '../../../src/core/operation.js'
 
 const write = (effect: Effect, collection = 'docs'): CollectionUse => ({
@@ -64,5 +64,25 @@ describe('recorded keys', () => {
     const { keys, keysMore } = recordedKeys({ a: many, b: many, c: many }, [])
     expect([keys?.['a']?.length, keys?.['b']?.length, keys?.['c']?.length]).toEqual([800, 200, 0])
     expect([keysMore?.['b']?.count, keysMore?.['c']?.count]).toEqual([600, 800])
+  })
+
+  it.each([1, 900, 1_001, 3_333, 20_000])('that come one after another, %d of them', (count) => {
+    const all = Array.from({ length: count }, (_, index) => `key ${index}`)
+    const tally = new KeyTally()
+    const told: string[] = []
+    for (let at = 0; at < count; at += 700)
+      told.push(...(tally.add({ docs: all.slice(at, at + 700) })?.['docs'] ?? []))
+    expect(told).toEqual(all.slice(0, KEYS_MAX))
+    const filter = tally.more()?.['docs']
+    expect(filter?.count).toBe(count > KEYS_MAX ? count - KEYS_MAX : undefined)
+    expect(tally.more()).toBeUndefined()
+    if (filter === undefined) return
+    expect(all.slice(KEYS_MAX).filter((key) => !mayHold(filter, key))).toEqual([])
+    const strangers = Array.from({ length: 10_000 }, (_, index) => `stranger ${index}`)
+    expect(strangers.filter((key) => mayHold(filter, key)).length).toBeLessThan(300)
+    // No more than twice what a filter of just the right size takes.
+    expect(Buffer.from(filter.bits, 'base64').length).toBeLessThan(
+      (2 * (filter.count * 10)) / 8 + 1,
+    )
   })
 })

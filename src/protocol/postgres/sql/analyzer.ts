@@ -21,11 +21,12 @@ import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { argumentValues, classifyExecution } from './execution.js'
+import { unparsedReason, unparsedText } from './lexical-text.js'
 import { executed, namedUse, withQuery } from './named.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
 import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
-import { ByteText, shownText } from './shown-text.js'
+import { ByteText, holdsSecret, shownText } from './shown-text.js'
 import { isFields, list, tagOf } from './tree.js'
 import { lineageOf } from './view.js'
 
@@ -64,6 +65,7 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
   return {
     prepare: loadParser,
     parse: (text) => cache.get(text) ?? outcome(text, parseTree(text)),
+    shown: cutText,
     offloadBytes: OFFLOAD_BYTES,
     offloadEntry: builtFile('protocol/postgres/sql/parse-worker.js'),
     fromOffload: (text, answer) => outcome(text, offloaded(answer)),
@@ -110,7 +112,13 @@ function outcomeOf(
 ): ParseOutcome {
   if (!outcome.ok) {
     if (outcome.kind === 'syntax')
-      return { ok: false, message: outcome.message, position: outcome.position }
+      return {
+        ok: false,
+        message: outcome.message,
+        position: outcome.position,
+        text: unparsedText(text),
+        reason: unparsedReason(text, outcome.message),
+      }
     return { ok: true, statements: [refusedStatement(outcome.message, text)] }
   }
   const statements = list(outcome.tree['stmts'])
@@ -131,7 +139,8 @@ function outcomeOf(
       const whole = source.slice(from, length > 0 ? from + length : undefined)
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
-      return new Statement({ tree, text: shown, whole, alone }, product, snapshot)
+      const secret = holdsSecret(tree, () => whole)
+      return new Statement({ tree, text: shown, whole, alone, secret }, product, snapshot)
     }),
   }
 }
@@ -139,11 +148,17 @@ function outcomeOf(
 /** Texts in refusals are cut: they may be megabytes. */
 const SHOWN_CHARACTERS = 2000
 
+function cutText(text: string): string {
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text
+  return unparsedText(cut)
+}
+
 function refusedStatement(reason: string, text: string): ParsedStatement {
-  const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text
+  const shown = cutText(text)
   const classification: Classification = { operation: refused(reason, shown) }
   return {
     text: shown,
+    ...(unparsedText(text) === text ? {} : { secret: true as const }),
     parameterCount: 0,
     effects: { ddl: false, readOnly: false },
     portalReady: false,
@@ -159,6 +174,8 @@ interface Source {
   readonly whole: string
   /** Nothing else stands in the message. */
   readonly alone: boolean
+  /** Its literals may be secrets. */
+  readonly secret: boolean
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
   /** Of what is executed: it was judged with its own text. */
@@ -175,6 +192,7 @@ const PREPARABLE: ReadonlySet<string> = new Set([
 
 class Statement implements ParsedStatement {
   readonly text: string
+  readonly secret?: true
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
@@ -190,7 +208,8 @@ class Statement implements ParsedStatement {
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
   ) {
-    const { tree, text, whole, alone, args } = source
+    const { tree, text, whole, alone, secret, args } = source
+    if (secret) this.secret = true
     this.#source = source
     this.#product = product
     this.#snapshot = snapshot
@@ -204,7 +223,7 @@ class Statement implements ParsedStatement {
       args === undefined
         ? namedUse(tree, {
             statement: (inner) =>
-              new Statement({ tree: inner, text, whole, alone: true }, product, snapshot),
+              new Statement({ tree: inner, text, whole, alone: true, secret }, product, snapshot),
             source: whole,
           })
         : undefined
@@ -219,12 +238,14 @@ class Statement implements ParsedStatement {
     if (target.#source.args !== undefined || !isFields(query) || !PREPARABLE.has(tagOf(query)))
       return undefined
     const { alone, whole } = this.#source
+    const secret = this.secret === true || target.secret === true
     const made = new Statement(
       {
         tree: withQuery(this.#source.tree, query),
         text: told(target.text, this.text),
         whole,
         alone,
+        secret,
         args: list(execute['params']),
         prepared: target,
       },
