@@ -20,8 +20,8 @@ export function parseRecords(block: {
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)
     if (typeof value === 'string') return { records, fault: value }
-    // Spread: the members come from JSON.parse, so `__proto__` is an own member here and stays one.
-    records.push({ ...value, seq: block.first + records.length })
+    // Not a copy: at a record for every chunk of a large result copies are what memory grows by.
+    records.push(Object.assign(value, { seq: block.first + records.length }))
   }
   return { records, fault: undefined }
 }
@@ -51,7 +51,7 @@ interface Line {
   readonly type: string
 }
 
-function parseLine(line: string): Line | string {
+function parseLine(line: string): (Record<string, unknown> & Line) | string {
   let value: unknown
   try {
     value = JSON.parse(line)
