@@ -11,11 +11,14 @@ export interface ParsedRecords {
   readonly fault: string | undefined
 }
 
-/** The records of one block, numbered. */
-export function parseRecords(block: {
+/** What a block of records holds. */
+export interface RecordLines {
   readonly first: number
   readonly payload: Buffer
-}): ParsedRecords {
+}
+
+/** The records of one block, numbered. */
+export function parseRecords(block: RecordLines): ParsedRecords {
   const records: StoredRecord[] = []
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)
@@ -26,11 +29,15 @@ export function parseRecords(block: {
   return { records, fault: undefined }
 }
 
+/** The records of several blocks, one after another. */
+export function* recordsOf(blocks: readonly RecordLines[]): Generator<StoredRecord> {
+  for (const block of blocks) yield* parseRecords(block).records
+}
+
 /** The first malformed record of a block, without making the others. */
-export function faultInRecords(block: {
-  readonly first: number
-  readonly payload: Buffer
-}): { readonly record: number; readonly reason: string } | undefined {
+export function faultInRecords(
+  block: RecordLines,
+): { readonly record: number; readonly reason: string } | undefined {
   let record = block.first
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)

@@ -93,8 +93,6 @@ export interface OperationJudged extends RecordedKeys {
 }
 
 /** What the client is about to be given, after masking. */
-type Writable<T> = { -readonly [Member in keyof T]: T[Member] }
-
 export interface OperationDelivered extends Omit<Delivery, 'request'> {
   readonly type: 'operation.delivered'
   readonly connection: string
@@ -337,6 +335,8 @@ export interface StoredRecord {
   readonly type: string
   readonly [member: string]: unknown
 }
+
+type Writable<T> = { -readonly [Member in keyof T]: T[Member] }
 
 /** An operation as it is recorded: what was judged, without its text, which stands once beside it. */
 export function recordedOperation(

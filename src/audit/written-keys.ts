@@ -1,5 +1,5 @@
 // Owns which keys an operation writes or deletes, as they are recorded: all of them where they are few, else the first
-// thousand and a Bloom filter that answers for the rest.
+// thousand and a Bloom filter of the rest. Nothing in vgate asks the filter yet (docs/adr/0018-recordings.md).
 
 import type { CollectionUse } from '../core/operation.js'
 
@@ -14,7 +14,7 @@ export interface KeyFilter {
   /** Keys in it. */
   readonly count: number
   readonly hashes: number
-  /** Bits, the first in the highest bit of the first byte; base64. */
+  /** Bits, the first in the highest bit of the first byte; base64. How they are found is told in docs/recordings.md. */
   readonly bits: string
 }
 
@@ -77,7 +77,7 @@ export function keyFilter(keys: readonly string[]): KeyFilter {
 }
 
 function put(bytes: Buffer, key: string): void {
-  for (const bit of bitsOf(key, HASHES, bytes.length * 8)) {
+  for (const bit of bitsOf(key, bytes.length * 8)) {
     const at = bit >>> 3
     bytes[at] = (bytes[at] ?? 0) | (0x80 >>> (bit & 7))
   }
@@ -134,20 +134,12 @@ function folded(bytes: Buffer, bits: number): Buffer {
   return all
 }
 
-/** False: the key is not among them. True: it is, or this is one of the few that only seem so. */
-export function mayHold(filter: KeyFilter, key: string): boolean {
-  const bytes = Buffer.from(filter.bits, 'base64')
-  return bitsOf(key, filter.hashes, bytes.length * 8).every(
-    (bit) => ((bytes[bit >>> 3] ?? 0) & (0x80 >>> (bit & 7))) !== 0,
-  )
-}
-
 /** Double hashing (Kirsch and Mitzenmacher) of two FNV-1a sums over the key's UTF-8. */
-function bitsOf(key: string, hashes: number, bits: number): readonly number[] {
+function bitsOf(key: string, bits: number): readonly number[] {
   const bytes = Buffer.from(key, 'utf8')
   const first = fnv1a(bytes, 0x811c9dc5)
   const second = fnv1a(bytes, 0x050c5d1f) | 1
-  return Array.from({ length: hashes }, (_, index) => (first + index * (second >>> 0)) % bits)
+  return Array.from({ length: HASHES }, (_, index) => (first + index * (second >>> 0)) % bits)
 }
 
 function fnv1a(bytes: Buffer, basis: number): number {

@@ -9,6 +9,7 @@ import type { Principal } from '../core/principal.js'
 import { mayTake } from './access.js'
 import type { CompiledPolicy, CompiledRole, Condition, DenyRule, HoldRule } from './compile.js'
 import type { Thresholds } from './defaults.js'
+import { functionKey } from './function-key.js'
 import { compilePattern, covers, permits } from './glob.js'
 import { hintFor } from './hint.js'
 import { applyMasks, type MaskRefusal, writesMasked } from './masks.js'
@@ -223,7 +224,7 @@ function permittedBy(
     rules.add(rule.rule)
   }
   const stranger = operation.functions.find(
-    (name) => !roles.some((role) => role.functions.has(name.replaceAll(' ', ''))),
+    (name) => !roles.some((role) => role.functions.has(functionKey(name))),
   )
   if (stranger !== undefined) {
     return {

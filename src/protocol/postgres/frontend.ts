@@ -2,10 +2,8 @@
 // add up. Must never judge.
 
 import { isAscii, isUtf8 } from 'node:buffer'
+import { NAME_BYTES } from './names.js'
 import { BodyReader, violation } from './wire.js'
-
-/** Longer names are cut by the server. Bytes. */
-const CUT_NAME = 63
 
 /** A text of the client: undefined where it is not UTF-8. */
 export type ClientText = string | undefined
@@ -38,11 +36,12 @@ function text(bytes: Buffer): ClientText {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined
 }
 
-// Names are compared as map keys: two byte strings must never become one name.
+// Names are compared as map keys: two byte strings that the server tells apart must never become one name, nor one of
+// its names two here.
 function name(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw violation('a name is not UTF-8')
   // The server cuts it in its own encoding: where, cannot be known.
-  if (bytes.length > CUT_NAME && !isAscii(bytes)) throw violation('a long name that is not ASCII')
+  if (bytes.length > NAME_BYTES && !isAscii(bytes)) throw violation('a long name that is not ASCII')
   return bytes.toString('utf8')
 }
 

@@ -16,8 +16,8 @@ export interface NameChange<T> {
   readonly value: T | undefined
 }
 
-/** What the server tells names by, in bytes (NAMEDATALEN less its end). */
-const NAME_BYTES = 63
+/** What PostgreSQL tells the names of statements and portals by, in bytes (NAMEDATALEN less its end). */
+export const NAME_BYTES = 63
 
 /** Names that the server takes for one are one here: what follows its 63rd byte does not count. */
 function serverName(name: string): string {

@@ -126,6 +126,8 @@ export class Run {
   row(bytes: Buffer): Buffer {
     const plan = this.#plan
     if (plan === undefined) throw violation('the database sent a row without its description')
+    // Of an operation that is over nothing would be recorded.
+    if (this.finished) throw violation('the database sent a row of an operation that is over')
     const reader = new BodyReader(bytes)
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
