@@ -22,7 +22,7 @@ import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { argumentValues, classifyExecution } from './execution.js'
 import { unparsedReason, unparsedText } from './lexical-text.js'
-import { executed, namedUse, withQuery } from './named.js'
+import { executed, isExecutable, namedUse, withQuery } from './named.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
 import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
@@ -182,14 +182,6 @@ interface Source {
   readonly prepared?: ParsedStatement
 }
 
-/** What PREPARE takes. */
-const PREPARABLE: ReadonlySet<string> = new Set([
-  'SelectStmt',
-  'InsertStmt',
-  'UpdateStmt',
-  'DeleteStmt',
-])
-
 class Statement implements ParsedStatement {
   readonly text: string
   readonly secret?: true
@@ -235,8 +227,7 @@ class Statement implements ParsedStatement {
     const execute = executed(this.#source.tree)
     if (execute === undefined || !(target instanceof Statement)) return undefined
     const query = target.#source.tree
-    if (target.#source.args !== undefined || !isFields(query) || !PREPARABLE.has(tagOf(query)))
-      return undefined
+    if (target.#source.args !== undefined || !isExecutable(query)) return undefined
     const { alone, whole } = this.#source
     const secret = this.secret === true || target.secret === true
     const made = new Statement(

@@ -63,7 +63,11 @@ function parameterOf(value: Value): Parameter {
 
 function arrayOf(elements: readonly (string | null | undefined)[]): Parameter {
   const texts = elements.map((each) =>
-    each === null ? 'NULL' : each && `"${each.replace(/["\\]/g, '\\$&')}"`,
+    typeof each === 'string'
+      ? `"${each.replace(/["\\]/g, '\\$&')}"`
+      : each === null
+        ? 'NULL'
+        : each,
   )
   return texts.every((each) => each !== undefined)
     ? { known: true, value: `{${texts.join(',')}}` }

@@ -39,10 +39,11 @@ function reach(
 ): Pick<Extract<NamedUse, { kind: 'fetch' }>, 'most' | 'forward' | 'moves'> {
   const count = typeof fields['howMany'] === 'number' ? fields['howMany'] : 0
   const steps = fields['direction'] === 'FETCH_FORWARD' || fields['direction'] === 'FETCH_BACKWARD'
-  // FETCH 0 gives the row at hand once more; ABSOLUTE and RELATIVE give one.
+  const one = fields['direction'] === 'FETCH_ABSOLUTE' || fields['direction'] === 'FETCH_RELATIVE'
+  // FETCH 0 gives the row at hand once more; ABSOLUTE and RELATIVE give one; of any other way nothing is known.
   const many = Math.abs(count) >= ALL ? Number.POSITIVE_INFINITY : Math.max(1, Math.abs(count))
   return {
-    most: steps ? many : 1,
+    most: steps ? many : one ? 1 : Number.POSITIVE_INFINITY,
     forward: fields['direction'] === 'FETCH_FORWARD' && count > 0,
     moves: fields['ismove'] === true,
   }
@@ -60,6 +61,26 @@ export function executed(tree: unknown): Readonly<Record<string, unknown>> | und
   if (tag === 'ExecuteStmt') return fields
   if (tag !== 'ExplainStmt' && tag !== 'CreateTableAsStmt') return undefined
   return executed(fields['query'])
+}
+
+const EXECUTABLE: ReadonlySet<string> = new Set([
+  'SelectStmt',
+  'InsertStmt',
+  'UpdateStmt',
+  'DeleteStmt',
+])
+
+/** A query, which EXECUTE runs as it is. SELECT INTO is none: it makes a table, and Parse would let it have a name. */
+export function isExecutable(tree: unknown): boolean {
+  const [tag, fields] = opened(tree)
+  return EXECUTABLE.has(tag) && !makesTable(fields)
+}
+
+/** INTO of a set operation stands in its first part. */
+function makesTable(select: Readonly<Record<string, unknown>>): boolean {
+  if (select['intoClause'] !== undefined) return true
+  const first = select['larg']
+  return isFields(first) && makesTable(first)
 }
 
 /** The tree with this query in place of its EXECUTE. */
