@@ -87,10 +87,10 @@ export interface SessionServer {
   stop(): Promise<void>
 }
 
-/** Starts both. */
-export async function startSessionServer(): Promise<SessionServer> {
+/** Starts both. `more` is run in the new database too. */
+export async function startSessionServer(more = ''): Promise<SessionServer> {
   const postgres = await startPostgres({ kind: 'plain' })
-  const database = await postgres.createDatabase({ sql: SQL })
+  const database = await postgres.createDatabase({ sql: SQL + more })
   const admin = await postgres.connect(database)
   const { host, port, superuser: user, password } = postgres
   const server = await AdapterServer.start({
@@ -100,7 +100,7 @@ export async function startSessionServer(): Promise<SessionServer> {
     masker,
     judge,
   })
-  const more = { database, timeoutMs: 30_000 }
+  const login = { database, timeoutMs: 30_000 }
   return {
     postgres,
     server,
@@ -116,9 +116,9 @@ export async function startSessionServer(): Promise<SessionServer> {
         port: server.port,
         user: 'anna',
         password: PORT_SECRET,
-        ...more,
+        ...login,
       }),
-    direct: () => RawPostgres.login({ host, port, user, password, ...more }),
+    direct: () => RawPostgres.login({ host, port, user, password, ...login }),
     notes: async () => (await admin.query('select * from notes order by id')).rows,
     stop: async () => {
       await server.stop()

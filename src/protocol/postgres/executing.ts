@@ -1,16 +1,19 @@
 // Owns Execute: a portal's run from its permit to its last row. Must never run a portal that is over without a new
 // judgement.
 
+import { readOn } from './cursor-reads.js'
 import { readExecute } from './frontend.js'
 import type { Judging } from './judging.js'
 import { findPortal } from './lookups.js'
 import { missing } from './name-replies.js'
-import { namesNow, readOn, stepOf } from './named-objects.js'
-import type { NameChanges, Pipeline, Portal } from './pipeline.js'
+import { type Found, namesNow, stepOf } from './named-objects.js'
+import type { NameChanges, Portal } from './objects.js'
+import type { Pipeline } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
-import type { SimpleQueries } from './simple.js'
+import { type SimpleQueries, wholeOf } from './simple.js'
 import type { ParsedStatement } from './statement.js'
+import type { Whole } from './told.js'
 import { cstr, type ErrorReply, i32, message } from './wire.js'
 
 const MAX_ROWS = 0x7fffffff
@@ -22,6 +25,16 @@ const CHANGED: ErrorReply = {
   message:
     'not supported yet: the name in this statement stands for something else than at its Bind',
   hint: 'bind it again',
+}
+
+/** Its run is over: completed, or ended by an error or by a transaction that the portal outlives. */
+function isOver(portal: Portal): boolean {
+  return portal.completed || portal.run?.finished === true
+}
+
+/** A cursor WITH HOLD whose run the end of an earlier segment, perhaps of its transaction, may be about to end. */
+function mayEndSoon(portal: Portal, pipeline: Pipeline): boolean {
+  return portal.held !== 'no' && !isOver(portal) && !pipeline.segmentAlone
 }
 
 /** Takes Execute. */
@@ -46,7 +59,8 @@ export class Executions {
     }
     const { statement } = portal.prepared
     if (statement === undefined) this.#forward(bytes, portal, max, {})
-    else if (portal.completed) return this.#judge(bytes, portal, statement, max)
+    else if (mayEndSoon(portal, this.#pipeline)) return false
+    else if (isOver(portal)) return this.#judge(bytes, portal, statement, max)
     // What has begun under its name goes on, whatever the name stands for now.
     else if (statement.named !== undefined) this.#forward(bytes, portal, max, {})
     else {
@@ -57,12 +71,13 @@ export class Executions {
     return true
   }
 
-  #step(portal: Portal, statement: ParsedStatement): ReturnType<typeof stepOf> {
-    if (portal.declared !== undefined) return readOn(portal, statement)
+  #step(portal: Portal, statement: ParsedStatement): Found {
+    if (portal.declared !== undefined) return readOn(portal, statement) ?? { reply: CHANGED }
     const { values, exact } = portal
-    const step = stepOf(statement, namesNow(this.#pipeline), { values, exact })
+    const parameters = (): Whole['parameters'] => portal.whole().parameters
+    const step = stepOf(statement, namesNow(this.#pipeline), { values, exact, parameters })
     if (step === 'later' || 'reply' in step || step.counted !== undefined) return step
-    return { ...step, counted: { tally: portal.tally, promise: 0 } }
+    return { ...step, counted: { tally: portal.tally, promise: () => 0 } }
   }
 
   /** A portal whose run is over, or that has none yet: what it may do now is judged. */
@@ -83,9 +98,12 @@ export class Executions {
       refuseMessage(this.#judging, this.#pipeline, 'E', said)
       return true
     }
-    const { parameters, whole } = portal
+    const { parameters } = portal
+    const { secret, text } = step.statement
+    const whole = (): Whole =>
+      secret === true ? { ...portal.whole(), text } : wholeOf([step], portal.whole())
     const exact = (): string => this.#simple.exact(portal.exact(), [], step.exact)
-    const request = { form: 'extended', parameters, text: step.statement.text, exact, whole }
+    const request = { form: 'extended', parameters, text, exact, whole }
     this.#simple.judgeRuns([step], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       portal.run = result.runs[0]

@@ -6,7 +6,8 @@ import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
 import { FULL, MULTIPLE, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
-import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
+import type { NameChanges, Portal, Prepared } from './objects.js'
+import type { Pipeline, RefusedForm } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
 import { NOT_UTF8, type SimpleQueries } from './simple.js'
@@ -157,7 +158,7 @@ export class ExtendedQueries {
       return true
     }
     const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
-    const step = { statement, changes: {}, exact: [], counted: { tally, promise: 0 } }
+    const step = { statement, changes: {}, exact: [], counted: { tally, promise: () => 0 } }
     this.#simple.judgeRuns([step], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
@@ -182,9 +183,10 @@ export class ExtendedQueries {
       parameters: recorded,
       ...kept,
       segment: this.#pipeline.segment,
+      serial: this.#pipeline.nextSerial(),
       describing: false,
       completed: prepared.statement?.named !== undefined,
-      basis: run?.operation,
+      basis: run?.found,
       held: 'no',
       turned: false,
     }

@@ -2,7 +2,9 @@
 // still under way could change the answer.
 
 import type { NameTable } from './names.js'
-import type { Pipeline, Portal, Prepared } from './pipeline.js'
+import type { Portal, Prepared } from './objects.js'
+import type { Pipeline } from './pipeline.js'
+import type { Savepoints } from './savepoints.js'
 
 /** A name's meaning, or `later` where an earlier segment has yet to settle it. */
 function find<T>(pipeline: Pipeline, table: NameTable<T>, name: string): T | undefined | 'later' {
@@ -24,4 +26,9 @@ export function findPortal(pipeline: Pipeline, name: string): Portal | undefined
   const found = find(pipeline, pipeline.portals, name)
   if (found === undefined || found === 'later') return found
   return unsettled(pipeline, found.segment) ? 'later' : found
+}
+
+/** The savepoints of the transaction. */
+export function findSavepoints(pipeline: Pipeline): Savepoints | undefined | 'later' {
+  return find(pipeline, pipeline.savepoints, '')
 }

@@ -1,48 +1,32 @@
 // Owns what a statement means that names a prepared statement or a cursor: SQL and the protocol share both kinds of
 // names. Must never answer for another object than the database will find at the statement's place.
 
-import { isOperation, type Operation } from '../../core/operation.js'
-import { findPortal, findStatement } from './lookups.js'
+import { fetchStep, type Reading } from './cursor-reads.js'
+import { findPortal, findSavepoints, findStatement } from './lookups.js'
 import { FULL, missing } from './name-replies.js'
-import type { NameChanges, Pipeline, Portal, Prepared } from './pipeline.js'
-import type { NamedUse, Parameter, ParsedStatement } from './statement.js'
+import { type NameChange, NamesAfter } from './names.js'
+import type { NameChanges, Portal, Prepared } from './objects.js'
+import type { Pipeline } from './pipeline.js'
+import { rolledBackTo, type Savepoints, savepointsAfter } from './savepoints.js'
+import type { NamedUse, ParsedStatement, StatementEffects } from './statement.js'
+import type { Came, Step } from './step.js'
 import { Tally } from './tally.js'
 import type { ErrorReply } from './wire.js'
-
-/** A statement at its place, ready to be judged. */
-export interface Step {
-  readonly statement: ParsedStatement
-  /** What becomes of names when it has run. */
-  readonly changes: NameChanges
-  /** The object that its name stands for. */
-  readonly target?: Prepared | Portal
-  /** The cursor that it opens. */
-  readonly opens?: Portal
-  /** The portal that its rows count for. */
-  readonly counted?: { readonly tally: Tally; readonly promise: number }
-  /** What its request is, beyond its own text. */
-  readonly exact: readonly string[]
-  /** Its rows come in binary although nobody asks for it. */
-  readonly binary?: boolean
-}
-
-/** How a statement came. */
-export interface Came {
-  readonly values: readonly Parameter[]
-  readonly exact: (text: string) => string
-}
 
 /** The names of a session as they are at one place in its pipeline. */
 export interface Names {
   statement(name: string): Prepared | undefined | 'later'
   portal(name: string): Portal | undefined | 'later'
-  statements(): readonly string[]
-  portals(): readonly string[]
+  savepoints(): Savepoints | undefined | 'later'
+  /** The transaction has failed, so that its end undoes it, whatever it is called. */
+  failed(): boolean | 'later'
+  nextSerial(): number
   readonly segment: number
   readonly full: { readonly statements: boolean; readonly portals: boolean }
 }
 
-type Found = Step | { readonly reply: ErrorReply } | 'later'
+/** What was found at a place: a step, the reply that refuses, or nothing as long as more has to be settled first. */
+export type Found = Step | { readonly reply: ErrorReply } | 'later'
 
 const NO_QUERY: ErrorReply = {
   severity: 'ERROR',
@@ -55,8 +39,13 @@ export function namesNow(pipeline: Pipeline): Names {
   return {
     statement: (name) => findStatement(pipeline, name),
     portal: (name) => findPortal(pipeline, name),
-    statements: () => pipeline.statements.names(),
-    portals: () => pipeline.portals.names(),
+    savepoints: () => findSavepoints(pipeline),
+    failed: () => {
+      const settled =
+        pipeline.segmentAlone || !pipeline.portals.someFresh(({ held }) => held === 'asked')
+      return settled ? pipeline.status === 'E' : 'later'
+    },
+    nextSerial: () => pipeline.nextSerial(),
     segment: pipeline.segment,
     full: { statements: pipeline.statements.full, portals: pipeline.portals.full },
   }
@@ -73,52 +62,83 @@ export function stepsOf(
     const step = stepOf(only, names, came)
     return step === 'later' || 'reply' in step ? step : [step]
   }
-  const changed = {
-    statements: new Map<string, Prepared | undefined>(),
-    portals: new Map<string, Portal | undefined>(),
+  const after = {
+    statements: new NamesAfter<Prepared>(names.statement),
+    portals: new NamesAfter<Portal>(names.portal),
+    savepoints: new NamesAfter<Savepoints>(names.savepoints),
   }
   const within: Names = {
     ...names,
-    statement: (name) =>
-      changed.statements.has(name) ? changed.statements.get(name) : names.statement(name),
-    portal: (name) => (changed.portals.has(name) ? changed.portals.get(name) : names.portal(name)),
-    statements: () => [...new Set([...names.statements(), ...changed.statements.keys()])],
-    portals: () => [...new Set([...names.portals(), ...changed.portals.keys()])],
+    statement: (name) => after.statements.lookup(name),
+    portal: (name) => after.portals.lookup(name),
+    savepoints: () => after.savepoints.lookup(''),
   }
+  const readings = new Map<Portal, Reading>()
   const steps: Step[] = []
   for (const statement of statements) {
-    const step = stepOf(statement, within, came)
+    const step = stepOf(statement, within, came, readings)
     if (step === 'later' || 'reply' in step) return step
-    for (const { name, value } of step.changes.statements ?? []) changed.statements.set(name, value)
-    for (const { name, value } of step.changes.portals ?? []) changed.portals.set(name, value)
+    const { changes, reading } = step
+    for (const change of changes.statements ?? []) after.statements.change(change)
+    for (const change of changes.portals ?? []) after.portals.change(change)
+    for (const change of changes.savepoints ?? []) after.savepoints.change(change)
+    if (reading !== undefined) readings.set(reading.portal, reading)
     steps.push(step)
   }
   return steps
 }
 
-/** One statement at its place. */
-export function stepOf(statement: ParsedStatement, names: Names, came: Came): Found {
+/** One statement at its place. `readings`: what those before it in the same message do with portals. */
+export function stepOf(
+  statement: ParsedStatement,
+  names: Names,
+  came: Came,
+  readings?: ReadonlyMap<Portal, Reading>,
+): Found {
   const { named } = statement
-  if (named === undefined) return { statement, changes: removals(statement, names), exact: [] }
+  if (named === undefined) {
+    const changes = changesOf(statement.effects, names)
+    return changes === 'later' ? 'later' : { statement, changes, exact: [] }
+  }
   if (named.kind === 'prepare') return prepare(statement, named, names)
   if (named.kind === 'declare') return declare(statement, named, names, came)
   if (named.kind === 'execute') return execute(statement, named.name, names)
   const portal = names.portal(named.name)
   if (portal === 'later') return 'later'
   if (portal === undefined) return { reply: missing('P', named.name, 'cursor') }
-  return fetchStep(portal, named, statement)
+  return fetchStep(portal, named, statement, readings?.get(portal)) ?? { reply: NO_QUERY }
 }
 
-function removals({ effects }: ParsedStatement, names: Names): NameChanges {
-  const gone = (name: string | undefined, all: () => readonly string[]) =>
-    (name === undefined ? [] : name === '*' ? all() : [name]).map((each) => ({
-      name: each,
-      value: undefined,
-    }))
+/** What a statement that names no object by itself does to those that there are. */
+function changesOf(effects: StatementEffects, names: Names): NameChanges | 'later' {
+  const { deallocates, closes, transaction } = effects
+  if (transaction !== undefined && transaction !== 'begin') return endings(effects, names)
   return {
-    statements: gone(effects.deallocates, names.statements),
-    portals: gone(effects.closes, names.portals),
+    ...(deallocates === undefined ? {} : { statements: [removal<Prepared>(deallocates)] }),
+    ...(closes === undefined ? {} : { portals: [removal<Portal>(closes)] }),
   }
+}
+
+const removal = <T>(name: string): NameChange<T> =>
+  name === '*' ? { drops: 'all' } : { name, value: undefined }
+
+/** Transaction control: what was made in what it undoes goes, and what a transaction does not leave behind. */
+function endings(effects: StatementEffects, names: Names): NameChanges | 'later' {
+  const { transaction, savepoint } = effects
+  const now = names.savepoints()
+  if (now === 'later') return 'later'
+  const value = savepointsAfter(now, effects, names.nextSerial())
+  const savepoints = [{ name: '', value }]
+  if (transaction === 'savepoint' || transaction === 'release') return { savepoints }
+  if (transaction === 'rollback-to') {
+    const back = rolledBackTo(now, savepoint)
+    const drops = ({ serial, held }: Portal): boolean => held !== 'kept' && serial > back
+    return { savepoints, portals: [{ drops }] }
+  }
+  const failed = transaction !== 'commit' || names.failed()
+  if (failed === 'later') return 'later'
+  const drops = ({ held }: Portal): boolean => held === 'no' || (held === 'asked' && failed)
+  return { savepoints, portals: [{ drops }] }
 }
 
 function prepare(
@@ -136,7 +156,7 @@ function declare(
   statement: ParsedStatement,
   { name, inner, source, hold, binary }: Extract<NamedUse, { kind: 'declare' }>,
   names: Names,
-  { values, exact }: Came,
+  { values, exact, parameters }: Came,
 ): Found {
   if (names.full.portals) return { reply: FULL }
   const { segment } = names
@@ -147,8 +167,13 @@ function declare(
     parameters: [],
     values,
     exact: () => exact(source),
-    whole: () => ({ text: inner.secret === true ? inner.text : source }),
+    whole: () => {
+      const bound = parameters?.()
+      const text = inner.secret === true ? inner.text : source
+      return { text, ...(bound === undefined ? {} : { parameters: bound }) }
+    },
     segment,
+    serial: names.nextSerial(),
     describing: false,
     // It has no run of its own: whatever reads it is judged.
     completed: true,
@@ -167,63 +192,12 @@ function execute(statement: ParsedStatement, name: string, names: Names): Found 
   if (target === undefined) return { reply: missing('S', name) }
   const run = target.statement && statement.execution?.(target.statement)
   if (run === undefined) return { reply: NO_QUERY }
-  return { statement: run, changes: {}, target, exact: [target.text] }
-}
-
-/** Reading on in a portal: judged as what the portal was opened for, with the rows that may have come by then. */
-function fetchStep(
-  portal: Portal,
-  use: Extract<NamedUse, { kind: 'fetch' }>,
-  source: ParsedStatement,
-): Found {
-  const { statement } = portal.prepared
-  const opened = portal.basis !== undefined || portal.declared !== undefined
-  if (statement === undefined || statement.named !== undefined || !opened)
-    return { reply: NO_QUERY }
-  if (!use.forward) portal.turned = true
-  const text = `${statement.text.replace(/^/gm, '-- ')}\n${source.text}`
-  const fetched: ParsedStatement = {
-    text,
-    ...(statement.secret === true ? { secret: true } : {}),
-    parameterCount: 0,
-    effects: source.effects,
-    portalReady: source.portalReady && !use.moves,
-    classify: (catalogue, path) => {
-      const { basis, values } = portal
-      const operation = basis ?? statement.classify(catalogue, path, values).operation
-      if (!isOperation(operation)) return { operation }
-      const rows = use.moves ? 0 : mostRows(operation, portal, use.most)
-      return { operation: { ...operation, returns: { ...operation.returns, rows }, text } }
-    },
-  }
+  const { text, statement: query } = target
   return {
-    statement: fetched,
+    statement: run,
     changes: {},
-    target: portal,
-    counted: {
-      tally: portal.tally,
-      promise: use.moves || !Number.isFinite(use.most) ? 0 : use.most,
-    },
-    exact: [portal.exact(), String(portal.tally.rows)],
-    binary: portal.declared?.binary === true,
+    target,
+    exact: [text],
+    behind: () => ({ text: query?.secret === true ? query.text : text }),
   }
-}
-
-/** Execute on a cursor of DECLARE: all that is left of it. */
-export function readOn(portal: Portal, statement: ParsedStatement): Found {
-  const most = Number.POSITIVE_INFINITY
-  const use = { kind: 'fetch', name: portal.name, most, forward: true, moves: false } as const
-  return fetchStep(portal, use, statement)
-}
-
-/** Rows that a portal can have given when `most` more have come; going back gives them again. */
-function mostRows(
-  { returns }: Operation,
-  { tally, turned }: Portal,
-  most: number,
-): number | 'unbounded' {
-  const all = returns.rows === 'unbounded' ? Number.POSITIVE_INFINITY : returns.rows
-  const next = tally.rows + Math.min(most, all)
-  const rows = turned ? next : Math.min(next, Math.max(all, tally.rows))
-  return Number.isFinite(rows) ? rows : 'unbounded'
 }

@@ -40,6 +40,10 @@ export class Requests {
     if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
       return false
     if (type === 'X') return this.#terminate(bytes)
+    if (pipeline.crowded) {
+      pipeline.flushUpstream()
+      return false
+    }
     if (type === 'S') {
       pipeline.sync(bytes)
       return true

@@ -41,11 +41,13 @@ export class Run {
   #upBytes = 0
   /** Rows of its portal; it may have given some before this run. */
   readonly #tally: Tally
-  /** Rows that the tally counts for this run until it is over. */
-  readonly #promise: number
-  #opened = false
+  /** Rows that may come of it, asked when it is opened. */
+  readonly #promise: () => number
+  /** Rows that the tally still counts for it although they have not come. */
+  #promised = 0
   readonly #upload: CopyRows | undefined
-  readonly #found: Classification
+  /** What it was judged as. */
+  readonly found: Classification
   #keys: string[] = []
   #copiesText = false
   /** The row after the limit has come. */
@@ -59,9 +61,9 @@ export class Run {
     masker: MaskerFactory,
     catalogue: Catalogue,
     found: Classification,
-    counted: { readonly tally: Tally; readonly promise: number } = {
+    counted: { readonly tally: Tally; readonly promise: () => number } = {
       tally: new Tally(),
-      promise: 0,
+      promise: () => 0,
     },
   ) {
     this.#tally = counted.tally
@@ -72,15 +74,15 @@ export class Run {
     this.obligations = obligations
     this.#masker = masker
     this.#catalogue = catalogue
-    this.#found = found
+    this.found = found
     this.#upload = found.copyIn === undefined ? undefined : copyRows(found.copyIn)
     this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
   }
 
   /** Its rows may come from now on. */
   open(): void {
-    this.#opened = true
-    this.#tally.promised += this.#promise
+    this.#promised = this.#promise()
+    this.#tally.promised += this.#promised
   }
 
   /** Rows given to the client so far, over all runs of the portal. */
@@ -133,6 +135,10 @@ export class Run {
       throw violation('the database sent a row with other columns than described')
     const given = this.#changes ? this.#changed(reader, plan) : this.#plain(reader, plan)
     this.#tally.given += 1
+    if (this.#promised > 0) {
+      this.#promised -= 1
+      this.#tally.promised -= 1
+    }
     this.#batchRows += 1
     if (!this.#changes) {
       this.#batchBytes += bytes.length
@@ -179,7 +185,7 @@ export class Run {
   }
 
   #nameReturned(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
-    const at = this.#found.returnedKey?.at ?? -1
+    const at = this.found.returnedKey?.at ?? -1
     const [value, column] = [values[at] ?? null, plan[at]]
     // A mask names nothing.
     if (value === null || column === undefined || column.change !== undefined) return
@@ -234,14 +240,14 @@ export class Run {
   finish(end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
-    if (this.#opened) this.#tally.promised -= this.#promise
+    this.#tally.promised -= this.#promised
     this.#batchRows += this.#upload?.rows ?? 0
     this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })
   }
 
   #keysOf(): NonNullable<Delivery['keys']> {
-    const { copyIn, returnedKey } = this.#found
+    const { copyIn, returnedKey } = this.found
     const collection = copyIn?.key?.collection ?? returnedKey?.collection
     return collection === undefined ? {} : { [collection]: this.#keys }
   }

@@ -9,11 +9,14 @@ import { asOneRequest } from '../../core/request-totals.js'
 import { readQuery } from './frontend.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
 import { ABORTED } from './name-replies.js'
-import { namesNow, type Step, stepsOf } from './named-objects.js'
-import type { Pipeline, Portal } from './pipeline.js'
+import { namesNow, stepsOf } from './named-objects.js'
+import type { Portal } from './objects.js'
+import type { Pipeline } from './pipeline.js'
 import { Run } from './run.js'
 import type { Classification, Parameter, ParsedStatement } from './statement.js'
+import type { Step } from './step.js'
 import { Tally } from './tally.js'
+import { toldWhole, type Whole } from './told.js'
 import { unenforceable } from './unenforceable.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
@@ -36,6 +39,12 @@ export interface BoundParameter {
 }
 
 type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
+
+/** The whole text of a request, with what stands behind its names. */
+export function wholeOf(steps: readonly Step[], said: Whole): Whole {
+  const behind = steps.flatMap((step) => (step.behind === undefined ? [] : [step.behind()]))
+  return toldWhole(behind, said)
+}
 
 /** Keys of all statements of one request. */
 function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
@@ -181,7 +190,7 @@ export class SimpleQueries {
       form: 'simple',
       text: shown,
       exact: () => this.exact(text, [], extra),
-      whole: () => ({ text: secret ? shown : [...extra, text].join(';\n') }),
+      whole: () => (secret ? { text: shown } : wholeOf(steps, { text })),
     }
     this.judgeRuns(steps, undefined, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
@@ -277,7 +286,10 @@ export class SimpleQueries {
     })
     const reply = unenforceable(steps, obligations, simple)
     if (reply === undefined) {
-      for (const { opens } of steps) if (opens !== undefined) this.#settleCursor(opens)
+      for (const { opens, reading } of steps) {
+        if (opens !== undefined) this.#settleCursor(opens)
+        if (reading?.turned === true) reading.portal.turned = true
+      }
       return { runs }
     }
     for (const run of runs) {
@@ -289,8 +301,8 @@ export class SimpleQueries {
   /** What a cursor gives stays what it was permitted as, whatever its text means later. */
   #settleCursor(cursor: Portal): void {
     const { catalogue, path } = this.#judging
-    const found = cursor.prepared.statement?.classify(catalogue, path, cursor.values).operation
-    cursor.basis = found !== undefined && isOperation(found) ? found : undefined
+    const found = cursor.prepared.statement?.classify(catalogue, path, cursor.values)
+    cursor.basis = found !== undefined && isOperation(found.operation) ? found : undefined
   }
 
   /** A permitted run is about to be sent, unless the database skips it after an error meanwhile. */
@@ -330,6 +342,7 @@ export class SimpleQueries {
       exact: () => this.exact(text, []),
       whole: () => ({ text }),
       segment: pipeline.segment,
+      serial: pipeline.nextSerial(),
       describing: true,
       completed: false,
       tally: new Tally(),

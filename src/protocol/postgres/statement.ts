@@ -67,6 +67,8 @@ export interface StatementEffects {
     | 'release'
     | 'rollback-to'
     | 'other'
+  /** Name of the savepoint that it is about; absent where the server may read it otherwise. */
+  readonly savepoint?: string
   readonly copy?: 'in' | 'out'
   /** True when it reads only and changes nothing, whatever the session's state. */
   readonly readOnly: boolean

@@ -1,7 +1,7 @@
 // Owns what is refused although policy permits it: obligations that this form of a request cannot carry out.
 
 import type { Obligations } from '../../core/decision.js'
-import type { Step } from './named-objects.js'
+import type { Step } from './step.js'
 import type { ErrorReply } from './wire.js'
 
 const notSupported = (text: string, hint: string): ErrorReply => ({

@@ -16,6 +16,7 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from '../statement.js'
+import { told } from '../told.js'
 import type { Surroundings } from './analysis.js'
 import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
@@ -307,11 +308,6 @@ class Statement implements ParsedStatement {
   ): Surroundings {
     return { catalogue: this.#snapshot(catalogue), path, product: this.#product, parameters }
   }
-}
-
-/** The text of what a name stands for, told before the statement that uses it. */
-function told(prepared: string, text: string): string {
-  return `${prepared.replace(/^/gm, '-- ')}\n${text}`
 }
 
 function highestParameter(root: unknown): number {

@@ -2,6 +2,7 @@
 
 import type { StatementEffects } from '../statement.js'
 import { isDefinition } from './ddl.js'
+import { plain } from './named.js'
 import { isFields, list, tagOf, text } from './tree.js'
 
 const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transaction']>>> = {
@@ -46,12 +47,15 @@ export function effectsOf(tree: unknown): StatementEffects {
   const body = isFields(tree) ? tree[tag] : undefined
   const fields = isFields(body) ? body : {}
   switch (tag) {
-    case 'TransactionStmt':
+    case 'TransactionStmt': {
+      const savepoint = plain(fields['savepoint_name'])
       return {
         ddl: false,
         transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other',
+        ...(savepoint === undefined ? {} : { savepoint }),
         readOnly: false,
       }
+    }
     case 'DeallocateStmt':
       return {
         ddl: false,

@@ -31,8 +31,9 @@ const runs = texts.filter(
 const NONE: Names = {
   statement: () => undefined,
   portal: () => undefined,
-  statements: () => [],
-  portals: () => [],
+  savepoints: () => undefined,
+  failed: () => false,
+  nextSerial: () => 1,
   segment: 1,
   full: { statements: false, portals: false },
 }
