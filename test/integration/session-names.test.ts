@@ -200,6 +200,106 @@ describe.runIf(hasPostgres('plain'))('what a name stands for', () => {
     ])
   })
 
+  test('a full record names what ran behind a name, with its values', async () => {
+    const whole = () => at.server.requests.map((request) => request.whole?.().text ?? '')
+    await q(raw, 'PREPARE p AS SELECT body FROM notes WHERE id > 3; PREPARE s(int) AS SELECT $1')
+    await q(raw, 'BEGIN; DECLARE c CURSOR FOR SELECT body\nFROM notes WHERE id > 2')
+    await leg(raw, [
+      { m: 'P', sql: 'SELECT body FROM notes WHERE id > $1::int' },
+      { m: 'B', portal: 'b', params: ['41'] },
+      { m: 'S' },
+    ])
+    at.server.requests.length = 0
+    const message = (sql: string, ...params: string[]): Leg => [
+      { m: 'P', sql },
+      { m: 'B', params },
+      { m: 'E' },
+      { m: 'S' },
+    ]
+    await q(raw, 'FETCH 1 FROM c')
+    await leg(raw, message('FETCH 1 FROM c'))
+    await q(raw, 'EXECUTE p')
+    await leg(raw, message('EXECUTE s($1)', '17'))
+    await q(raw, 'FETCH 1 FROM b; FETCH 1 FROM c; FETCH 2 FROM b')
+    await leg(raw, [{ m: 'E', portal: 'c', max: 1 }, { m: 'S' }])
+    const cursor = 'BEGIN; DECLARE c CURSOR FOR SELECT body\nFROM notes WHERE id > 2'
+    const declared = cursor.slice('BEGIN; '.length)
+    const commented = `-- ${declared.replace('\n', '\n-- ')}\n`
+    const prepared = 'PREPARE s(int) AS SELECT $1'
+    const bound = '-- SELECT body FROM notes WHERE id > $1::int\n-- $1 = "41"\n'
+    expect(whole()).toEqual([
+      `${commented}FETCH 1 FROM c`,
+      `${commented}FETCH 1 FROM c`,
+      '-- PREPARE p AS SELECT body FROM notes WHERE id > 3\nEXECUTE p',
+      `-- ${prepared}\nEXECUTE s($1)`,
+      `${bound}${commented}FETCH 1 FROM b; FETCH 1 FROM c; FETCH 2 FROM b`,
+      declared,
+    ])
+    expect(at.server.requests[3]?.whole?.().parameters).toEqual(['17'])
+  })
+
+  test('a write that is read by FETCH is still a write of its keys', async () => {
+    await q(raw, 'BEGIN')
+    await leg(raw, [
+      { m: 'P', sql: 'DELETE FROM notes WHERE id IN ($1, $2) RETURNING id' },
+      { m: 'B', portal: 'd', params: ['1', '2'] },
+      { m: 'S' },
+    ])
+    at.server.requests.length = 0
+    at.server.deliveries.length = 0
+    expect(code(await q(raw, 'FETCH ALL FROM d'))).toBeUndefined()
+    const [request] = at.server.requests
+    expect(request?.keys).toEqual({ notes: ['1', '2'] })
+    expect(request?.preview?.()).toMatchObject([{ collection: 'notes', parameters: ['1', '2'] }])
+    expect(at.server.deliveries.flatMap(({ keys }) => keys?.['notes'] ?? [])).toEqual(['1', '2'])
+  })
+
+  test('rows are counted once, however many statements of one message read them', async () => {
+    const rows = (): unknown =>
+      at.server.requests
+        .at(-1)
+        ?.operations.flatMap((one) => (isOperation(one) ? [one.returns.rows] : []))
+    const read = async (text: string): Promise<unknown> => {
+      await q(raw, text)
+      return rows()
+    }
+    await q(raw, 'BEGIN; DECLARE c SCROLL CURSOR FOR SELECT id FROM notes LIMIT 6')
+    expect(await read('FETCH 2 FROM c')).toEqual([2])
+    expect(await read('FETCH 1 FROM c; FETCH 2 FROM c')).toEqual([5, 5])
+    expect(await read('FETCH ALL FROM c; FETCH ALL FROM c')).toEqual([6, 6])
+    expect(await read('MOVE BACKWARD ALL FROM c; FETCH 4 FROM c')).toEqual([10, 10])
+    expect(await read('FETCH 1 FROM c')).toEqual([11])
+  })
+
+  test('what is on its way counts as given, and no more than can come', async () => {
+    await q(raw, 'BEGIN; DECLARE c CURSOR FOR SELECT id FROM notes LIMIT 3')
+    const fetch = (count: string): Leg => [
+      { m: 'P', sql: `FETCH ${count} FROM c` },
+      { m: 'B' },
+      { m: 'E' },
+    ]
+    at.server.requests.length = 0
+    await leg(raw, [...fetch('2'), ...fetch('ALL'), ...fetch('1'), { m: 'S' }])
+    expect(operations().map((one) => (isOperation(one) ? one.returns.rows : one.reason))).toEqual([
+      2, 3, 3,
+    ])
+  })
+
+  test('a pipeline longer than what may wait for its answers goes through', async () => {
+    const names = Array.from({ length: 1500 }, (_, number) => `n${number}`)
+    const all: Leg = [
+      ...names.map((name) => ({ m: 'P', name, sql: 'SELECT 1' }) as const),
+      { m: 'P', name: 'gone', sql: 'DEALLOCATE ALL' },
+      ...names.flatMap((stmt): Leg => [{ m: 'B', stmt }, { m: 'E' }]),
+      ...names.slice(0, 300).flatMap((): Leg => [{ m: 'B', stmt: 'gone' }, { m: 'E' }]),
+      { m: 'S' },
+    ]
+    const replies = await leg(raw, all)
+    expect(code(replies)).toBe('26000')
+    expect(replies.filter(({ type }) => type === 'D')).toHaveLength(1500)
+    expect(replies.filter(({ type }) => type === '2')).toHaveLength(1501)
+  })
+
   test('arguments count as the values of parameters', async () => {
     await q(raw, 'PREPARE p(int[]) AS DELETE FROM notes WHERE id = ANY($1)')
     const effect = async (args: string): Promise<unknown> => {
