@@ -10,7 +10,7 @@ import { Run } from './run.js'
 import { OID } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
-/** Notifications that may wait for their ruling. */
+/** Notifications that may wait for their ruling; then one more of each channel, so that each has its ruling. */
 const WAITING_MAX = 1000
 
 const NAMES = ['channel', 'payload'] as const
@@ -21,6 +21,8 @@ export class Notifications {
   readonly #pipeline: Pipeline
   readonly #judging: Judging
   #waiting = 0
+  /** Of each channel that something waits of, whether more came than may wait. Its ruling tells whether that is a loss. */
+  readonly #channels = new Map<string, { waiting: number; lossy: boolean }>()
 
   constructor(context: AdapterContext, pipeline: Pipeline, judging: Judging) {
     this.#context = context
@@ -28,15 +30,24 @@ export class Notifications {
     this.#judging = judging
   }
 
-  /** Throws where the message is malformed, or where too many wait. */
+  /** Throws where the message is malformed. */
   take(bytes: Buffer): void {
     const reader = new BodyReader(bytes)
     reader.int32()
     const values = [reader.cbytes(), reader.cbytes()]
     reader.done()
-    const operation = operationOf(String(values[0]))
-    if (this.#waiting >= WAITING_MAX) throw violation('too many notifications wait')
+    const channel = String(values[0])
+    const known = this.#channels.get(channel) ?? { waiting: 0, lossy: false }
+    if (this.#waiting >= WAITING_MAX && known.waiting > 0) {
+      known.lossy = true
+      return
+    }
+    if (this.#waiting >= 2 * WAITING_MAX) throw violation('notifications of too many channels wait')
+    this.#channels.set(channel, known)
     this.#waiting += 1
+    known.waiting += 1
+    const operation = operationOf(channel)
+    // Without `exact` nobody can be asked for an approval: what a hold matches is refused.
     const request = {
       phase: 'execute',
       operations: [operation],
@@ -45,7 +56,11 @@ export class Notifications {
     } as const
     this.#judging.judge(request, (ruling, id) => {
       this.#waiting -= 1
+      known.waiting -= 1
+      if (known.waiting === 0) this.#channels.delete(channel)
       if (ruling.verdict === 'deny') return
+      // What is not permitted may be dropped unjudged. What is, must not be missed.
+      if (known.lossy) throw violation('too many notifications wait')
       const [obligations] = ruling.obligations
       if (obligations === undefined) throw new Error('a permit without obligations')
       const { masker } = this.#context

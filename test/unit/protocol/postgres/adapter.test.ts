@@ -193,27 +193,6 @@ describe('a hostile database', () => {
     expect(told).toContain('text withheld')
     expect(told).not.toContain('a@b.c')
   })
-
-  test('a notification is given only where the role names its channel, and recorded first', async () => {
-    const named = '$channel.listen(orders)'
-    const host = await loggedIn({
-      columns: DOCS,
-      judge: ({ operations }) =>
-        operations.some((one) => 'access' in one && one.functions.some((use) => use !== named))
-          ? { verdict: 'deny', refusal }
-          : {
-              verdict: 'permit',
-              obligations: operations.map(() => ({ masks: [], record: 'text' })),
-            },
-    })
-    const given = message('A', i32(1), cstr('orders'), cstr('7'))
-    host.adapter.fromUpstream(
-      Buffer.concat([given, message('A', i32(1), cstr('people'), cstr('a@b.c'))]),
-    )
-    expect(host.client().subarray(-given.length)).toEqual(given)
-    expect(host.client().toString('latin1')).not.toContain('a@b.c')
-    expect(host.deliveries.map(({ rows }) => rows)).toEqual([[['orders', '7']]])
-  })
 })
 
 describe('results', () => {
