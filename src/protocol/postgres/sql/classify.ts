@@ -11,7 +11,7 @@ import { CATALOG } from '../../../core/operation.js'
 import { channelUse } from '../channel.js'
 import type { Classification } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
-import { isAllowedSetConfig } from './call.js'
+import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
 import { lockTables } from './lock.js'
@@ -25,6 +25,7 @@ import {
   isFields,
   list,
   NotUnderstood,
+  names,
   node,
   open,
   tagOf,
@@ -56,7 +57,7 @@ export function classifyTree(
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
-      ...(analysis.keys.size > 0 ? { keys } : {}),
+      ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.
       ...(analysis.returnedKey === undefined || !isWrite(tagOf(tree))
@@ -179,22 +180,16 @@ function query(tree: unknown, analysis: Analysis): Found {
     const made = intoTable(open(select['intoClause'], 'IntoClause'), tree, false, analysis)
     return { name: made.name, outputs: [], rows: 0 }
   }
-  if (select !== undefined && isSetConfig(select, analysis)) {
-    return {
-      name: 'connect',
-      outputs: [{ name: 'set_config', kind: 'derived', sources: [] }],
-      rows: 1,
-    }
-  }
+  const settings = select === undefined ? undefined : settingOutputs(select, analysis)
+  if (settings !== undefined) return { name: 'connect', outputs: settings, rows: 1 }
   const result = evaluateQuery(tree, new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, leaving(column.value))
   const name = nameOf(select, result, analysis)
   return { name, outputs: outputsOf(result.columns), rows: result.rows }
 }
 
-/** `SELECT set_config('…', '…', …)` and nothing else. */
-function isSetConfig(select: Fields, analysis: Analysis): boolean {
-  const targets = list(select['targetList'])
+/** `SELECT set_config('…', '…', …)`, also beside current_setting: asyncpg asks for `jit` and sets it at once. */
+function settingOutputs(select: Fields, analysis: Analysis): readonly Output[] | undefined {
   const plain = [
     'fromClause',
     'whereClause',
@@ -207,15 +202,22 @@ function isSetConfig(select: Fields, analysis: Analysis): boolean {
     'havingClause',
     'windowClause',
   ]
-  if (targets.length === 0 || plain.some((key) => select[key] !== undefined)) return false
-  const calls = targets.map((each) => {
-    const value = expectNode(each, 'ResTarget')['val']
-    return isFields(value) && tagOf(value) === 'FuncCall'
-      ? expectNode(value, 'FuncCall')
-      : undefined
+  if (plain.some((key) => select[key] !== undefined)) return undefined
+  const calls = list(select['targetList']).map((each) => {
+    const { name, val } = expectNode(each, 'ResTarget')
+    const call = isFields(val) && tagOf(val) === 'FuncCall' ? expectNode(val, 'FuncCall') : {}
+    const called = call['funcname'] === undefined ? '' : (names(call['funcname']).at(-1) ?? '')
+    return { name: name === undefined ? called : text(name), call, called }
   })
-  const [only] = calls
-  return only !== undefined && calls.length === 1 && isAllowedSetConfig(only, new Scope(), analysis)
+  if (!calls.some(({ called }) => called === 'set_config')) return undefined
+  for (const { call, called } of calls) {
+    const known =
+      called === 'current_setting'
+        ? evaluateCall(call, new Scope(), analysis)
+        : called === 'set_config' && isAllowedSetConfig(call, new Scope(), analysis)
+    if (known === false) return undefined
+  }
+  return calls.map(({ name }) => ({ name, kind: 'derived', sources: [] }))
 }
 
 const WRITE_NAMES = [
@@ -227,6 +229,10 @@ const WRITE_NAMES = [
   'upsert',
   'insert',
 ]
+
+function keyedBy({ keyedBy: found }: Analysis): Readonly<Record<string, string>> {
+  return Object.fromEntries([...found].flatMap(([name, key]) => (key ? [[name, key]] : [])))
+}
 
 function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
   const writes = analysis.collections.filter((use) => use.access === 'write')

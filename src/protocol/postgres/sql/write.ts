@@ -159,7 +159,7 @@ function nameInserted(
       ? [constant.literal]
       : []
   })
-  if (found.length > 0) analysis.nameKeys(relation.collection, found)
+  if (found.length > 0) analysis.nameKeys(relation.collection, found, key)
 }
 
 function onConflict(
@@ -265,7 +265,7 @@ function effectOf(
     return { kind: 'unknown', reason: 'the number of keys is not known' }
   const keys = named.keys()
   if (keys !== undefined && item.relation !== undefined) {
-    analysis.nameKeys(item.relation.collection, keys)
+    analysis.nameKeys(item.relation.collection, keys, named.column)
   }
   return { kind: 'ids', count: named.count }
 }

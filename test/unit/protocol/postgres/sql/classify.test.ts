@@ -69,6 +69,11 @@ describe('action names', () => {
     ['ANALYZE notes', 'flush', 'admin'],
     ['SET statement_timeout = 1000', 'connect', 'none'],
     ["SELECT set_config('hnsw.ef_search', '100', false)", 'connect', 'none'],
+    [
+      "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
+      'connect',
+      'none',
+    ],
     ['SHOW search_path', 'connect', 'none'],
   ] as const) {
     it(text, () => {
