@@ -56,6 +56,10 @@ export function unclassified(
   }
 }
 
+/** What was judged, without how it is defined. */
+const meaning = (found: readonly Classification[]): string =>
+  JSON.stringify(found.map(({ operation, keys }) => [operation, keys]))
+
 /** Asks one thing at a time and remembers what to do with the answer. */
 export class Judging {
   readonly #host: AdapterHost
@@ -176,6 +180,12 @@ export class Judging {
     })
   }
 
+  /** Reads the catalogue from now on. `then` is told whether it is the one that was judged with. */
+  reload(then: (same: boolean, error?: VgateError) => void): void {
+    const before = this.catalogue
+    this.#load(0, (error) => then(error === undefined && this.catalogue === before, error))
+  }
+
   #fresh(then: (error?: VgateError) => void): void {
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {
@@ -199,19 +209,21 @@ export class Judging {
     })
   }
 
-  /** Whether these statements are classified now as they were before a wait. */
+  /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */
   stillMeans(
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
     before: readonly Classification[],
+    prove: (then: (proved: boolean) => void) => void,
   ): Promise<boolean> {
     // As in `#fresh`: what is open would be waited for.
     if (this.#pipeline.inTransaction) return Promise.resolve(true)
     return new Promise((resolve) => {
       this.#load(0, (error) => {
         const same = (): boolean =>
-          JSON.stringify(this.#classifyNow(statements, parameters)) === JSON.stringify(before)
-        resolve(error === undefined && same())
+          meaning(this.#classifyNow(statements, parameters)) === meaning(before)
+        if (error === undefined && same()) prove(resolve)
+        else resolve(false)
       })
     })
   }

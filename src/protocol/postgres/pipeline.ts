@@ -4,6 +4,7 @@
 import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
 import { type NameChange, NameTable } from './names.js'
 import { Outbox } from './outbox.js'
+import { Proved } from './proved.js'
 import type { Run } from './run.js'
 import type { Parameter, ParsedStatement, StatementEffects } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
@@ -16,6 +17,8 @@ export interface Prepared {
   readonly statement: ParsedStatement | undefined
   /** Type OIDs as Parse gave them, then as ParameterDescription did. */
   types: readonly number[]
+  /** What its names meant when it was sent to be planned. */
+  names?: string
   readonly segment: number
 }
 
@@ -78,6 +81,15 @@ export type Expectation =
       readonly reply: ErrorReply
       readonly codes: readonly string[]
     }
+  /** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
+  | {
+      readonly kind: 'guard'
+      replies: string
+      readonly values: (Buffer | null)[][]
+      readonly done: () => void
+      /** False: the error is the statement's own. */
+      readonly failed: (error: { readonly sqlstate: string; readonly message: string }) => boolean
+    }
   /** `own`: behind a Sync that the client knows nothing of. */
   | { readonly kind: 'ready'; readonly sync: boolean; readonly own?: true }
 
@@ -130,6 +142,12 @@ export class Pipeline {
   copying: 'none' | 'wait' | 'in' = 'none'
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
+  readonly proved: Proved = new Proved(this)
+  /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
+  guarding: number | undefined
+  /** Takes back what was taken since the guarded message. */
+  requeue: () => void = () => {}
+  #recovered: (() => void) | undefined
 
   constructor(host: AdapterHost, context: AdapterContext) {
     this.#host = host
@@ -150,6 +168,10 @@ export class Pipeline {
   /** A transaction is open, or something has run in an implicit one: others may wait for its locks. */
   get inTransaction(): boolean {
     return this.status !== 'I' || this.unitRan
+  }
+
+  get recovering(): boolean {
+    return this.#recovered !== undefined
   }
 
   get head(): Expectation | undefined {
@@ -292,6 +314,32 @@ export class Pipeline {
     return dropped.map(({ expectation }) => expectation)
   }
 
+  /** A guard failed: what was sent since is skipped, and taken again when the database is in sync. */
+  again(): void {
+    const error = {
+      sqlstate: '40001',
+      message: 'not run: judged again, since a definition changed',
+    }
+    this.recover(error, () => {})
+    this.requeue()
+  }
+
+  /** Up to the Sync that stands behind, or one of ours, everything has failed, unseen by the client. */
+  recover(error: { readonly sqlstate: string; readonly message: string }, then: () => void): void {
+    this.#recovered = then
+    this.copying = 'none'
+    this.limited = undefined
+    for (const dropped of this.dropSegment()) {
+      if (dropped.kind === 'execute' || dropped.kind === 'bind') this.over(dropped.run, { error })
+      if (dropped.kind === 'query') for (const run of dropped.runs) this.over(run, { error })
+    }
+    this.failOpen(error)
+    const [next] = this.#waiting
+    const own: Expectation = { kind: 'ready', sync: true, own: true }
+    if (next === undefined) this.#sync(SYNC, own)
+    else this.#waiting[0] = { segment: next.segment, expectation: own }
+  }
+
   /** ReadyForQuery. */
   ready(status: 'I' | 'T' | 'E'): void {
     this.finished = this.#waiting[0]?.segment ?? this.finished
@@ -301,7 +349,15 @@ export class Pipeline {
       this.unitOpen = false
       this.unitRan = false
     }
+    const recovered = this.#recovered
+    this.#recovered = undefined
+    this.#settle(status)
+    recovered?.()
+  }
+
+  #settle(status: 'I' | 'T' | 'E'): void {
     if (status !== 'I') return
+    this.proved.ended()
     this.portals.clear()
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
@@ -315,6 +371,7 @@ export class Pipeline {
   opened(run: Run): void {
     this.#open.set(run, this.segment)
     this.unitRan = true
+    this.proved.ran()
     if (run.masks) this.unitMasked = true
   }
 

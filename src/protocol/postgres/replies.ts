@@ -103,11 +103,27 @@ export class Replies {
         return this.#execute(type, bytes, head)
       case 'query':
         return this.#query(type, bytes, head)
+      case 'guard':
+        return this.#guard(type, bytes, head)
       case 'ready':
         return type === 'Z' && this.#ready(bytes, head.own)
       case 'refused':
         return false // it did not fail: fail closed
     }
+  }
+
+  #guard(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'guard' }>): boolean {
+    if (type !== head.replies[0]) return false
+    head.replies = head.replies.slice(1)
+    if (type === 'D') {
+      const reader = new BodyReader(bytes)
+      head.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
+      reader.done()
+    }
+    if (head.replies !== '') return true
+    this.#pipeline.shift()
+    head.done()
+    return true
   }
 
   #named(
@@ -280,6 +296,7 @@ export class Replies {
       return
     }
     if (head === undefined) throw violation('the database sent an error unasked')
+    if (head.kind === 'guard' && head.failed({ sqlstate, message: shown.get('M') ?? '' })) return
     this.#pass(exchanged === undefined ? fieldsMessage('E', shown) : errorResponse(exchanged))
     const error = exchanged ?? { sqlstate, message: shown.get('M') ?? '' }
     this.#failed(head, { sqlstate: error.sqlstate, message: error.message })
@@ -297,7 +314,8 @@ export class Replies {
       this.#pipeline.shift()
       return
     }
-    for (const dropped of this.#pipeline.dropSegment()) {
+    const all = this.#pipeline.dropSegment()
+    for (const dropped of all) {
       if (dropped.kind === 'execute' || dropped.kind === 'bind')
         this.#pipeline.over(dropped.run, { error })
       if (dropped.kind === 'query')
@@ -305,5 +323,11 @@ export class Replies {
     }
     this.#pipeline.failOpen(error)
     this.#settleLimited()
+    if (head.kind !== 'guard') return
+    this.#pipeline.guarding = undefined
+    // A Query behind a failed guard is skipped together with its own Sync.
+    if (all.some(({ kind }) => kind === 'query')) this.#pipeline.sync()
   }
 }
+
+const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))

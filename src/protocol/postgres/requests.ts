@@ -1,7 +1,7 @@
 // Owns the client's messages after its login, in order: what is held back, what passes, what is refused in
 // form. Simple queries are `simple.ts`'s. Must never forward what has not been ruled on.
 
-import type { AdapterContext, AdapterHost } from '../../core/adapter.js'
+import type { AdapterHost } from '../../core/adapter.js'
 import {
   type BindMessage,
   formatAt,
@@ -10,15 +10,17 @@ import {
   readName,
   readParse,
 } from './frontend.js'
+import { GUARD_PREFIX, namesKey } from './guard-text.js'
+import { type Guards, RESERVED } from './guards.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
 import { FULL, MULTIPLE, missing } from './name-replies.js'
 import type { NameTable } from './names.js'
 import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
 import type { Run } from './run.js'
-import { NOT_UTF8, SimpleQueries } from './simple.js'
+import { NOT_UTF8, type SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import { recordedParameter, toParameter, wholeValue } from './values.js'
-import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
+import { cstr, type ErrorReply, i16, i32, message, violation } from './wire.js'
 
 const NEWLINE = 0x0a
 const MAX_ROWS = 0x7fffffff
@@ -28,19 +30,29 @@ export class Requests {
   readonly #host: AdapterHost
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
   readonly #simple: SimpleQueries
 
-  constructor(host: AdapterHost, context: AdapterContext, pipeline: Pipeline, judging: Judging) {
+  constructor(
+    host: AdapterHost,
+    pipeline: Pipeline,
+    judging: Judging,
+    guards: Guards,
+    simple: SimpleQueries,
+  ) {
     this.#host = host
     this.#pipeline = pipeline
     this.#judging = judging
-    this.#simple = new SimpleQueries(context, pipeline, judging)
+    this.#guards = guards
+    this.#simple = simple
   }
 
   /** Handles the next message of the queue. False: not yet; ask again when something was answered. */
   take(type: string, bytes: Buffer): boolean {
     const pipeline = this.#pipeline
-    if (this.#judging.waiting) return false
+    if (this.#judging.waiting || this.#guards.waiting || pipeline.recovering) return false
+    // What is behind a guard that fails is taken again: nothing of the next segment may have overtaken it.
+    if (pipeline.guarding !== undefined && pipeline.guarding < pipeline.segment) return false
     if (pipeline.copying === 'in') return this.#copyData(type, bytes)
     if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
       return false
@@ -148,6 +160,10 @@ export class Requests {
       this.#refused('P', '', 'the statement is not UTF-8', { reply: NOT_UTF8, name })
       return true
     }
+    if (name.startsWith(GUARD_PREFIX)) {
+      this.#pipeline.refuse('P', RESERVED, name)
+      return true
+    }
     if (name !== '' && this.#pipeline.statements.full) {
       this.#pipeline.refuse('P', FULL, name)
       return true
@@ -192,6 +208,7 @@ export class Requests {
         if (ruling.verdict === 'deny') {
           return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
         }
+        prepared.names = namesKey(found.uses)
         this.#forwardParse(bytes, prepared)
       })
     })
@@ -208,6 +225,7 @@ export class Requests {
     const prepared = this.#find(this.#pipeline.statements, bind.statement)
     if (prepared === 'later') return false
     if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
+    else if (bind.portal.startsWith(GUARD_PREFIX)) this.#pipeline.refuse('B', RESERVED)
     else if (bind.portal !== '' && this.#pipeline.portals.full) this.#pipeline.refuse('B', FULL)
     else if (prepared.statement === undefined)
       this.#forwardBind(bytes, bind.portal, prepared, undefined, {
@@ -251,9 +269,25 @@ export class Requests {
     const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
     this.#simple.judgeRuns([statement], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
+      this.#guards.front(result.uses)
+      this.#prepareAgain(prepared, namesKey(result.uses))
       const given = { recorded, values: parameters, exact, whole }
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
+  }
+
+  /** The server's plan keeps what the names meant when it was made: where that is not what was judged, a new one. */
+  #prepareAgain(prepared: Prepared, names: string): void {
+    if (prepared.names === names) return
+    prepared.names = names
+    const { name, text, types } = prepared
+    this.#pipeline.send(message('C', 'S', cstr(name)), {
+      kind: 'close',
+      changes: {},
+      swallow: true,
+    })
+    const parse = message('P', cstr(name), cstr(text), i16(types.length), ...types.map(i32))
+    this.#pipeline.send(parse, { kind: 'parse', changes: {}, swallow: true })
   }
 
   #forwardBind(
@@ -311,6 +345,10 @@ export class Requests {
 
   #close(bytes: Buffer): boolean {
     const { what, name } = readName(bytes)
+    if (name.startsWith(GUARD_PREFIX)) {
+      this.#pipeline.refuse('DS', RESERVED)
+      return true
+    }
     const changes: NameChanges =
       what === 'S'
         ? { statements: [{ name, value: undefined }] }
@@ -359,6 +397,7 @@ export class Requests {
       pipeline.send(describe, { kind: 'describe', portal, swallow: true, parameters: false })
     }
     if (effects?.ddl === true) pipeline.ddlSince ??= pipeline.segment
+    if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
     const sent = this.#limitedMax(run, max)
     const limited = sent !== undefined
     const changes = this.#changes(portal)

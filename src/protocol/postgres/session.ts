@@ -4,10 +4,12 @@
 import type { AdapterContext, AdapterHost, Answer, Ruling } from '../../core/adapter.js'
 import { VgateError } from '../../core/errors.js'
 import { clientCap, Framer, UPSTREAM_TYPES } from './framing.js'
+import { Guards } from './guards.js'
 import { Judging } from './judging.js'
 import { Pipeline } from './pipeline.js'
 import { Replies } from './replies.js'
 import { Requests } from './requests.js'
+import { SimpleQueries } from './simple.js'
 import type { Catalogue, SqlAnalyzer } from './statement.js'
 import { fieldsMessage, violation } from './wire.js'
 
@@ -29,6 +31,8 @@ export class Session {
   readonly #fromClient: Framer
   readonly #fromUpstream: Framer
   #queue: Queued[] = []
+  /** What was taken since the last message that a guard may take back, that message first. */
+  #since: Queued[] = []
   #next = 0
   #queuedBytes = 0
   #busy = false
@@ -49,9 +53,12 @@ export class Session {
   ) {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
+    this.pipeline.requeue = () => this.#requeue()
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
     this.#replies = new Replies(this.pipeline, lost, (run, then) => this.#judging.limit(run, then))
-    this.#requests = new Requests(host, context, this.pipeline, this.#judging)
+    const guards = new Guards(this.pipeline, context)
+    const simple = new SimpleQueries(context, this.pipeline, this.#judging, guards)
+    this.#requests = new Requests(host, this.pipeline, this.#judging, guards, simple)
     const { limits } = context
     this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
     this.#fromUpstream = new Framer((type) =>
@@ -119,6 +126,7 @@ export class Session {
   stop(): void {
     this.#over = true
     this.#queue = []
+    this.#since = []
     this.#queuedBytes = 0
     this.#judging.forget()
     this.#fromClient.stop()
@@ -144,12 +152,23 @@ export class Session {
     }
   }
 
+  /** Puts back what was taken and did not run: it is taken again, in order. */
+  #requeue(): void {
+    this.#queue = [...this.#since, ...this.#queue.slice(this.#next)]
+    this.#next = 0
+    for (const { bytes } of this.#since) this.#queuedBytes += bytes.length
+    this.#since = []
+  }
+
   #drain(): void {
     for (;;) {
       const next = this.#queue[this.#next]
+      const guarded = this.pipeline.guarding !== undefined
       if (this.#over || next === undefined || !this.#requests.take(next.type, next.bytes)) break
       this.#next += 1
       this.#queuedBytes -= next.bytes.length
+      if (guarded) this.#since.push(next)
+      else this.#since = [next]
     }
     // Cut off in bulk: a queue of many small messages must not be copied for each.
     if (!this.#over && this.#next * 2 > this.#queue.length) {

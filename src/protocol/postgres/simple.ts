@@ -7,10 +7,12 @@ import type { Obligations } from '../../core/decision.js'
 import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
 import { readQuery } from './frontend.js'
+import { usesOf } from './guard-text.js'
+import { type Guards, UNSETTLED } from './guards.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
 import type { Pipeline, Portal } from './pipeline.js'
 import { Run } from './run.js'
-import type { Classification, Parameter, ParsedStatement } from './statement.js'
+import type { CatalogueUses, Classification, Parameter, ParsedStatement } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -31,7 +33,18 @@ export interface BoundParameter {
   readonly value: Buffer | null
 }
 
-type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
+/** A permit, and what it hangs on; or what refuses. */
+export type Judged =
+  | { readonly runs: readonly Run[]; readonly uses: CatalogueUses | undefined }
+  | { readonly reply: ErrorReply }
+
+interface Found {
+  readonly found: readonly Classification[]
+  readonly uses: CatalogueUses | undefined
+}
+
+/** How often a statement is judged anew because its definitions change meanwhile. */
+const TRIES = 5
 
 const notSupported = (text: string, hint: string): ErrorReply => ({
   severity: 'ERROR',
@@ -49,6 +62,26 @@ function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'
     }
   }
   return Object.keys(keys).length === 0 ? {} : { keys }
+}
+
+/** A statement of a message that no guard in front of the message can vouch for. */
+function unguardable(
+  statements: readonly ParsedStatement[],
+  found: readonly Classification[],
+): ErrorReply | undefined {
+  const last = found.findLastIndex(({ uses }) => uses !== undefined)
+  const before = statements.slice(0, Math.max(0, last))
+  const ends = before.find(({ effects: { transaction, modes } }) =>
+    transaction === 'begin'
+      ? modes
+      : (modes ?? (transaction !== undefined && transaction !== 'savepoint')),
+  )
+  return ends === undefined
+    ? undefined
+    : notSupported(
+        `a statement behind ${ends.text} in one message`,
+        'send what stands behind it as a message of its own',
+      )
 }
 
 /** What cannot be carried out although it was permitted. */
@@ -83,11 +116,13 @@ export class SimpleQueries {
   readonly #context: AdapterContext
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
 
-  constructor(context: AdapterContext, pipeline: Pipeline, judging: Judging) {
+  constructor(context: AdapterContext, pipeline: Pipeline, judging: Judging, guards: Guards) {
     this.#context = context
     this.#pipeline = pipeline
     this.#judging = judging
+    this.#guards = guards
   }
 
   /** A Query waits until all before it is answered: its own answer tells what the session is then. */
@@ -163,7 +198,7 @@ export class SimpleQueries {
 
   #statements(bytes: Buffer, text: string, statements: readonly ParsedStatement[]): void {
     if (statements.length === 0) {
-      this.#forward(bytes, [], [])
+      this.#forward(bytes, [], { runs: [], uses: undefined })
       return
     }
     const why = this.ddlTrouble(statements)
@@ -185,7 +220,8 @@ export class SimpleQueries {
         if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
         const [run] = result.runs
         if (run?.limit === undefined || statements.length > 1)
-          return this.#forward(bytes, statements, result.runs)
+          return this.#forward(bytes, statements, result)
+        this.#guards.front(result.uses)
         this.#limited(text, statements[0], run)
       },
     )
@@ -212,27 +248,58 @@ export class SimpleQueries {
     parameters: readonly Parameter[] | undefined,
     request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
     then: (result: Judged) => void,
+    tries = TRIES,
   ): void {
+    // What can have no guard in front of it is judged with a catalogue of this moment.
+    const alone = statements.some(({ effects }) => effects.alone === true)
+    if (alone) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
-      const operations = asOneRequest(found.map(({ operation }) => operation))
-      this.#judging.judge(
-        {
-          phase: 'execute',
-          operations,
-          ...request,
-          ...mergedKeys(found),
-          inTransaction: this.#pipeline.inTransaction,
-          preview: () => this.#previews(statements, parameters),
-          unchanged: () => this.#judging.stillMeans(statements, parameters, found),
-        },
-        (ruling, id) => {
-          if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
-          then(
-            this.#permitted(id, statements, found, ruling.obligations, request.form === 'simple'),
+      const uses = alone ? undefined : usesOf(found)
+      const trouble = unguardable(statements, found)
+      if (trouble !== undefined) return then({ reply: trouble })
+      this.#guards.secure(
+        uses,
+        (reloaded) => this.#judging.reload(reloaded),
+        (secured) => {
+          if (secured === 'same')
+            return this.#judgeFound(statements, parameters, { found, uses }, request, then)
+          if (secured !== 'changed') return then(secured)
+          if (tries === 0) return then({ reply: UNSETTLED })
+          this.#judging.reload(() =>
+            this.judgeRuns(statements, parameters, request, then, tries - 1),
           )
         },
       )
     })
+  }
+
+  #judgeFound(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+    judged: Found,
+    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
+    then: (result: Judged) => void,
+  ): void {
+    const { found, uses } = judged
+    const simple = request.form === 'simple'
+    this.#judging.judge(
+      {
+        phase: 'execute',
+        operations: asOneRequest(found.map(({ operation }) => operation)),
+        ...request,
+        ...mergedKeys(found),
+        inTransaction: this.#pipeline.inTransaction,
+        preview: () => this.#previews(statements, parameters),
+        unchanged: () =>
+          this.#judging.stillMeans(statements, parameters, found, (then) =>
+            this.#guards.prove(uses, (same) => this.#judging.reload(same), then),
+          ),
+      },
+      (ruling, id) => {
+        if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
+        then(this.#permitted(id, statements, judged, ruling.obligations, simple))
+      },
+    )
   }
 
   #previews(
@@ -246,7 +313,7 @@ export class SimpleQueries {
   #permitted(
     request: number,
     statements: readonly ParsedStatement[],
-    found: readonly Classification[],
+    { found, uses }: Found,
     obligations: readonly Obligations[],
     simple: boolean,
   ): Judged {
@@ -264,7 +331,7 @@ export class SimpleQueries {
       )
     })
     const reply = unenforceable(statements, obligations, simple)
-    if (reply === undefined) return { runs }
+    if (reply === undefined) return { runs, uses }
     for (const run of runs) {
       this.#pipeline.over(run, { error: { sqlstate: reply.sqlstate, message: reply.message } })
     }
@@ -283,10 +350,16 @@ export class SimpleQueries {
     })
   }
 
-  #forward(bytes: Buffer, statements: readonly ParsedStatement[], runs: readonly Run[]): void {
+  #forward(
+    bytes: Buffer,
+    statements: readonly ParsedStatement[],
+    { runs, uses }: Extract<Judged, { readonly runs: readonly Run[] }>,
+  ): void {
     const pipeline = this.#pipeline
+    this.#guards.front(uses)
     for (const run of runs) this.opened(run)
     if (statements.some(({ effects }) => effects.ddl)) pipeline.ddlSince ??= pipeline.segment
+    for (const statement of statements) this.#guards.passing(statement)
     pipeline.send(bytes, { kind: 'query', runs, statements, at: 0, failed: false })
     pipeline.closeSegment()
     if (statements[0]?.effects.copy === 'in') pipeline.copying = 'wait'

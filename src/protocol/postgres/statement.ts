@@ -27,8 +27,27 @@ export type Parameter =
   | { readonly known: true; readonly value: string | null }
   | { readonly known: false }
 
+/** A relation that a statement's meaning hangs on. */
+export interface UsedRelation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** What changes with its definition. */
+  readonly version: string
+}
+
+/** What of the catalogue a statement's meaning hangs on. */
+export interface CatalogueUses {
+  /** Relations that it reaches, each once. */
+  readonly relations: readonly UsedRelation[]
+  /** Names as the search path resolves them, quoted: OIDs, 0 where nothing has the name. */
+  readonly names: Readonly<Record<string, number>>
+}
+
 export interface Classification {
   readonly operation: Operation | Unclassified
+  /** Absent where nothing but the database's own catalogue is used. */
+  readonly uses?: CatalogueUses
   /** Keys written or deleted as far as the statement names them. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
 }
@@ -37,6 +56,10 @@ export interface Classification {
 export interface StatementEffects {
   /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
   readonly ddl: boolean
+  /** Runs in no transaction with anything else (VACUUM, CREATE INDEX CONCURRENTLY …). */
+  readonly alone?: true
+  /** Sets modes that must come before the first query of its transaction. */
+  readonly modes?: true
   /** Names of prepared statements it removes; `*` for all. */
   readonly deallocates?: string
   /** Transaction control. */

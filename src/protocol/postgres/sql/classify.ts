@@ -54,6 +54,7 @@ export function classifyTree(
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
+      ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
       ...(analysis.keys.size > 0 ? { keys } : {}),
     }
   } catch (error) {

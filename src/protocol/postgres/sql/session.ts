@@ -1,6 +1,7 @@
 // Owns statements about the session: settings, transactions, cursors to close. Only what the allow-list names.
 
 import type { PostgresProduct } from '../../table.js'
+import { GUARD_PREFIX } from '../guard-text.js'
 import { allowsReset, allowsSetting, allowsShow } from './settings.js'
 import {
   constantText,
@@ -23,8 +24,11 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
     case 'VariableSetStmt':
       setting(fields(), product)
       return true
-    case 'DiscardStmt':
     case 'DeallocateStmt':
+      if (text(fields()['name']).startsWith(GUARD_PREFIX))
+        throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
+      return true
+    case 'DiscardStmt':
     case 'ClosePortalStmt':
     case 'UnlistenStmt':
       fields()
