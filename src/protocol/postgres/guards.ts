@@ -4,8 +4,8 @@
 
 import type { AdapterContext } from '../../core/adapter.js'
 import { VERSIONS_QUERY } from './catalogue-queries.js'
-import { GUARD_PREFIX, guardKey, guardText, versionsOf } from './guard-text.js'
-import type { Pipeline } from './pipeline.js'
+import { GUARD_PREFIX, guardKey, guardText, namesKey, versionsOf } from './guard-text.js'
+import type { Pipeline, Prepared } from './pipeline.js'
 import type { CatalogueUses, ParsedStatement } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
@@ -43,6 +43,7 @@ interface DatabaseError {
 }
 
 type Outcome =
+  | 'skipped'
   | { readonly values: readonly (Buffer | null)[][] }
   | { readonly error: DatabaseError; readonly fresh?: boolean }
 
@@ -110,6 +111,7 @@ export class Guards {
       return this.#establish(key, uses, reload, then)
     }
     this.#await(bindGuard(guard.name, null), '2DC3', (outcome) => {
+      if (outcome === 'skipped') return then('same')
       if ('error' in outcome) return this.#failed(key, outcome, then)
       const stamp = outcome.values[0]?.[0]
       if (!stamp?.equals(guard.stamp)) return this.#establish(key, uses, reload, then)
@@ -143,6 +145,7 @@ export class Guards {
     ])
     const replies = `${'1'.repeat(parse.length)}2DC3${'1'.repeat(first.length)}2DC3`
     this.#await(bytes, replies, (outcome) => {
+      if (outcome === 'skipped') return then('same')
       if ('error' in outcome) return this.#failed(key, outcome, then)
       this.#versions = versions
       const [[stamp] = [], [found, isolation] = []] = outcome.values
@@ -186,10 +189,22 @@ export class Guards {
     this.#pipeline.guarding = this.#pipeline.segment
     this.#expect(guard.bytes, '2DC3', (outcome) => {
       this.#pipeline.guarding = undefined
-      if (!('error' in outcome)) return
+      if (outcome === 'skipped' || !('error' in outcome)) return
       this.#known.delete(key)
       this.#pipeline.again()
     })
+  }
+
+  /** Before a Bind: the server's plan keeps what the names meant when it was made. Where that is not what was judged, a new one. */
+  plan(prepared: Prepared, uses: CatalogueUses | undefined): void {
+    const names = namesKey(uses)
+    if (prepared.names === names) return
+    prepared.names = names
+    const { name, text, types } = prepared
+    const close = message('C', 'S', cstr(name))
+    const parse = message('P', cstr(name), cstr(text), i16(types.length), ...types.map(i32))
+    this.#pipeline.send(close, { kind: 'close', changes: {}, swallow: true })
+    this.#pipeline.send(parse, { kind: 'parse', changes: {}, swallow: true })
   }
 
   /** A statement that ends prepared statements or transactions is being sent. */
@@ -210,26 +225,35 @@ export class Guards {
     this.#expect(bytes, replies, (outcome) => {
       const go = (): void => {
         this.waiting = false
-        then('error' in outcome ? { ...outcome, fresh } : outcome)
+        then(failed ? { ...outcome, fresh } : outcome)
       }
-      if ('error' in outcome) this.#pipeline.recover(outcome.error, go)
+      const failed = outcome !== 'skipped' && 'error' in outcome
+      if (failed) this.#pipeline.recover(outcome.error, go)
       else go()
     })
     this.#pipeline.flushUpstream()
   }
 
+  /** `then` is called once: with what came, with the error, or that an earlier error skipped it all. */
   #expect(bytes: Buffer, replies: string, then: (outcome: Outcome) => void): void {
     const values: (Buffer | null)[][] = []
+    let settled = false
+    const settle = (outcome: Outcome): void => {
+      if (settled) return
+      settled = true
+      then(outcome)
+    }
     this.#pipeline.send(bytes, {
       kind: 'guard',
       replies,
       values,
-      done: () => then({ values }),
+      done: () => settle({ values }),
       failed: (error) => {
         if (!this.waiting && !CHANGED.has(error.sqlstate)) return false
-        then({ error })
+        settle({ error })
         return true
       },
+      skipped: () => settle('skipped'),
     })
   }
 

@@ -4,7 +4,7 @@
 import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
 import { type NameChange, NameTable } from './names.js'
 import { Outbox } from './outbox.js'
-import { Proved } from './proved.js'
+import { type GuardReplies, Proved } from './proved.js'
 import type { Run } from './run.js'
 import type { Parameter, ParsedStatement, StatementEffects } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
@@ -81,15 +81,7 @@ export type Expectation =
       readonly reply: ErrorReply
       readonly codes: readonly string[]
     }
-  /** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
-  | {
-      readonly kind: 'guard'
-      replies: string
-      readonly values: (Buffer | null)[][]
-      readonly done: () => void
-      /** False: the error is the statement's own. */
-      readonly failed: (error: { readonly sqlstate: string; readonly message: string }) => boolean
-    }
+  | GuardReplies
   /** `own`: behind a Sync that the client knows nothing of. */
   | { readonly kind: 'ready'; readonly sync: boolean; readonly own?: true }
 
@@ -311,7 +303,9 @@ export class Pipeline {
     this.portals.forgetAssumptions()
     this.portals.clear()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
-    return dropped.map(({ expectation }) => expectation)
+    const all = dropped.map(({ expectation }) => expectation)
+    for (const one of all) if (one.kind === 'guard') one.skipped()
+    return all
   }
 
   /** A guard failed: what was sent since is skipped, and taken again when the database is in sync. */

@@ -1,6 +1,18 @@
 // Owns how long something is proved in a session's transactions: locks that the server holds end with the
 // transaction, which the client's messages end before their answers tell. Never answers "proved" where it is not known.
 
+/** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
+export interface GuardReplies {
+  readonly kind: 'guard'
+  replies: string
+  readonly values: (Buffer | null)[][]
+  readonly done: () => void
+  /** An earlier error skipped it. */
+  readonly skipped: () => void
+  /** False: the error is the statement's own. */
+  readonly failed: (error: { readonly sqlstate: string; readonly message: string }) => boolean
+}
+
 /** Where a session stands, as its pipeline knows it. */
 interface Standing {
   readonly status: 'I' | 'T' | 'E'

@@ -13,6 +13,7 @@ import {
 import { GUARD_PREFIX, namesKey } from './guard-text.js'
 import { type Guards, RESERVED } from './guards.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
+import { changesOf } from './name-changes.js'
 import { FULL, MULTIPLE, missing } from './name-replies.js'
 import type { NameTable } from './names.js'
 import type { NameChanges, Pipeline, Portal, Prepared, RefusedForm } from './pipeline.js'
@@ -20,10 +21,9 @@ import type { Run } from './run.js'
 import { NOT_UTF8, type SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import { recordedParameter, toParameter, wholeValue } from './values.js'
-import { cstr, type ErrorReply, i16, i32, message, violation } from './wire.js'
+import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
 
 const NEWLINE = 0x0a
-const MAX_ROWS = 0x7fffffff
 
 /** Takes the client's messages one by one. */
 export class Requests {
@@ -160,12 +160,9 @@ export class Requests {
       this.#refused('P', '', 'the statement is not UTF-8', { reply: NOT_UTF8, name })
       return true
     }
-    if (name.startsWith(GUARD_PREFIX)) {
-      this.#pipeline.refuse('P', RESERVED, name)
-      return true
-    }
-    if (name !== '' && this.#pipeline.statements.full) {
-      this.#pipeline.refuse('P', FULL, name)
+    const unnameable = name.startsWith(GUARD_PREFIX) ? RESERVED : FULL
+    if (unnameable === RESERVED || (name !== '' && this.#pipeline.statements.full)) {
+      this.#pipeline.refuse('P', unnameable, name)
       return true
     }
     this.#judging.parse(text, (outcome) => {
@@ -270,24 +267,10 @@ export class Requests {
     this.#simple.judgeRuns([statement], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
       this.#guards.front(result.uses)
-      this.#prepareAgain(prepared, namesKey(result.uses))
+      this.#guards.plan(prepared, result.uses)
       const given = { recorded, values: parameters, exact, whole }
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
-  }
-
-  /** The server's plan keeps what the names meant when it was made: where that is not what was judged, a new one. */
-  #prepareAgain(prepared: Prepared, names: string): void {
-    if (prepared.names === names) return
-    prepared.names = names
-    const { name, text, types } = prepared
-    this.#pipeline.send(message('C', 'S', cstr(name)), {
-      kind: 'close',
-      changes: {},
-      swallow: true,
-    })
-    const parse = message('P', cstr(name), cstr(text), i16(types.length), ...types.map(i32))
-    this.#pipeline.send(parse, { kind: 'parse', changes: {}, swallow: true })
   }
 
   #forwardBind(
@@ -398,9 +381,9 @@ export class Requests {
     }
     if (effects?.ddl === true) pipeline.ddlSince ??= pipeline.segment
     if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
-    const sent = this.#limitedMax(run, max)
+    const sent = run?.most(max)
     const limited = sent !== undefined
-    const changes = this.#changes(portal)
+    const changes = changesOf(portal, pipeline)
     pipeline.send(limited ? message('E', cstr(portal.name), i32(sent)) : bytes, {
       kind: 'execute',
       portal,
@@ -412,28 +395,5 @@ export class Requests {
     if (effects?.copy === 'in') pipeline.copying = 'wait'
     if (limited) pipeline.limited = { rewritten: false }
     if (limited || effects?.copy === 'in') pipeline.flushUpstream()
-  }
-
-  /** One row more than may leave proves that the limit is passed; undefined where no limit is in reach. */
-  #limitedMax(run: Run | undefined, max: number): number | undefined {
-    if (run?.limit === undefined) return undefined
-    const most = run.limit.rows - run.rowCount + 1
-    if (most > MAX_ROWS) return undefined
-    return max === 0 ? most : Math.min(max, most)
-  }
-
-  #changes(portal: Portal): NameChanges {
-    const effects = portal.prepared.statement?.effects
-    const gone = effects?.deallocates
-    const names =
-      gone === '*' ? this.#pipeline.statements.names() : gone === undefined ? [] : [gone]
-    const portals =
-      effects?.cursors === true
-        ? this.#pipeline.portals.names().filter((name) => name !== portal.name)
-        : []
-    return {
-      statements: names.map((name) => ({ name, value: undefined })),
-      portals: portals.map((name) => ({ name, value: undefined })),
-    }
   }
 }

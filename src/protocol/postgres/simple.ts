@@ -6,6 +6,7 @@ import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adap
 import type { Obligations } from '../../core/decision.js'
 import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
+import { unenforceable, unguardable } from './enforceable.js'
 import { readQuery } from './frontend.js'
 import { usesOf } from './guard-text.js'
 import { type Guards, UNSETTLED } from './guards.js'
@@ -46,13 +47,6 @@ interface Found {
 /** How often a statement is judged anew because its definitions change meanwhile. */
 const TRIES = 5
 
-const notSupported = (text: string, hint: string): ErrorReply => ({
-  severity: 'ERROR',
-  sqlstate: '0A000',
-  message: `not supported yet: ${text}`,
-  hint,
-})
-
 /** Keys of all statements of one request. */
 function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
   const keys: Record<string, string[]> = {}
@@ -62,53 +56,6 @@ function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'
     }
   }
   return Object.keys(keys).length === 0 ? {} : { keys }
-}
-
-/** A statement of a message that no guard in front of the message can vouch for. */
-function unguardable(
-  statements: readonly ParsedStatement[],
-  found: readonly Classification[],
-): ErrorReply | undefined {
-  const last = found.findLastIndex(({ uses }) => uses !== undefined)
-  const before = statements.slice(0, Math.max(0, last))
-  const ends = before.find(({ effects: { transaction, modes } }) =>
-    transaction === 'begin'
-      ? modes
-      : (modes ?? (transaction !== undefined && transaction !== 'savepoint')),
-  )
-  return ends === undefined
-    ? undefined
-    : notSupported(
-        `a statement behind ${ends.text} in one message`,
-        'send what stands behind it as a message of its own',
-      )
-}
-
-/** What cannot be carried out although it was permitted. */
-function unenforceable(
-  statements: readonly ParsedStatement[],
-  obligations: readonly Obligations[],
-  simple: boolean,
-): ErrorReply | undefined {
-  for (const [index, statement] of statements.entries()) {
-    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
-    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
-      return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
-    }
-    if (!simple || rowLimit === undefined) continue
-    if (statements.length > 1) {
-      return notSupported(
-        'a read without a bound among other statements',
-        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
-      )
-    }
-    if (!statement.portalReady)
-      return notSupported(
-        'this read without a bound',
-        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
-      )
-  }
-  return undefined
 }
 
 /** Takes Query and FunctionCall, and judges runs for both protocols. */
