@@ -14,8 +14,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     // Generous: a slow machine is no failure, and what hangs is still found.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
     passWithNoTests: false,
     expect: { poll: { timeout: 15_000 } },
     allowOnly: !process.env['CI'],

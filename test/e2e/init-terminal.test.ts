@@ -85,7 +85,7 @@ function sitDown(): Person {
 }
 
 // Two keys are minted, which takes seconds where the machine is busy.
-describe('the interview in a terminal', { timeout: 120_000 }, () => {
+describe('the interview in a terminal', () => {
   it('asks again after a wrong answer, and makes what the check accepts', async () => {
     const person = sitDown()
     for (const [asked, typed] of ANSWERS) {

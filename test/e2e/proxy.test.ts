@@ -21,7 +21,7 @@ access:
   - { who: { group: data-science }, role: reader, targets: [prod-vectors] }
 `
 
-describe.skipIf(!hasPostgres('plain'))('behind a proxy', { timeout: 120_000 }, () => {
+describe.skipIf(!hasPostgres('plain'))('behind a proxy', () => {
   let postgres: TestPostgres
   let product: Product
   let proxy: ConnectProxy

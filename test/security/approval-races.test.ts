@@ -20,7 +20,7 @@ const textOf = (label: number): string =>
   `UPDATE counted SET runs = runs + 1 WHERE label = '${label}'`
 
 // A hundred connections and sessions take their time on a busy machine.
-describe.skipIf(!hasPostgres('plain'))('approvals that race', { timeout: 120_000 }, () => {
+describe.skipIf(!hasPostgres('plain'))('approvals that race', { timeout: 300_000 }, () => {
   let postgres: TestPostgres
   let database: string
   let admin: pg.Client

@@ -139,7 +139,8 @@ export class Pipeline {
   guarding: number | undefined
   /** Takes back what was taken since the guarded message. */
   requeue: () => void = () => {}
-  #recovered: (() => void) | undefined
+  /** What goes on once a Sync of `recover` is answered. */
+  recovered: (() => void) | undefined
 
   constructor(host: AdapterHost, context: AdapterContext) {
     this.#host = host
@@ -160,10 +161,6 @@ export class Pipeline {
   /** A transaction is open, or something has run in an implicit one: others may wait for its locks. */
   get inTransaction(): boolean {
     return this.status !== 'I' || this.unitRan
-  }
-
-  get recovering(): boolean {
-    return this.#recovered !== undefined
   }
 
   get head(): Expectation | undefined {
@@ -303,29 +300,24 @@ export class Pipeline {
     this.portals.forgetAssumptions()
     this.portals.clear()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
-    const all = dropped.map(({ expectation }) => expectation)
-    for (const one of all) if (one.kind === 'guard') one.skipped()
-    return all
+    for (const { expectation } of dropped) if (expectation.kind === 'guard') expectation.skipped()
+    return dropped.map(({ expectation }) => expectation)
   }
 
   /** A guard failed: what was sent since is skipped, and taken again when the database is in sync. */
   again(): void {
-    const error = {
-      sqlstate: '40001',
-      message: 'not run: judged again, since a definition changed',
-    }
-    this.recover(error, () => {})
+    this.recover({ sqlstate: '40001', message: 'not run: a definition changed' }, () => {})
     this.requeue()
   }
 
   /** Up to the Sync that stands behind, or one of ours, everything has failed, unseen by the client. */
   recover(error: { readonly sqlstate: string; readonly message: string }, then: () => void): void {
-    this.#recovered = then
+    this.recovered = then
     this.copying = 'none'
     this.limited = undefined
     for (const dropped of this.dropSegment()) {
-      if (dropped.kind === 'execute' || dropped.kind === 'bind') this.over(dropped.run, { error })
-      if (dropped.kind === 'query') for (const run of dropped.runs) this.over(run, { error })
+      if ('run' in dropped) this.over(dropped.run, { error })
+      if ('runs' in dropped) for (const run of dropped.runs) this.over(run, { error })
     }
     this.failOpen(error)
     const [next] = this.#waiting
@@ -343,8 +335,8 @@ export class Pipeline {
       this.unitOpen = false
       this.unitRan = false
     }
-    const recovered = this.#recovered
-    this.#recovered = undefined
+    const recovered = this.recovered
+    this.recovered = undefined
     this.#settle(status)
     recovered?.()
   }

@@ -50,7 +50,7 @@ export class Requests {
   /** Handles the next message of the queue. False: not yet; ask again when something was answered. */
   take(type: string, bytes: Buffer): boolean {
     const pipeline = this.#pipeline
-    if (this.#judging.waiting || this.#guards.waiting || pipeline.recovering) return false
+    if (this.#judging.waiting || this.#guards.waiting || pipeline.recovered) return false
     // What is behind a guard that fails is taken again: nothing of the next segment may have overtaken it.
     if (pipeline.guarding !== undefined && pipeline.guarding < pipeline.segment) return false
     if (pipeline.copying === 'in') return this.#copyData(type, bytes)

@@ -5,7 +5,8 @@ import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../c
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot, Relation } from '../catalogue.js'
-import type { CatalogueUses, ColumnOrigin, Parameter } from '../statement.js'
+import type { CatalogueUses, ColumnOrigin } from '../statement.js'
+import type { BoundParameters } from './bound-parameters.js'
 import { NotUnderstood } from './tree.js'
 import { allSources, type Value } from './value.js'
 
@@ -21,14 +22,14 @@ export interface Surroundings {
   readonly path: readonly string[]
   readonly product: PostgresProduct
   /** Absent while the statement is only prepared. */
-  readonly parameters: readonly Parameter[] | undefined
+  readonly parameters: BoundParameters | undefined
 }
 
 export class Analysis {
   readonly catalogue: CatalogueSnapshot
   readonly path: readonly string[]
   readonly product: PostgresProduct
-  readonly parameters: readonly Parameter[] | undefined
+  readonly parameters: BoundParameters | undefined
   readonly collections: CollectionUse[] = []
   readonly fields: FieldUse[] = []
   readonly functions = new Set<string>()

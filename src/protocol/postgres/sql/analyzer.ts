@@ -15,6 +15,7 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from '../statement.js'
+import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
@@ -181,13 +182,17 @@ class Statement implements ParsedStatement {
     parameters?: readonly Parameter[],
   ): Classification {
     // Without parameters of its own, a statement means the same whatever is bound.
-    if (parameters !== undefined && this.parameterCount > 0)
-      return this.#judge(catalogue, searchPath, parameters)
-    const key = JSON.stringify(searchPath)
+    const bound =
+      parameters !== undefined && this.parameterCount > 0
+        ? new BoundParameters(parameters)
+        : undefined
+    const key = JSON.stringify([bound !== undefined, searchPath])
     const paths = this.#known.get(catalogue) ?? new Map<string, Classification>()
     const known = paths.get(key)
     if (known !== undefined) return known
-    const found = this.#judge(catalogue, searchPath, undefined)
+    const found = this.#judge(catalogue, searchPath, bound)
+    // What looked at a value means something else with another one.
+    if (bound?.looked === true) return found
     if (paths.size >= PATHS_PER_STATEMENT) paths.clear()
     paths.set(key, found)
     this.#known.set(catalogue, paths)
@@ -209,7 +214,7 @@ class Statement implements ParsedStatement {
   #judge(
     catalogue: Catalogue,
     path: readonly string[],
-    parameters: readonly Parameter[] | undefined,
+    parameters: BoundParameters | undefined,
   ): Classification {
     return classifyTree(this.#tree, this.text, {
       catalogue: this.#snapshot(catalogue),

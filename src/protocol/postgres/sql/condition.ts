@@ -20,8 +20,8 @@ export interface Binding {
   readonly base: NonNullable<Value['base']>
   /** How many values it may take. */
   readonly count: number | 'unknown'
-  /** Their texts, where all are known. */
-  readonly keys?: readonly string[]
+  /** Their texts, where all are known. Looked at only where they matter. */
+  readonly keys: () => readonly string[] | undefined
 }
 
 /**
@@ -96,28 +96,25 @@ function binding(column: Value, constant: Value, single: boolean): Binding | und
   const base = column.base
   if (base === undefined || constant.kind !== 'constant' || constant.exact !== true)
     return undefined
-  if (single) {
-    const key = constant.literal
-    return { base, count: 1, ...(typeof key === 'string' ? { keys: [key] } : {}) }
-  }
+  if (single) return { base, count: 1, keys: () => allTexts([constant.literal]) }
   const elements = constant.elements
-  if (elements === undefined) return { base, count: 'unknown' }
-  const known = elements.filter((each): each is string => typeof each === 'string')
-  return {
-    base,
-    count: elements.length,
-    ...(known.length === elements.length ? { keys: known } : {}),
-  }
+  if (elements === undefined) return { base, count: 'unknown', keys: () => undefined }
+  return { base, count: elements.length, keys: () => allTexts(elements) }
+}
+
+function allTexts(values: readonly (string | null | undefined)[]): readonly string[] | undefined {
+  const texts = values.filter((each) => typeof each === 'string')
+  return texts.length === values.length ? texts : undefined
 }
 
 /** The keys that bindings name of an item: how many rows at most, and their texts for a single-column key. */
 export function namedKeys(
   item: Item,
   bindings: readonly Binding[],
-): { readonly count: number | 'unknown'; readonly keys?: readonly string[] } | undefined {
+): Pick<Binding, 'count' | 'keys'> | undefined {
   const relation = item.relation
   if (relation === undefined || item.mark === undefined) return undefined
-  let best: { count: number | 'unknown'; keys?: readonly string[] } | undefined
+  let best: Pick<Binding, 'count' | 'keys'> | undefined
   for (const key of relation.keys) {
     const parts = key.map((column) => tightest(bindings, item, column))
     const found = parts.filter((part): part is Binding => part !== undefined)
@@ -132,8 +129,8 @@ export function namedKeys(
       (count === 'unknown' || (best.count !== 'unknown' && best.count <= count))
     )
       continue
-    const keys = found.length === 1 ? found[0]?.keys : undefined
-    best = { count, ...(keys === undefined ? {} : { keys }) }
+    const [only, second] = found
+    best = { count, keys: () => (second === undefined ? only?.keys() : undefined) }
   }
   return best
 }

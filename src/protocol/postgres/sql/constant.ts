@@ -10,7 +10,8 @@ export function literalConstant(whole: unknown): Value {
   const constant = constantText(whole)
   if (constant === undefined) throw new NotUnderstood('malformed constant')
   const exact = constant.form !== 'bits'
-  return withElements({ kind: 'constant', sources: [], literal: constant.value, exact })
+  const elements = elementsOf(constant.value)
+  return { kind: 'constant', sources: [], literal: constant.value, exact, elements }
 }
 
 /** A parameter: bound, unbound at prepare, or not decoded. */
@@ -21,23 +22,41 @@ export function evaluateParameter(fields: Fields, analysis: Analysis): Value {
   if (analysis.parameters === undefined) {
     return { kind: 'constant', sources: [], exact: true, pending: true }
   }
-  const parameter = analysis.parameters[number - 1]
-  if (parameter === undefined || !parameter.known)
-    return { kind: 'constant', sources: [], exact: true }
-  return withElements({ kind: 'constant', sources: [], literal: parameter.value, exact: true })
+  const { parameters } = analysis
+  // Read where it is needed and not before: what is not looked at does not matter.
+  return {
+    kind: 'constant',
+    sources: [],
+    exact: true,
+    get literal() {
+      return parameters.text(number)
+    },
+    get elements() {
+      return elementsOf(parameters.text(number))
+    },
+  }
 }
 
-function withElements(value: Value): Value {
-  const elements = typeof value.literal === 'string' ? arrayElements(value.literal) : undefined
-  return elements === undefined ? value : { ...value, elements }
+function elementsOf(literal: string | null | undefined): Value['elements'] {
+  return typeof literal === 'string' ? arrayElements(literal) : undefined
 }
 
 /** A cast keeps a constant constant; only casts to types that compare exactly keep it a key. */
 export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
   const exact = value.exact === true && (type.exact || (type.array && value.elements !== undefined))
-  const { elements, ...rest } = value
-  // `{a b}` is one element of an array and two of a tsvector.
-  return { ...rest, exact, ...(type.array && elements !== undefined ? { elements } : {}) }
+  return {
+    kind: 'constant',
+    sources: value.sources,
+    exact,
+    ...(value.pending === true ? { pending: true } : {}),
+    get literal() {
+      return value.literal
+    },
+    get elements() {
+      // `{a b}` is one element of an array and two of a tsvector.
+      return type.array ? value.elements : undefined
+    },
+  }
 }
 
 /** Elements of a one-dimensional array literal `{1,2,"a b"}`; undefined where it is not one. PostgreSQL docs, "Array Input and Output Syntax". */

@@ -154,7 +154,7 @@ function proveSettings(item: Item, bindings: readonly Binding[], analysis: Analy
       base.item === item.mark &&
       base.column === 'name' &&
       // The name may be a parameter that is not bound yet.
-      (keys?.every((key) => allowsShow(key, analysis.product)) ??
+      (keys()?.every((key) => allowsShow(key, analysis.product)) ??
         analysis.parameters === undefined),
   )
   if (named) analysis.unproved.delete(item.mark)

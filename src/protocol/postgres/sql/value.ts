@@ -29,9 +29,9 @@ export interface Value {
   /** A column of a base table as it stands: the range item and the column's name. */
   readonly base?: { readonly item: object; readonly column: string }
   /** A constant's text; null is SQL NULL; undefined is not known. */
-  readonly literal?: string | null
+  readonly literal?: string | null | undefined
   /** Elements of a constant array or list of known length. */
-  readonly elements?: readonly (string | null | undefined)[]
+  readonly elements?: readonly (string | null | undefined)[] | undefined
   /** A parameter that is not bound yet (the statement is being prepared). */
   readonly pending?: boolean
   /** A constant that may be compared with a key and still names at most one. */

@@ -261,8 +261,9 @@ function effectOf(
   if (named === undefined) return { kind: 'filter' }
   if (named.count === 'unknown')
     return { kind: 'unknown', reason: 'the number of keys is not known' }
-  if (named.keys !== undefined && item.relation !== undefined) {
-    analysis.nameKeys(item.relation.collection, named.keys)
+  const keys = named.keys()
+  if (keys !== undefined && item.relation !== undefined) {
+    analysis.nameKeys(item.relation.collection, keys)
   }
   return { kind: 'ids', count: named.count }
 }

@@ -1,0 +1,25 @@
+// Owns the values bound to a statement's parameters while it is classified, and whether anything looked at one: what
+// looked at none means the same whatever is bound. It must never let a value be read unnoticed.
+
+import type { Parameter } from '../statement.js'
+
+export class BoundParameters {
+  readonly #values: readonly Parameter[]
+  #looked = false
+
+  constructor(values: readonly Parameter[]) {
+    this.#values = values
+  }
+
+  /** Whether any value was asked for. */
+  get looked(): boolean {
+    return this.#looked
+  }
+
+  /** The text of `$number` (from 1), null for NULL; undefined where it is not bound or not decoded. */
+  text(number: number): string | null | undefined {
+    this.#looked = true
+    const parameter = this.#values[number - 1]
+    return parameter?.known === true ? parameter.value : undefined
+  }
+}
