@@ -214,15 +214,15 @@ export class Judging {
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
     before: readonly Classification[],
-    prove: (then: (proved: boolean) => void) => void,
+    prove: (now: readonly Classification[], then: (proved: boolean) => void) => void,
   ): Promise<boolean> {
     // As in `#fresh`: what is open would be waited for.
     if (this.#pipeline.inTransaction) return Promise.resolve(true)
     return new Promise((resolve) => {
       this.#load(0, (error) => {
-        const same = (): boolean =>
-          meaning(this.#classifyNow(statements, parameters)) === meaning(before)
-        if (error === undefined && same()) prove(resolve)
+        if (error !== undefined) return resolve(false)
+        const now = this.#classifyNow(statements, parameters)
+        if (meaning(now) === meaning(before)) prove(now, resolve)
         else resolve(false)
       })
     })

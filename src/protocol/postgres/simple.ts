@@ -41,7 +41,7 @@ export type Judged =
 
 interface Found {
   readonly found: readonly Classification[]
-  readonly uses: CatalogueUses | undefined
+  uses: CatalogueUses | undefined
 }
 
 /** How often a statement is judged anew because its definitions change meanwhile. */
@@ -227,7 +227,7 @@ export class SimpleQueries {
     request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
     then: (result: Judged) => void,
   ): void {
-    const { found, uses } = judged
+    const { found } = judged
     const simple = request.form === 'simple'
     this.#judging.judge(
       {
@@ -238,8 +238,8 @@ export class SimpleQueries {
         inTransaction: this.#pipeline.inTransaction,
         preview: () => this.#previews(statements, parameters),
         unchanged: () =>
-          this.#judging.stillMeans(statements, parameters, found, (then) =>
-            this.#guards.prove(uses, (same) => this.#judging.reload(same), then),
+          this.#judging.stillMeans(statements, parameters, found, (now, then) =>
+            this.#proveAgain(judged, now, then),
           ),
       },
       (ruling, id) => {
@@ -247,6 +247,16 @@ export class SimpleQueries {
         then(this.#permitted(id, statements, judged, ruling.obligations, simple))
       },
     )
+  }
+
+  /** After a wait: what it uses may be defined otherwise by now, as long as that means the same. */
+  #proveAgain(
+    judged: Found,
+    now: readonly Classification[],
+    then: (proved: boolean) => void,
+  ): void {
+    if (judged.uses !== undefined) judged.uses = usesOf(now)
+    this.#guards.prove(judged.uses, (same) => this.#judging.reload(same), then)
   }
 
   #previews(
