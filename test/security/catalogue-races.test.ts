@@ -42,7 +42,7 @@ const DENIED: Ruling = {
   },
 }
 
-// The second server, another version of PostgreSQL, is covered by what guards rest on: guard-text.test.ts.
+// What guards rest on is held against more versions in test/integration/guard-text.test.ts.
 for (const kind of ['plain'] as const) {
   describe.runIf(findPostgres()[kind] !== undefined || hasPostgres(kind))(
     `on the ${kind} server`,
