@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Owns the build: TypeScript to dist and oclif's manifest, when something is newer than the last build. Says on stderr
-// that it builds, because that takes a while. `--force` builds anyway.
+// Owns the build: src and the packages that start-up needs put together in dist (docs/adr/0019), and oclif's manifest,
+// when something is newer than the last build. It checks no types. `--force` builds anyway.
 
 import { spawnSync } from 'node:child_process'
 import {
@@ -19,9 +19,10 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
-const fresh = join(root, '.cache', `dist-${process.pid}`)
+// As deep as dist, because source maps name the sources from where they are.
+const fresh = join(root, `.dist-${process.pid}`)
 const stamp = join(dist, '.built')
-const inputs = ['src', 'tsconfig.json', 'package.json', 'bin/build.js']
+const inputs = ['src', 'package.json', 'package-lock.json', 'bin/build.js', 'bin/bundle.js']
 
 /** Every file under a path. */
 function files(path) {
@@ -68,7 +69,14 @@ if (!current || process.argv.includes('--force')) {
   const started = new Date()
   process.stderr.write('building …\n')
   // Built beside it and swapped, so that a build that fails leaves the last good one.
-  run('typescript/bin/tsc', ['-p', 'tsconfig.json', '--outDir', fresh])
+  const { bundle } = await import('./bundle.js')
+  try {
+    await bundle(root, fresh)
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true })
+    process.stderr.write(`${error.message}\nbuild: failed\n`)
+    process.exit(1)
+  }
   copyData()
   rmSync(dist, { recursive: true, force: true })
   renameSync(fresh, dist)

@@ -22,6 +22,8 @@ if (process.argv.length === 3 && (argument === '--version' || argument === '-V')
     `${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`,
   )
 } else {
+  // Where an error came from is told in the sources' words, which takes time that nobody else should wait for.
+  if (process.env.VGATE_DEBUG) process.setSourceMapsEnabled(true)
   const { startCli } = await import('../dist/cli/start.js')
   await startCli(process.argv.slice(2), import.meta.url)
   await Promise.all(

@@ -97,7 +97,7 @@ function sourceFiles(folder: string): string[] {
     .sort()
 }
 
-/** Static, re-exporting, dynamic and type imports, and modules named by URL (workers). */
+/** Static, re-exporting, dynamic and type imports, and modules named by their place in the build (workers). */
 function importsOf(file: string): Import[] {
   const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest, true)
   const found: Import[] = []
@@ -112,10 +112,10 @@ function importsOf(file: string): Import[] {
       add(node.argument.literal, true)
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       add(node.arguments[0], true)
-    } else if (ts.isNewExpression(node) && node.expression.getText() === 'URL') {
-      const [first] = node.arguments ?? []
-      if (first && ts.isStringLiteralLike(first) && /^\.{1,2}\/.*\.js$/.test(first.text)) {
-        add(first, true)
+    } else if (ts.isCallExpression(node) && node.expression.getText() === 'builtFile') {
+      const [first] = node.arguments
+      if (first && ts.isStringLiteralLike(first)) {
+        found.push({ file, specifier: join(relative(dirname(file), '.'), first.text), lazy: true })
       }
     }
     ts.forEachChild(node, visit)

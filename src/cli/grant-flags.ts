@@ -1,9 +1,14 @@
-// Owns the flags that `connect` and `exec` share, and what they ask of the gateway.
+// Owns the argument and the flags that `connect` and `exec` share, and what they ask of the gateway.
 
-import { Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import type { GrantRequest } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { durationSeconds } from './people.js'
+
+export const targetArgument = {
+  name: Args.string({ description: 'target to connect to', required: true }),
+}
 
 export const grantFlags = {
   role: Flags.string({ description: 'ask for exactly this role', helpValue: 'ROLE' }),

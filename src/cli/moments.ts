@@ -1,6 +1,6 @@
 // Owns what bounds a search on the command line: moments (so long ago, or a date) and how many.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { VgateError } from '../core/errors.js'
 import { durationSeconds } from './people.js'
 

@@ -128,14 +128,7 @@ export function failureOf(error: unknown): Failure {
     const { code, message, hint, faces } = error
     return { code, message, ...(hint === undefined ? {} : { hint }), exit: faces.exit }
   }
-  const oclif = error instanceof Error && 'oclif' in error ? error.oclif : undefined
-  if (
-    error instanceof Error &&
-    typeof oclif === 'object' &&
-    oclif !== null &&
-    'exit' in oclif &&
-    oclif.exit === 2
-  ) {
+  if (error instanceof Error && oclifExit(error) === 2) {
     return { code: 'VGATE_USAGE', message: usageText(error.message), hint: 'see --help', exit: 2 }
   }
   const text = error instanceof Error ? error.message : String(error)
@@ -145,6 +138,14 @@ export function failureOf(error: unknown): Failure {
     hint: 'set VGATE_DEBUG=1 to see where, and please report it',
     exit: 1,
   }
+}
+
+/** The exit code that an error of oclif carries. It is told by its shape: plugins bring an oclif of their own. */
+export function oclifExit(error: unknown): number | undefined {
+  const oclif = error instanceof Error && 'oclif' in error ? error.oclif : undefined
+  const exit =
+    typeof oclif === 'object' && oclif !== null && 'exit' in oclif ? oclif.exit : undefined
+  return typeof exit === 'number' ? exit : undefined
 }
 
 /** What oclif says of wrong flags: without the frame around it, and without its own colours. */

@@ -2,13 +2,15 @@
 // message and an exit code. Must never contain what a command does.
 
 import { resolve } from 'node:path'
-import { Command, type Config, Flags } from '@oclif/core'
+import { Command } from '@oclif/core/command'
+import type { Config } from '@oclif/core/config'
+import * as Flags from '@oclif/core/flags'
 import type { GatewayApi } from '../client/gateway-api.js'
 import type { LoginContext } from '../client/session-token.js'
 import { type Environment, StateDir, statePath } from '../client/state-dir.js'
 import type { WorkloadLogin } from '../client/workload-login.js'
 import { VgateError } from '../core/errors.js'
-import { Output } from './output.js'
+import { Output, oclifExit } from './output.js'
 
 /** Flags that say which gateway. */
 export const addressFlags = {
@@ -142,14 +144,7 @@ export abstract class RunCommand extends Command {
   }
 
   protected override async catch(error: Error): Promise<void> {
-    const exit =
-      'oclif' in error &&
-      typeof error.oclif === 'object' &&
-      error.oclif !== null &&
-      'exit' in error.oclif
-        ? error.oclif.exit
-        : undefined
-    if (exit === 0) throw error
+    if (oclifExit(error) === 0) throw error
     this.exitWith(this.output.fail(error))
   }
 }

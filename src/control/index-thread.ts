@@ -3,9 +3,10 @@
 
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import { builtFile } from '../core/place.js'
 import type { ReadJob, ReadMessage } from './read-facts.js'
 
-const ENTRY = new URL('./index-worker.js', import.meta.url)
+const ENTRY = builtFile('control/index-worker.js')
 const IDLE_MS = 5_000
 
 type Answer =

@@ -1,8 +1,8 @@
 // Owns vgate's own version, as package.json says it.
 
 import { readFileSync } from 'node:fs'
-import { z } from 'zod'
+import { PACKAGE_ROOT } from './place.js'
 
-export const VERSION: string = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))).version
+export const VERSION: string = JSON.parse(
+  readFileSync(new URL('package.json', PACKAGE_ROOT), 'utf8'),
+).version

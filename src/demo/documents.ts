@@ -2,10 +2,12 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { PACKAGE_ROOT } from '../core/place.js'
 
-/** The checkout's top folder: this file is at src/demo or dist/demo. The data is not copied by the build. */
-export const packageRoot = path.join(import.meta.dirname, '../..')
+/** The checkout's top folder. The data is not copied by the build. */
+export const packageRoot = fileURLToPath(PACKAGE_ROOT)
 
 const DATA = path.join(packageRoot, 'src/demo/data')
 

@@ -188,7 +188,8 @@ describe.skipIf(!hasPostgres('pgvector'))('a job', () => {
     )
   })
 
-  it('loses its session at the end of a token that nobody makes anew', async () => {
+  // These two wait for tokens to end: side by side.
+  it.concurrent('loses its session at the end of a token that nobody makes anew', async () => {
     const exp = Math.floor(Date.now() / 1000) + 15
     const result = await exec(
       "INSERT INTO docs VALUES (101, 'x')",
@@ -201,7 +202,7 @@ describe.skipIf(!hasPostgres('pgvector'))('a job', () => {
     })
   })
 
-  it('goes on beyond one token where the platform makes fresh ones', async () => {
+  it.concurrent('goes on beyond one token where the platform makes fresh ones', async () => {
     platform.job = { claims: githubClaims(), seconds: 8 }
     const before = platform.asked.length
     const result = await exec('SELECT 1 AS one', platform.githubEnv, {

@@ -3,14 +3,14 @@
 
 import { createHash, createHmac, createPrivateKey, pbkdf2Sync, randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
-import { pairOf } from '../../dist/audit/keys.js'
-import { DEFAULT_LIMITS } from '../../dist/core/adapter.js'
-import { systemClock } from '../../dist/core/clock.js'
-import { newId } from '../../dist/core/ids.js'
-import { KNOWN_ACTIONS } from '../../dist/databases/list.js'
-import { compilePolicy } from '../../dist/policy/compile.js'
-import { loadPolicy } from '../../dist/policy/schema.js'
-import { DataPlane } from '../../dist/proxy/data-plane.js'
+import { pairOf } from '../../src/audit/keys.js'
+import { DEFAULT_LIMITS } from '../../src/core/adapter.js'
+import { systemClock } from '../../src/core/clock.js'
+import { newId } from '../../src/core/ids.js'
+import { KNOWN_ACTIONS } from '../../src/databases/list.js'
+import { compilePolicy } from '../../src/policy/compile.js'
+import { loadPolicy } from '../../src/policy/schema.js'
+import { DataPlane } from '../../src/proxy/data-plane.js'
 
 const given = JSON.parse(process.argv[2])
 const { directory, keyPem, durability, policy, postgres, database, role } = given

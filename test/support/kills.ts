@@ -8,15 +8,14 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { pairOf } from '../../src/audit/keys.js'
 import { openVerified } from '../../src/audit/read.js'
 import { recoverRecordings } from '../../src/audit/recover.js'
 import { systemClock } from '../../src/core/clock.js'
+import { bundled } from './bundled.js'
 import type { TestPostgres } from './postgres.js'
 
-const HOST = fileURLToPath(new URL('killed-data-plane.mjs', import.meta.url))
 /** Tags are this plus a number, so that nothing else in a log or a recording looks like one. */
 const TAG = 7_100_000_000
 const TAGS = /\b71\d{8}\b/g
@@ -64,6 +63,7 @@ export async function killUnderLoad(options: {
   const intents = new Set<string>()
   const verdicts: Record<string, number> = {}
   let torn = 0
+  const script = await bundled('test/support/killed-data-plane.mjs')
   try {
     for (let kill = 0; kill < kills; kill += 1) {
       const folder = join(directory, String(kill))
@@ -77,7 +77,7 @@ export async function killUnderLoad(options: {
         role: 'writer',
       }
       random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0
-      await loadAndKill(given, (random % 1_000) * (loadMs / 1_000), next)
+      await loadAndKill(script, given, (random % 1_000) * (loadMs / 1_000), next)
       for (const { torn: bytes } of await recoverRecordings(folder, pair, { clock: systemClock }))
         torn += bytes
       for (const name of readdirSync(folder)) {
@@ -93,8 +93,13 @@ export async function killUnderLoad(options: {
   }
 }
 
-async function loadAndKill(given: object, afterMs: number, next: () => string): Promise<void> {
-  const child = spawn(process.execPath, [HOST, JSON.stringify(given)], {
+async function loadAndKill(
+  script: string,
+  given: object,
+  afterMs: number,
+  next: () => string,
+): Promise<void> {
+  const child = spawn(process.execPath, [script, JSON.stringify(given)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const gone = once(child, 'exit')

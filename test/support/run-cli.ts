@@ -17,7 +17,7 @@ function environment(
   env: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(VGATE_|PG|CI$|FORCE_COLOR|NODE_OPTIONS|NODE_ENV|VITEST)/.test(name),
+    ([name]) => !/^(VGATE_|PG|CI$|FORCE_COLOR|NODE_|VITEST)/.test(name),
   )
   const own = { VGATE_CONFIG_DIR: folder, VGATE_TOKEN_STORE: 'file', NO_COLOR: '1', ...env }
   return Object.fromEntries(

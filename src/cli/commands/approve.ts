@@ -1,6 +1,7 @@
 // Owns `vgate approve`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import { VgateError } from '../../core/errors.js'
 import { ask, requireTerminal } from '../ask.js'
 import { visible } from '../output.js'

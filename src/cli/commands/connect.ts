@@ -1,9 +1,9 @@
 // Owns `vgate connect`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import type { Closed, Connection } from '../../client/connect.js'
 import { closedEvent, closedLine, eventLine, readyLines, WAITING } from '../connect-lines.js'
-import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
+import { grantFlags, grantRequestOf, listenOptions, targetArgument } from '../grant-flags.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { type EndingSignal, exitCodeOfSignal, firstSignal } from '../signals.js'
 import { spin } from '../spinner.js'
@@ -15,9 +15,7 @@ export default class Connect extends RunCommand {
     '<%= config.bin %> connect prod-vectors',
     '<%= config.bin %> connect prod-vectors --ttl 30m --reason "reindex docs" --json',
   ]
-  static override args = {
-    name: Args.string({ description: 'target to connect to', required: true }),
-  }
+  static override args = targetArgument
   static override flags = {
     ...grantFlags,
     socket: Flags.string({

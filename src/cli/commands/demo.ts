@@ -1,8 +1,9 @@
 // Owns `vgate demo`.
 
 import { existsSync } from 'node:fs'
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { VgateError } from '../../core/errors.js'
+import { builtFile } from '../../core/place.js'
 import { RunCommand } from '../run-command.js'
 import { firstSignal } from '../signals.js'
 
@@ -17,7 +18,7 @@ export default class Demo extends RunCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Demo)
     // The demo's database and provider are not part of the installed product.
-    const entry = new URL('../../demo/start.js', import.meta.url)
+    const entry = builtFile('demo/start.js')
     if (!existsSync(entry)) {
       throw new VgateError('VGATE_USAGE', 'the demo is not part of the installed package', {
         hint: 'in a checkout of vgate: npm ci && npm run demo',

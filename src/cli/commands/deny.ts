@@ -1,6 +1,7 @@
 // Owns `vgate deny`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 
 export default class Deny extends RunCommand {

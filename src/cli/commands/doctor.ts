@@ -1,6 +1,6 @@
 // Owns `vgate doctor`.
 
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import type { Finding } from '../../client/doctor.js'
 import { ERRORS } from '../../core/errors.js'
 import { visible } from '../output.js'

@@ -1,6 +1,6 @@
 // Owns `vgate env`.
 
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import { VgateError } from '../../core/errors.js'
 import { shellWord } from '../people.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'

@@ -1,9 +1,8 @@
 // Owns `vgate exec`.
 
-import { Args } from '@oclif/core'
 import { VgateError } from '../../core/errors.js'
 import { closedLine, eventLine, WAITING } from '../connect-lines.js'
-import { grantFlags, grantRequestOf, listenOptions } from '../grant-flags.js'
+import { grantFlags, grantRequestOf, listenOptions, targetArgument } from '../grant-flags.js'
 import { visible } from '../output.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 import { spin } from '../spinner.js'
@@ -17,9 +16,7 @@ export default class Exec extends RunCommand {
   ]
   static override usage = 'exec NAME [FLAGS] -- COMMAND...'
   static override strict = false
-  static override args = {
-    name: Args.string({ description: 'target to connect to', required: true }),
-  }
+  static override args = targetArgument
   static override flags = { ...grantFlags, ...gatewayFlags }
 
   async run(): Promise<void> {

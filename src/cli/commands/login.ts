@@ -1,6 +1,6 @@
 // Owns `vgate login`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { openBrowser } from '../browser.js'
 import { visible } from '../output.js'
 import { addressFlags, RunCommand } from '../run-command.js'

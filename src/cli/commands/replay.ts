@@ -1,6 +1,7 @@
 // Owns `vgate replay`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import { VgateError } from '../../core/errors.js'
 import { ONLY, paceOf } from '../play.js'
 import { gatewayFlags, keyFlag, RunCommand } from '../run-command.js'

@@ -1,6 +1,6 @@
 // Owns `vgate requests`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { REQUEST_STATES, type RequestRow } from '../../core/api-requests.js'
 import { visible } from '../output.js'
 import { momentText, tableText } from '../people.js'

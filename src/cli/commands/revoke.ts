@@ -1,6 +1,7 @@
 // Owns `vgate revoke`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import { isId } from '../../core/ids.js'
 import { gatewayFlags, RunCommand } from '../run-command.js'
 

@@ -1,6 +1,7 @@
 // Owns `vgate verify`.
 
-import { Args, Flags } from '@oclif/core'
+import * as Args from '@oclif/core/args'
+import * as Flags from '@oclif/core/flags'
 import type { Verification } from '../../audit/verify.js'
 import { visible } from '../output.js'
 import { keyFlag, RunCommand } from '../run-command.js'

@@ -5,9 +5,9 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { withLock } from '../../../src/client/lock.js'
+import { bundled } from '../../support/bundled.js'
 
 let folder: string
 let lock: string
@@ -68,7 +68,7 @@ it('is not taken from an owner that lives, and says which file', async () => {
 })
 
 it('holds between processes of which some are killed inside', async () => {
-  const module = fileURLToPath(new URL('../../../dist/client/lock.js', import.meta.url))
+  const module = await bundled('src/client/lock.ts')
   const log = join(folder, 'log')
   // Adds a line when it comes in and one when it goes out; one of three never goes out.
   const script = `

@@ -1,6 +1,6 @@
 // Owns `vgate audit search`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { limitFlag, timeFlags, timesOf } from '../../moments.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'
 import { keyText, warnOfGaps } from '../../session-lines.js'

@@ -1,6 +1,6 @@
 // Owns `vgate gateway check`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { RunCommand } from '../../run-command.js'
 
 export default class GatewayCheck extends RunCommand {

@@ -1,6 +1,6 @@
 // Owns `vgate gateway init`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { initSaid, passwordFromStdin } from '../../init-said.js'
 import { RunCommand } from '../../run-command.js'
 

@@ -1,6 +1,6 @@
 // Owns `vgate gateway start`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { RunCommand } from '../../run-command.js'
 import { firstSignal, onReload } from '../../signals.js'
 

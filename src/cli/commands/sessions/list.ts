@@ -1,6 +1,6 @@
 // Owns `vgate sessions list`.
 
-import { Flags } from '@oclif/core'
+import * as Flags from '@oclif/core/flags'
 import { DECISIONS } from '../../../core/api-sessions.js'
 import { limitFlag, timeFlags, timesOf } from '../../moments.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'

@@ -1,6 +1,6 @@
 // Owns `vgate sessions show`.
 
-import { Args } from '@oclif/core'
+import * as Args from '@oclif/core/args'
 import { visible } from '../../output.js'
 import { tableText } from '../../people.js'
 import { gatewayFlags, RunCommand } from '../../run-command.js'

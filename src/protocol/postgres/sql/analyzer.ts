@@ -4,6 +4,7 @@
 import { LRUCache } from 'lru-cache'
 import type { PreviewQuery } from '../../../core/adapter.js'
 import { VgateError } from '../../../core/errors.js'
+import { builtFile } from '../../../core/place.js'
 import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
 import { catalogueParts, readCatalogueRows, readCatalogueVersion } from '../catalogue-load.js'
@@ -61,7 +62,7 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     prepare: loadParser,
     parse: (text) => cache.get(text) ?? outcome(text, parseTree(text)),
     offloadBytes: OFFLOAD_BYTES,
-    offloadEntry: new URL('./parse-worker.js', import.meta.url),
+    offloadEntry: builtFile('protocol/postgres/sql/parse-worker.js'),
     fromOffload: (text, answer) => outcome(text, offloaded(answer)),
     loadCatalogue: async (query, previous) => {
       // Read first: what changes while the rows are read is found by the next comparison.
