@@ -8,6 +8,7 @@ import { rolldown } from 'rolldown'
 
 /** Loaded or started by their place: the commands by oclif, the others by `builtFile`. */
 const ENTRIES = [
+  'audit/verify-worker',
   'cli/start',
   'control/index-worker',
   'protocol/postgres/sql/parse-worker',

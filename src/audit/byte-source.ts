@@ -1,6 +1,6 @@
 // Owns reading a recording in pieces, from a file or from memory. No network, ever.
 
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 
 /** A path, the bytes, or pieces of them in order. */
 export type ByteSource = string | Uint8Array | AsyncIterable<Uint8Array>
@@ -24,13 +24,20 @@ function* parts(bytes: Uint8Array): Generator<Uint8Array> {
 async function* fileChunks(path: string): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r')
   try {
-    const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, null)
-      if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
-    }
+    yield* chunksFrom(file, 0)
   } finally {
     await file.close()
+  }
+}
+
+/** The pieces of an open file from a place on, under the same terms. */
+export async function* chunksFrom(file: FileHandle, offset: number): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
+  for (let at = offset; ; ) {
+    // From the begin on as it comes: a pipe can be read at no other place.
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, offset === 0 ? null : at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
   }
 }

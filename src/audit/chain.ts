@@ -20,6 +20,11 @@ export interface ChainPosition {
   readonly head: Buffer
 }
 
+/** Where the chain of a file stands behind its header. */
+export function chainStart(headerHash: Buffer): ChainPosition {
+  return { records: 0, signed: 0, blocks: 0, head: headerHash }
+}
+
 export class Chain {
   readonly #id: string
   readonly #key: SigningKeyPair
@@ -31,7 +36,7 @@ export class Chain {
     this.#id = id
     this.#key = key
     this.#hasher = new BlockHasher(headerHash)
-    this.position = position ?? { records: 0, signed: 0, blocks: 0, head: headerHash }
+    this.position = position ?? chainStart(headerHash)
   }
 
   /** A block of these lines (1–500, each ending in LF). */

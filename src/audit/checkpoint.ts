@@ -22,7 +22,8 @@ export interface Checkpoint {
   readonly time: string
 }
 
-const ORIGIN = 'vgate-recording-v1/'
+/** What every checkpoint begins with, followed by the file's id. */
+export const CHECKPOINT_ORIGIN = 'vgate-recording-v1/'
 /** Up to four more lines are signed with the rest and kept for later, such as an anchor in a log. */
 const NOTE =
   /^vgate-recording-v1\/([a-z0-9_]{1,64})\n(0|[1-9][0-9]{0,15})\n([A-Za-z0-9+/]{43}=)\nblock (0|[1-9][0-9]{0,15})\nstate (open|closed|recovered)\ntime ([0-9TZ:.-]{20,30})\n(?:[a-z][a-z0-9-]{0,15} [!-~]{1,200}\n){0,4}$/
@@ -53,7 +54,7 @@ function noteKeyHash(name: string, raw: Uint8Array): Buffer {
 
 function noteText(checkpoint: Checkpoint): string {
   return (
-    `${ORIGIN}${checkpoint.id}\n${checkpoint.records}\n${checkpoint.head.toString('base64')}\n` +
+    `${CHECKPOINT_ORIGIN}${checkpoint.id}\n${checkpoint.records}\n${checkpoint.head.toString('base64')}\n` +
     `block ${checkpoint.block}\nstate ${checkpoint.state}\ntime ${checkpoint.time}\n`
   )
 }

@@ -133,19 +133,19 @@ export function encodeBlock(
  * Whether the fixed fields are as they were written. The CRC tells a damaged length, which would look like a torn tail,
  * from a real torn tail. It is no defence: the hash is.
  */
-export function isHeadIntact(bytes: Buffer): boolean {
-  return crc32(bytes.subarray(0, 52)) === bytes.readUInt32BE(52)
+export function isHeadIntact(bytes: Buffer, at = 0): boolean {
+  return crc32(bytes.subarray(at, at + 52)) === bytes.readUInt32BE(at + 52)
 }
 
 /** Reads the fixed fields of an intact head; a string says what is wrong with them. */
-export function decodeBlockHead(bytes: Buffer): BlockHead | string {
+export function decodeBlockHead(bytes: Buffer, at = 0): BlockHead | string {
   const head: BlockHead = {
-    length: bytes.readUInt32BE(0),
-    kind: bytes.readUInt8(4),
-    flags: bytes.readUInt8(5),
-    count: bytes.readUInt16BE(6),
-    first: bytes.readUInt32BE(8) * 2 ** 32 + bytes.readUInt32BE(12),
-    payloadBytes: bytes.readUInt32BE(16),
+    length: bytes.readUInt32BE(at),
+    kind: bytes.readUInt8(at + 4),
+    flags: bytes.readUInt8(at + 5),
+    count: bytes.readUInt16BE(at + 6),
+    first: bytes.readUInt32BE(at + 8) * 2 ** 32 + bytes.readUInt32BE(at + 12),
+    payloadBytes: bytes.readUInt32BE(at + 16),
   }
   return faultOf(head) ?? head
 }

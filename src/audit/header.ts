@@ -41,12 +41,15 @@ export function headerJsonBytes(bytes: Buffer): number | string {
     : length
 }
 
+/** A header that is as it should be. */
+export interface OpenedHeader {
+  readonly fields: RecordingHeader
+  readonly hash: Buffer
+  readonly key: CheckpointKey
+}
+
 /** Checks a whole header, hash included; a string says what is wrong. */
-export function openHeader(
-  bytes: Buffer,
-):
-  | { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey }
-  | string {
+export function openHeader(bytes: Buffer): OpenedHeader | string {
   const end = bytes.length - HASH_BYTES
   const hash = hashHeader(bytes.subarray(0, end))
   if (!hash.equals(bytes.subarray(end))) return 'the hash of the header is wrong'

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { VgateError } from '../core/errors.js'
 import { BlockHashes } from './block-hashes.js'
 import { FinalBytes } from './final-bytes.js'
-import { faultInRecords, parseRecords } from './read-record.js'
+import { faultInRecords, recordsOf } from './read-record.js'
 import type { StoredRecord } from './records.js'
 import { RecordingScanner, type ScanOutcome } from './scanner.js'
 import { type Verification, type VerifyOptions, verificationOf } from './verify.js'
@@ -38,6 +38,8 @@ export class LiveRecording {
   readonly #verified = new BlockHashes()
   /** Bytes that the scanner has. */
   #taken = 0
+  /** Bytes up to and with the last checkpoint: those that are read again. */
+  #signed = 0
   #fault: ScanOutcome | undefined
 
   private constructor(path: string, options: LiveOptions, file: FileHandle) {
@@ -51,7 +53,12 @@ export class LiveRecording {
   /** Opens and verifies the recording at a path, as far as it is there. Rejects with Node's error when it cannot be read. */
   static async open(path: string, options: LiveOptions): Promise<LiveRecording> {
     const recording = new LiveRecording(path, options, await open(path, 'r'))
-    await recording.#take()
+    try {
+      await recording.#take()
+    } catch (error) {
+      await recording.close()
+      throw error
+    }
     return recording
   }
 
@@ -133,7 +140,8 @@ export class LiveRecording {
     const scanner = this.#scanner
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
       const { position } = scanner
-      if (position !== undefined) this.#verified.add(position.head)
+      if (position !== undefined) this.#verified.add(block, position.head)
+      if (block.kind === 'checkpoint') this.#signed = scanner.offset
       const fault = block.kind === 'records' ? faultInRecords(block) : undefined
       if (fault === undefined) continue
       const at = { ...block.at, record: fault.record }
@@ -145,22 +153,22 @@ export class LiveRecording {
   /** Gives out a block only when it is the one that was verified; `more` answers whether to go on at the end of what is there. */
   async *#read(more: () => Promise<boolean>): AsyncGenerator<StoredRecord> {
     const scanner = new RecordingScanner()
+    const again = this.#verified.again()
     const file = await open(this.#path, 'r')
     try {
       const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
       let given = 0
       for (let offset = 0; given < this.total || (await more()); ) {
-        const length = Math.min(buffer.length, this.#taken - offset)
+        const length = Math.min(buffer.length, this.#signed - offset)
         const { bytesRead } =
           length === 0 ? { bytesRead: 0 } : await file.read(buffer, 0, length, offset)
         if (bytesRead === 0 && given < this.total) throw changed()
         offset += bytesRead
         scanner.push(buffer.subarray(0, bytesRead))
         for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-          if (!this.#verified.has(block.at.block, scanner.position?.head)) throw changed()
-          if (block.kind !== 'records') continue
-          for (const record of parseRecords(block).records) {
-            if (given === this.total) break
+          const proven = again(block, scanner.position?.head)
+          if (proven === undefined) throw changed()
+          for (const record of recordsOf(proven)) {
             given += 1
             yield record
           }

@@ -11,26 +11,33 @@ export interface ParsedRecords {
   readonly fault: string | undefined
 }
 
-/** The records of one block, numbered. */
-export function parseRecords(block: {
+/** What a block of records holds. */
+export interface RecordLines {
   readonly first: number
   readonly payload: Buffer
-}): ParsedRecords {
+}
+
+/** The records of one block, numbered. */
+export function parseRecords(block: RecordLines): ParsedRecords {
   const records: StoredRecord[] = []
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)
     if (typeof value === 'string') return { records, fault: value }
-    // Spread: the members come from JSON.parse, so `__proto__` is an own member here and stays one.
-    records.push({ ...value, seq: block.first + records.length })
+    // Not a copy: at a record for every chunk of a large result copies are what memory grows by.
+    records.push(Object.assign(value, { seq: block.first + records.length }))
   }
   return { records, fault: undefined }
 }
 
+/** The records of several blocks, one after another. */
+export function* recordsOf(blocks: readonly RecordLines[]): Generator<StoredRecord> {
+  for (const block of blocks) yield* parseRecords(block).records
+}
+
 /** The first malformed record of a block, without making the others. */
-export function faultInRecords(block: {
-  readonly first: number
-  readonly payload: Buffer
-}): { readonly record: number; readonly reason: string } | undefined {
+export function faultInRecords(
+  block: RecordLines,
+): { readonly record: number; readonly reason: string } | undefined {
   let record = block.first
   for (const line of linesOf(block.payload)) {
     const value = parseLine(line)
@@ -51,7 +58,7 @@ interface Line {
   readonly type: string
 }
 
-function parseLine(line: string): Line | string {
+function parseLine(line: string): (Record<string, unknown> & Line) | string {
   let value: unknown
   try {
     value = JSON.parse(line)

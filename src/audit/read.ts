@@ -4,7 +4,7 @@
 import { VgateError } from '../core/errors.js'
 import { BlockHashes } from './block-hashes.js'
 import { type ByteSource, chunksOf } from './byte-source.js'
-import { parseRecords } from './read-record.js'
+import { recordsOf } from './read-record.js'
 import type { StoredRecord } from './records.js'
 import { RecordingScanner } from './scanner.js'
 import { type Verification, type VerifyOptions, verifyFile } from './verify.js'
@@ -29,7 +29,7 @@ export async function openVerified(
   },
 ): Promise<VerifiedRecording> {
   const verified = new BlockHashes()
-  const onBlock = (hash: Buffer): void => verified.add(hash)
+  const onBlock: VerifyOptions['onBlock'] = (block, hash) => verified.add(block, hash)
   const verification = await verifyFile(source, { ...options, depth: 'content', onBlock })
   const refused = verification.verdict === 'tampered' && options.evenIfTampered !== true
   const upTo = refused ? 0 : verification.records
@@ -43,13 +43,14 @@ async function* recordsUpTo(
 ): AsyncGenerator<StoredRecord> {
   if (upTo === 0) return
   const scanner = new RecordingScanner()
+  const again = verified.again()
   let given = 0
   for await (const chunk of chunksOf(source)) {
     scanner.push(chunk)
     for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-      if (!verified.has(block.at.block, scanner.position?.head)) throw changed()
-      if (block.kind !== 'records') continue
-      for (const record of parseRecords(block).records) {
+      const proven = again(block, scanner.position?.head)
+      if (proven === undefined) throw changed()
+      for (const record of recordsOf(proven)) {
         if (given === upTo) return
         given += 1
         yield record

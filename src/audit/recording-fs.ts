@@ -3,6 +3,7 @@
 
 import * as fs from 'node:fs'
 import { VgateError } from '../core/errors.js'
+import { isDiskFull } from '../core/system-error.js'
 
 /** Synchronous but for the fsync, which may take long. All throw (or reject with) Node's system errors. */
 export interface RecordingFs {
@@ -78,8 +79,7 @@ export function unavailable(message: string, cause?: unknown): VgateError {
     cause instanceof Error && 'code' in cause && typeof cause.code === 'string'
       ? cause.code
       : undefined
-  const full = code === 'ENOSPC' || code === 'EDQUOT'
-  const hint = full
+  const hint = isDiskFull(cause)
     ? "the gateway's disk is full: an administrator must free space; nothing runs unrecorded"
     : "nothing runs unrecorded: an administrator must look at the gateway's disk"
   const options = cause === undefined ? { hint } : { hint, cause }

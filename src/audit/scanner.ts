@@ -1,8 +1,8 @@
 // Owns the verification steps of docs/spec/recording-v1.md as a sans-I/O machine: bytes in, verified blocks out.
 // Holds at most one block. It must never give out a block whose bytes do not hash, follow and count as they should.
 
-import type { ChainPosition } from './chain.js'
-import { type Checkpoint, type CheckpointKey, openCheckpoint } from './checkpoint.js'
+import { type ChainPosition, chainStart } from './chain.js'
+import { type Checkpoint, openCheckpoint } from './checkpoint.js'
 import { contentOf } from './content.js'
 import {
   BLOCK_HEAD_BYTES,
@@ -17,7 +17,7 @@ import {
   MAX_HEADER_JSON_BYTES,
   type RecordingHeader,
 } from './format.js'
-import { headerJsonBytes, openHeader } from './header.js'
+import { headerJsonBytes, type OpenedHeader, openHeader } from './header.js'
 
 /** The first bad place. `record`: the first that is not proven good; `block`: from 0; `offset`: bytes. */
 export interface Place {
@@ -57,6 +57,14 @@ export type ScanOutcome =
 const SECTOR_BYTES = 512
 const NO_BYTES = Buffer.alloc(0)
 
+/** Where a scan can go on: behind the header, or behind a checkpoint that does not end the file. */
+export interface ScanStart {
+  readonly header: OpenedHeader
+  readonly position: ChainPosition
+  /** Bytes before it. */
+  readonly offset: number
+}
+
 export class RecordingScanner {
   readonly #depth: ScanDepth
   #buffer = Buffer.allocUnsafe(8 * 1024)
@@ -65,9 +73,7 @@ export class RecordingScanner {
   /** Bytes of the file before #start. */
   #offset = 0
   #ended = false
-  #header:
-    | { readonly fields: RecordingHeader; readonly hash: Buffer; readonly key: CheckpointKey }
-    | undefined
+  #header: OpenedHeader | undefined
   #hasher: BlockHasher | undefined
   #position: ChainPosition | undefined
   /** The block after the last good checkpoint: where a rewritten stretch may begin. */
@@ -77,8 +83,10 @@ export class RecordingScanner {
   /** A block is damaged, but from `from` on there may be nothing but zeros: then it is torn. */
   #zeros: { readonly reason: string; readonly at: Place } | undefined
 
-  constructor(depth: ScanDepth = 'content') {
+  /** `start`: what stands before it was verified by another scan. */
+  constructor(depth: ScanDepth = 'content', start?: ScanStart) {
     this.#depth = depth
+    if (start !== undefined) this.#begin(start)
   }
 
   /** Known once the header was read. */
@@ -88,6 +96,11 @@ export class RecordingScanner {
 
   get headerHash(): Buffer | undefined {
     return this.#header?.hash
+  }
+
+  /** Bytes of the file that were verified. */
+  get offset(): number {
+    return this.#offset
   }
 
   /** Records, signed records, blocks and head so far. */
@@ -102,19 +115,26 @@ export class RecordingScanner {
 
   /** Takes the next bytes of the file. Call `next` until it answers nothing before giving more. */
   push(chunk: Uint8Array): void {
+    this.room(chunk.length).set(chunk)
+    this.filled(chunk.length)
+  }
+
+  /** The same without a copy: where to put the next bytes, and how many then came. */
+  room(length: number): Buffer {
     const held = this.#end - this.#start
-    if (this.#end + chunk.length > this.#buffer.length) {
+    if (this.#end + length > this.#buffer.length) {
       const target =
-        held + chunk.length > this.#buffer.length
-          ? Buffer.allocUnsafe((held + chunk.length) * 2)
-          : this.#buffer
+        held + length > this.#buffer.length ? Buffer.allocUnsafe((held + length) * 2) : this.#buffer
       this.#buffer.copy(target, 0, this.#start, this.#end)
       this.#buffer = target
       this.#start = 0
       this.#end = held
     }
-    this.#buffer.set(chunk, this.#end)
-    this.#end += chunk.length
+    return this.#buffer.subarray(this.#end, this.#end + length)
+  }
+
+  filled(length: number): void {
+    this.#end += length
   }
 
   /** No more bytes. */
@@ -131,10 +151,9 @@ export class RecordingScanner {
     const held = this.#end - this.#start
     if (this.#final !== undefined) return this.#atEnd(held, this.#final, place)
     if (held < BLOCK_HEAD_BYTES) return this.#short(held, place)
-    const bytes = this.#buffer.subarray(this.#start, this.#start + BLOCK_HEAD_BYTES)
-    if (!isHeadIntact(bytes))
+    if (!isHeadIntact(this.#buffer, this.#start))
       return this.#damaged('the head of the block is damaged', place, BLOCK_HEAD_BYTES)
-    const head = decodeBlockHead(bytes)
+    const head = decodeBlockHead(this.#buffer, this.#start)
     if (typeof head === 'string') return this.#tampered(head, place)
     const fault = this.#doesNotFollow(head)
     if (fault !== undefined) return this.#tampered(fault, place)
@@ -216,19 +235,25 @@ export class RecordingScanner {
       this.#tampered(header, at)
       return false
     }
+    this.#consume(length)
+    this.#begin({ header, position: chainStart(header.hash), offset: this.#offset })
+    return true
+  }
+
+  #begin({ header, position, offset }: ScanStart): void {
     this.#header = header
     this.#hasher = new BlockHasher(header.hash)
-    this.#position = { records: 0, signed: 0, blocks: 0, head: header.hash }
-    this.#consume(length)
+    this.#position = position
+    this.#offset = offset
     this.#afterSigned = this.#place()
-    return true
   }
 
   #doesNotFollow(head: BlockHead): string | undefined {
     const position = this.#position
     if (position === undefined) return 'there is no header'
-    const previous = this.#buffer.subarray(this.#start + 20, this.#start + 20 + HASH_BYTES)
-    if (!previous.equals(position.head)) return 'the block does not follow the one before it'
+    const previous = this.#start + 20
+    if (this.#buffer.compare(position.head, 0, HASH_BYTES, previous, previous + HASH_BYTES) !== 0)
+      return 'the block does not follow the one before it'
     if (head.first !== position.records + 1)
       return `the block begins with record ${head.first}, expected ${position.records + 1}`
     if (position.blocks === 0 && head.kind !== KIND_CHECKPOINT)
@@ -244,7 +269,7 @@ export class RecordingScanner {
       return undefined
     const end = this.#start + head.length - HASH_BYTES
     const hash = this.#hasher.hash(this.#buffer.subarray(this.#start, end))
-    if (!hash.equals(this.#buffer.subarray(end, end + HASH_BYTES))) {
+    if (this.#buffer.compare(hash, 0, HASH_BYTES, end, end + HASH_BYTES) !== 0) {
       return this.#damaged('the hash of the block is wrong', at, head.length)
     }
     const payload = this.#buffer.subarray(this.#start + BLOCK_HEAD_BYTES, end)

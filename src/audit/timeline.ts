@@ -20,15 +20,19 @@ const TURN_RECORDS = 512
 
 export class Timeline {
   readonly #open: () => AsyncGenerator<Told>
+  readonly #total: () => number
   #reader: AsyncGenerator<Told> | undefined
   /** The last record that the reader gave. */
   #read = 0
   #kept: Told[] = []
   #characters = 0
 
-  /** `open` gives the records from the first one. */
-  constructor(open: () => AsyncGenerator<Told>) {
+  /**
+   * `open` gives the records from the first one, and goes on when there are more; `total` says how many there are now.
+   */
+  constructor(open: () => AsyncGenerator<Told>, total: () => number) {
     this.#open = open
+    this.#total = total
   }
 
   /**
@@ -100,11 +104,6 @@ export class Timeline {
     return found.reverse()
   }
 
-  /** The recording has grown: what was its end is so no longer. */
-  async refresh(): Promise<void> {
-    await this.close()
-  }
-
   async close(): Promise<void> {
     const reader = this.#reader
     this.#reader = undefined
@@ -124,26 +123,22 @@ export class Timeline {
 
   /** Reads one record; keeps it unless it lies before `keepFrom`. */
   async #advance(travel: Travel, keepFrom: number): Promise<Told | undefined> {
+    // A reader would wait for what is still to come.
+    if (this.#read >= this.#total()) return undefined
     this.#reader ??= this.#open()
-    for (;;) {
-      const { value, done } = await this.#reader.next()
-      if (done === true) return undefined
-      const { seq } = value.record
-      // A reader that was opened again begins with what was read before.
-      const isNew = seq > this.#read
-      if (isNew) {
-        this.#read = seq
-        if (seq >= keepFrom) this.#keep(value)
-        else if (this.#kept.length > 0) this.#forget(this.#kept.length)
-      }
-      if (seq % TURN_RECORDS === 0) {
-        travel.progress?.(seq)
-        await turn()
-        // Between two records: the next call goes on from here.
-        travel.signal?.throwIfAborted()
-      }
-      if (isNew) return value
+    const { value, done } = await this.#reader.next()
+    if (done === true) return undefined
+    const { seq } = value.record
+    this.#read = seq
+    if (seq >= keepFrom) this.#keep(value)
+    else if (this.#kept.length > 0) this.#forget(this.#kept.length)
+    if (seq % TURN_RECORDS === 0) {
+      travel.progress?.(seq)
+      await turn()
+      // Between two records: the next call goes on from here.
+      travel.signal?.throwIfAborted()
     }
+    return value
   }
 
   #keep(told: Told): void {

@@ -1,79 +1,50 @@
-// Owns the verdict on a whole log: every file verified, numbered without a gap, each naming the head of the one
-// before it. A newest file that was deleted as a whole is found only by checkpoints kept elsewhere.
+// Owns what holds the files of a log together: each but the first names the one before it and its head. A newest file
+// that was deleted as a whole is found only by checkpoints kept elsewhere.
 
-import type { SigningKey } from '../core/api.js'
-import { listLogFiles } from './audit-log.js'
-import { type Verification, verifyFile } from './verify.js'
+import type { Verification } from './verify.js'
 
-export interface LogVerification {
-  /** The worst of the files; `incomplete` while the newest is open or one was recovered. */
-  readonly verdict: Verification['verdict']
-  readonly records: number
-  readonly reason: string
-  readonly files: readonly {
-    readonly path: string
-    readonly number: number
-    readonly verification: Verification
-  }[]
+export interface VerifiedFile {
+  readonly path: string
+  readonly verification: Verification
 }
 
-const ORDER = ['closed', 'incomplete', 'unknown_key', 'tampered'] as const
-
-/** Verifies the files of a log's folder, oldest first. */
-export async function verifyLog(
-  directory: string,
-  keys: readonly SigningKey[] | 'embedded',
-): Promise<LogVerification> {
-  const files: { path: string; number: number; verification: Verification }[] = []
-  let before: Verification | undefined
-  for (const file of listLogFiles(directory)) {
-    const found = await verifyFile(file.path, { keys })
-    const fault =
-      found.verdict === 'tampered'
-        ? undefined
-        : linkFault(found, before, file.number, files.length + 1)
+/**
+ * Verified files of one log, or of several, with `tampered` for each that is good by itself but does not stand where it
+ * says: the file before it is not there or is another one, or a second one stands in its place. Copies do no harm.
+ */
+export function linked(files: readonly VerifiedFile[]): readonly VerifiedFile[] {
+  const byId = new Map<string, Verification[]>()
+  const next = new Map<string, Set<string>>()
+  for (const { verification } of files) {
+    const { id, header } = verification
+    if (id === undefined) continue
+    byId.set(id, [...(byId.get(id) ?? []), verification])
+    const before = header?.previous?.id
+    if (before !== undefined) next.set(before, new Set([...(next.get(before) ?? []), id]))
+  }
+  const faultOf = ({ header }: Verification): string | undefined => {
+    const { number, previous } = header ?? {}
+    if (number === undefined) return 'this is not a file of a log'
+    if (number === 1 && previous === undefined) return undefined
+    if (previous === undefined) return `it does not say what file ${number - 1} of the log was`
+    const before = byId.get(previous.id)
+    if (before === undefined) return `file ${number - 1} of the log is missing`
+    if ((next.get(previous.id)?.size ?? 0) > 1) return `there are two files ${number} of the log`
+    const follows = before.some(
+      (one) =>
+        // What is wrong with a changed one is said of that one.
+        one.verdict === 'tampered' ||
+        (one.head === previous.head && one.header?.number === number - 1),
+    )
+    return follows ? undefined : 'it does not continue the file before it'
+  }
+  return files.map(({ path, verification }) => {
+    const fault = verification.verdict === 'tampered' ? undefined : faultOf(verification)
+    if (fault === undefined) return { path, verification }
     const at = { record: 1, block: 0, offset: 0 }
-    const verification =
-      fault === undefined
-        ? found
-        : { ...found, verdict: 'tampered' as const, reason: fault, at, records: 0 }
-    files.push({ ...file, verification })
-    before = found
-  }
-  const worst = files.reduce<(typeof files)[number] | undefined>(
-    (bad, file) =>
-      bad === undefined || rank(file.verification) > rank(bad.verification) ? file : bad,
-    undefined,
-  )
-  const records = files.reduce((sum, file) => sum + file.verification.records, 0)
-  if (worst === undefined)
-    return { verdict: 'tampered', records, reason: 'there is no log in this folder', files }
-  const { verdict, reason } = worst.verification
-  return {
-    verdict,
-    records,
-    reason: verdict === 'closed' ? `${files.length} files` : `file ${worst.number}: ${reason}`,
-    files,
-  }
-}
-
-function rank(verification: Verification): number {
-  return ORDER.indexOf(verification.verdict)
-}
-
-function linkFault(
-  found: Verification,
-  before: Verification | undefined,
-  number: number,
-  expected: number,
-): string | undefined {
-  if (found.kind !== 'log') return 'this is not a file of a log'
-  if (number !== expected || found.header?.number !== expected) return `file ${expected} is missing`
-  const previous = found.header.previous
-  if (before === undefined)
-    return previous === undefined ? undefined : 'the file before it is missing'
-  if (previous === undefined || previous.id !== before.id || previous.head !== before.head) {
-    return 'it does not continue the file before it'
-  }
-  return undefined
+    return {
+      path,
+      verification: { ...verification, verdict: 'tampered', reason: fault, at, records: 0 },
+    }
+  })
 }

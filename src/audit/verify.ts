@@ -1,11 +1,20 @@
 // Owns the verdict on a recording or a file of the log: offline, with public keys only. It must never call a file
 // good for a reason that is not in docs/spec/recording-v1.md.
 
+import { open } from 'node:fs/promises'
 import type { SigningKey } from '../core/api.js'
-import { type ByteSource, chunksOf } from './byte-source.js'
+import { type ByteSource, chunksFrom, chunksOf } from './byte-source.js'
 import type { RecordingHeader, RecordingKind } from './format.js'
 import { faultInRecords } from './read-record.js'
-import { type Place, RecordingScanner, type ScanDepth, type ScanOutcome } from './scanner.js'
+import {
+  type Place,
+  RecordingScanner,
+  type ScanDepth,
+  type ScannedBlock,
+  type ScanOutcome,
+  type ScanStart,
+} from './scanner.js'
+import { proveAhead } from './verify-ahead.js'
 
 export type Verdict = 'closed' | 'incomplete' | 'tampered' | 'unknown_key'
 
@@ -38,8 +47,8 @@ export interface VerifyOptions {
    * it says is `tampered`, though only the holder of the key can have made it so.
    */
   readonly depth?: ScanDepth
-  /** Hears the hash of each good block, in order. */
-  readonly onBlock?: (hash: Buffer) => void
+  /** Hears each good block and its hash, in order. */
+  readonly onBlock?: (block: ScannedBlock, hash: Buffer) => void
 }
 
 /**
@@ -49,9 +58,36 @@ export async function verifyFile(
   source: ByteSource,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const scanner = new RecordingScanner(options.depth ?? 'chain')
+  return verifyFrom(undefined, chunksOf(source), options)
+}
+
+/**
+ * The same for the file at a path, which several threads read at once where it is large: for a process that has nothing
+ * else to do. Rejects likewise.
+ */
+export async function verifyLargeFile(
+  path: string,
+  options: Omit<VerifyOptions, 'onBlock'> & { readonly threads: number },
+): Promise<Verification> {
+  const file = await open(path, 'r')
+  try {
+    const { threads, depth = 'chain' } = options
+    const start = await proveAhead(file, { threads, depth })
+    return await verifyFrom(start, chunksFrom(file, start?.offset ?? 0), options)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Verifies what stands behind `start`; `chunks` begin there. */
+export async function verifyFrom(
+  start: ScanStart | undefined,
+  chunks: AsyncIterable<Uint8Array>,
+  options: VerifyOptions,
+): Promise<Verification> {
+  const scanner = new RecordingScanner(options.depth ?? 'chain', start)
   let content: ScanOutcome | undefined
-  for await (const chunk of chunksOf(source)) {
+  for await (const chunk of chunks) {
     scanner.push(chunk)
     content = drain(scanner, options)
     if (content !== undefined || scanner.outcome?.kind === 'tampered') break
@@ -67,7 +103,7 @@ function drain(
   { depth, onBlock }: VerifyOptions,
 ): ScanOutcome | undefined {
   for (let block = scanner.next(); block !== undefined; block = scanner.next()) {
-    if (scanner.position !== undefined) onBlock?.(scanner.position.head)
+    if (scanner.position !== undefined) onBlock?.(block, scanner.position.head)
     if (block.kind !== 'records' || depth !== 'content') continue
     const fault = faultInRecords(block)
     if (fault === undefined) continue

@@ -244,8 +244,9 @@ class RecordingFile implements Recording {
   }
 
   #line(body: RecordBody | (RecordBody & { readonly unwritten: number })): string {
-    // Not canonical: what is hashed are the stored bytes, and sorting members costs more than all the rest.
-    return `${JSON.stringify({ at: this.#now(), ...body })}\n`
+    // Not canonical: what is hashed are the stored bytes, and sorting members costs more than all the rest. A body has
+    // members; to put one more before them in the text costs no copy of it.
+    return `{"at":"${this.#now()}",${JSON.stringify(body).slice(1)}\n`
   }
 
   #mustWork(): void {

@@ -1,5 +1,5 @@
 // Owns which keys an operation writes or deletes, as they are recorded: all of them where they are few, else the first
-// thousand and a Bloom filter that answers for the rest.
+// thousand and a Bloom filter of the rest. Nothing in vgate asks the filter yet (docs/adr/0018-recordings.md).
 
 import type { CollectionUse } from '../core/operation.js'
 
@@ -14,7 +14,7 @@ export interface KeyFilter {
   /** Keys in it. */
   readonly count: number
   readonly hashes: number
-  /** Bits, the first in the highest bit of the first byte; base64. */
+  /** Bits, the first in the highest bit of the first byte; base64. How they are found is told in docs/recordings.md. */
   readonly bits: string
 }
 
@@ -72,29 +72,74 @@ function isNamed(
 /** A filter over these keys. */
 export function keyFilter(keys: readonly string[]): KeyFilter {
   const bytes = Buffer.alloc(Math.ceil(Math.min(MAX_BITS, keys.length * BITS_PER_KEY) / 8))
-  for (const key of keys) {
-    for (const bit of bitsOf(key, HASHES, bytes.length * 8)) {
-      const at = bit >>> 3
-      bytes[at] = (bytes[at] ?? 0) | (0x80 >>> (bit & 7))
-    }
-  }
+  for (const key of keys) put(bytes, key)
   return { count: keys.length, hashes: HASHES, bits: bytes.toString('base64') }
 }
 
-/** False: the key is not among them. True: it is, or this is one of the few that only seem so. */
-export function mayHold(filter: KeyFilter, key: string): boolean {
-  const bytes = Buffer.from(filter.bits, 'base64')
-  return bitsOf(key, filter.hashes, bytes.length * 8).every(
-    (bit) => ((bytes[bit >>> 3] ?? 0) & (0x80 >>> (bit & 7))) !== 0,
-  )
+function put(bytes: Buffer, key: string): void {
+  for (const bit of bitsOf(key, bytes.length * 8)) {
+    const at = bit >>> 3
+    bytes[at] = (bytes[at] ?? 0) | (0x80 >>> (bit & 7))
+  }
+}
+
+/** The keys of one operation that come one after another, in bounded memory: the first KEYS_MAX by name, the rest in filters. */
+export class KeyTally {
+  #left = KEYS_MAX
+  readonly #more = new Map<string, { count: number; readonly bytes: Buffer }>()
+
+  /** Counts these, and answers those of them that are recorded as they are. */
+  add(named: NamedKeys): NamedKeys | undefined {
+    const told: [string, readonly string[]][] = []
+    for (const [collection, keys] of Object.entries(named)) {
+      const first = keys.slice(0, this.#left)
+      this.#left -= first.length
+      if (first.length > 0) told.push([collection, first])
+      if (keys.length > first.length) this.#count(collection, keys.slice(first.length))
+    }
+    return told.length === 0 ? undefined : Object.fromEntries(told)
+  }
+
+  /** Filters over the others since the last call, where there are any. */
+  more(): RecordedKeys['keysMore'] {
+    if (this.#more.size === 0) return undefined
+    const filters = Object.fromEntries(
+      [...this.#more].map(([collection, { count, bytes }]) => {
+        const bits = folded(bytes, count * BITS_PER_KEY).toString('base64')
+        return [collection, { count, hashes: HASHES, bits }]
+      }),
+    )
+    this.#more.clear()
+    return filters
+  }
+
+  #count(collection: string, keys: readonly string[]): void {
+    const more = this.#more.get(collection) ?? { count: 0, bytes: Buffer.alloc(MAX_BITS / 8) }
+    this.#more.set(collection, more)
+    more.count += keys.length
+    for (const key of keys) put(more.bytes, key)
+  }
+}
+
+/**
+ * Nobody knows at the first key how many there will be, so the filter begins at its largest. Its size is a power of
+ * two: the halves laid over one another are the filter of half the size.
+ */
+function folded(bytes: Buffer, bits: number): Buffer {
+  let all = bytes
+  while (all.length > 1 && (all.length / 2) * 8 >= bits) {
+    const half = all.length / 2
+    all = Buffer.from(all.subarray(0, half).map((byte, at) => byte | (all[half + at] ?? 0)))
+  }
+  return all
 }
 
 /** Double hashing (Kirsch and Mitzenmacher) of two FNV-1a sums over the key's UTF-8. */
-function bitsOf(key: string, hashes: number, bits: number): readonly number[] {
+function bitsOf(key: string, bits: number): readonly number[] {
   const bytes = Buffer.from(key, 'utf8')
   const first = fnv1a(bytes, 0x811c9dc5)
   const second = fnv1a(bytes, 0x050c5d1f) | 1
-  return Array.from({ length: hashes }, (_, index) => (first + index * (second >>> 0)) % bits)
+  return Array.from({ length: HASHES }, (_, index) => (first + index * (second >>> 0)) % bits)
 }
 
 function fnv1a(bytes: Buffer, basis: number): number {

@@ -56,6 +56,8 @@ export abstract class RunCommand extends Command {
     json: Flags.boolean({ description: 'write JSON to stdout', helpGroup: 'GLOBAL' }),
   }
 
+  /** True for a command through which bytes stream, or that serves, until it is ended. */
+  protected readonly staysOpen: boolean = false
   protected readonly output: Output
   protected readonly environment: Environment = process.env
   protected readonly state: StateDir
@@ -71,6 +73,14 @@ export abstract class RunCommand extends Command {
       env: process.env,
     })
     this.state = new StateDir(statePath(process.env))
+  }
+
+  /** Before a command is run: what concerns its whole process. */
+  protected override async init(): Promise<void> {
+    await super.init()
+    if (!this.staysOpen) return
+    const { keepYoungGenerationSmall } = await import('./small-heap.js')
+    keepYoungGenerationSmall()
   }
 
   /**

@@ -6,6 +6,7 @@ import { chmod, stat, unlink } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { VgateError } from '../core/errors.js'
+import { hasCode } from '../core/system-error.js'
 import { isLoopbackHost } from './loopback.js'
 
 const FIRST_PORT = 20_000
@@ -145,10 +146,6 @@ async function closeAll(servers: readonly Server[]): Promise<void> {
   await Promise.all(
     servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
   )
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }
 
 function portError(error: unknown, port: number | undefined, path?: string): VgateError {

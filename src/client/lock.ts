@@ -6,6 +6,7 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'nod
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { VgateError } from '../core/errors.js'
+import { hasCode } from '../core/system-error.js'
 
 const POLL_MS = 40
 const FREE = 'free'
@@ -108,7 +109,3 @@ async function numbers(path: string): Promise<number[]> {
 
 const numbered = (path: string, number: number): string =>
   join(dirname(path), `${basename(path)}.${number}`)
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
-}

@@ -2,13 +2,14 @@
 // comes from a gateway is kept in a private file while it is used: it may be larger than memory.
 
 import { existsSync, rmSync } from 'node:fs'
-import { mkdtemp, open } from 'node:fs/promises'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Arrival, LiveRecording } from '../audit/live.js'
 import { VgateError } from '../core/errors.js'
 import { isId } from '../core/ids.js'
 import type { GatewayApi } from './gateway-api.js'
+import { createCopy } from './private-copy.js'
 import type { StateDir } from './state-dir.js'
 import { trustRoot } from './trust-root.js'
 
@@ -19,7 +20,7 @@ export interface OpenedRecording {
 }
 
 /**
- * The verified recording of a session id or a path. `gateway` is asked only for a session.
+ * The verified recording of a session id or a path; what has the form of an id is a session. `gateway` is asked only for a session.
  * Throws VGATE_RECORDING_BROKEN, naming the first bad place, for one that was tampered with.
  */
 export async function openRecording(
@@ -32,7 +33,8 @@ export async function openRecording(
     readonly follow?: boolean
   },
 ): Promise<OpenedRecording> {
-  const remote = isId('ses', what) && !existsSync(what)
+  // A file of that name in the folder at hand is not what somebody means who types an id; `./ses_…` is.
+  const remote = isId('ses', what)
   if (!remote && !existsSync(what)) {
     throw new VgateError('VGATE_NOT_FOUND', `${what} is neither a session nor a file`, {
       hint: 'see `vgate sessions`',
@@ -106,11 +108,8 @@ async function fetchRecording(
   process.once('exit', close)
   try {
     const path = join(folder, `${session}.vgr`)
-    const file = await open(path, 'wx', 0o600)
-    const into = async (part: Buffer): Promise<void> => {
-      // Whole: a disk that is nearly full may take only some of it.
-      await file.writeFile(part)
-    }
+    const copy = await createCopy(path)
+    const into = (part: Buffer): Promise<void> => copy.write(part)
     const arrival: { over: boolean; failed: Error | undefined } = { over: false, failed: undefined }
     await new Promise<void>((resolve, reject) => {
       const all = follow
@@ -124,7 +123,7 @@ async function fetchRecording(
           arrival.failed = error instanceof Error ? error : new Error(String(error))
           reject(arrival.failed) // once it was caught up with, `arrival` alone tells
         })
-        .finally(() => file.close())
+        .finally(() => copy.close())
         .then(resolve, reject)
     })
     return { path, arrival, close }

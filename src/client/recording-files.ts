@@ -1,8 +1,9 @@
-// Owns finding recordings in a folder, by what is in them and not by their names.
+// Owns finding recordings in a folder: by how they begin, and by their names, since the begin of one may be damaged.
 
 import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MAGIC } from '../audit/format.js'
+import { RECORDING_SUFFIX } from '../audit/writer.js'
 import { VgateError } from '../core/errors.js'
 
 /** The recordings at a path: itself when it is a file (whatever is in it), else those in the folder, sorted. Throws VGATE_NOT_FOUND. */
@@ -14,7 +15,8 @@ export async function recordingFiles(path: string): Promise<string[]> {
   const files: string[] = []
   for (const name of names) {
     const file = join(name.parentPath, name.name)
-    if (name.isFile() && (await startsLikeRecording(file))) files.push(file)
+    if (!name.isFile()) continue
+    if (file.endsWith(RECORDING_SUFFIX) || (await startsLikeRecording(file))) files.push(file)
   }
   if (files.length === 0)
     throw new VgateError('VGATE_NOT_FOUND', `there is no recording in ${path}`)

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { signingKey } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
+import { hasCode } from '../core/system-error.js'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -128,5 +129,5 @@ export class StateDir {
 
 /** True for the error of a file that is not there. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return hasCode(error, 'ENOENT')
 }

@@ -8,6 +8,8 @@ import { keysBody, type SigningKey, signingKey } from '../core/api.js'
 import { VgateError } from '../core/errors.js'
 import { isMissing, type StateDir } from './state-dir.js'
 
+const WHERE_KEYS_COME_FROM = 'save the answer of the gateway’s /v1/keys, or log in to pin its keys'
+
 const keyFile = z.union([
   keysBody.transform((body) => ({ keys: body.keys, history: true })),
   z.array(signingKey).transform((keys) => ({
@@ -30,11 +32,22 @@ export async function trustRoot(
   const named = pinned.filter((one) => one.id === key)
   if (named.length > 0) return named
   const { keys, history } = await readKeys(key)
-  const fault = history ? faultInHistory(keys) : undefined
-  if (fault === undefined) return keys
-  throw new VgateError('VGATE_USAGE', `the key history ${key} was changed: ${fault}`, {
-    hint: 'save the answer of the gateway’s /v1/keys anew, and ask its administrator about this one',
-  })
+  const parts = history ? [keys] : keys.map((one) => [one])
+  const fault = parts.map(faultInHistory).find((one) => one !== undefined)
+  if (fault !== undefined) {
+    throw new VgateError('VGATE_USAGE', `the keys in ${key} were changed: ${fault}`, {
+      hint: 'save the answer of the gateway’s /v1/keys anew, and ask its administrator about this one',
+    })
+  }
+  if (keys.length > 0) return keys
+  throw new VgateError('VGATE_USAGE', `--key ${key} holds no key`, { hint: WHERE_KEYS_COME_FROM })
+}
+
+/** Why nothing is known of the key that signed a recording, for people. */
+export function whyUnknown(key: string | undefined): string {
+  return key === undefined
+    ? 'no login on this machine has pinned this key: log in, or name a file of keys with --key'
+    : `${key} does not hold this key: it may be another gateway’s, or older than the recording`
 }
 
 async function readKeys(key: string): Promise<z.infer<typeof keyFile>> {
@@ -46,7 +59,7 @@ async function readKeys(key: string): Promise<z.infer<typeof keyFile>> {
       : 'is not a file of keys'
     throw new VgateError('VGATE_USAGE', `--key ${key} ${why}`, {
       cause,
-      hint: 'save the answer of the gateway’s /v1/keys, or log in to pin its keys',
+      hint: WHERE_KEYS_COME_FROM,
     })
   }
 }

@@ -8,6 +8,8 @@ import type { ReadJob, ReadMessage } from './read-facts.js'
 
 const ENTRY = builtFile('control/index-worker.js')
 const IDLE_MS = 5_000
+/** The largest record that may be in a recording takes about half of it to read; what needs more must not have it. */
+const HEAP_MIB = 512
 
 type Answer =
   | ReadMessage
@@ -55,7 +57,8 @@ export class IndexThread {
   }
 
   #started(): Worker {
-    const worker = this.#worker ?? new Worker(ENTRY)
+    const worker =
+      this.#worker ?? new Worker(ENTRY, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB } })
     worker.unref()
     this.#worker = worker
     return worker

@@ -48,6 +48,11 @@ export interface Obligations {
   /** What is left of `rowLimit` in a run that was approved: a deny's. */
   readonly rowLimitApproved?: RowLimit
   readonly record: RecordLevel
+  /**
+   * It writes a collection of which the caller may not see all. What the database runs by itself then (a trigger)
+   * may quote that in its messages.
+   */
+  readonly hides?: true
 }
 
 export interface Permit {

@@ -18,6 +18,7 @@ import {
   DEFAULT_THRESHOLDS,
   type Thresholds,
 } from './defaults.js'
+import { functionKey } from './function-key.js'
 import { compilePattern, type Pattern } from './glob.js'
 import { qualifiedGroup } from './groups.js'
 import type { MaskEntry, PolicyDocument, PolicyFile, RoleEntry } from './schema.js'
@@ -169,7 +170,7 @@ function compileRole(
       compileMask(`roles.${name}.mask[${index}]`, rule),
     ),
     rows: entry.limits?.rows,
-    functions: new Set((entry.functions ?? []).map((signature) => signature.replaceAll(' ', ''))),
+    functions: new Set((entry.functions ?? []).map(functionKey)),
     record: entry.record ?? DEFAULT_RECORD,
     thresholds: {
       ids: own?.ids ?? shared?.ids ?? DEFAULT_THRESHOLDS.ids,

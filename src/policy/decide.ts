@@ -9,9 +9,10 @@ import type { Principal } from '../core/principal.js'
 import { mayTake } from './access.js'
 import type { CompiledPolicy, CompiledRole, Condition, DenyRule, HoldRule } from './compile.js'
 import type { Thresholds } from './defaults.js'
+import { functionKey } from './function-key.js'
 import { compilePattern, covers, permits } from './glob.js'
 import { hintFor } from './hint.js'
-import { applyMasks, type MaskRefusal } from './masks.js'
+import { applyMasks, type MaskRefusal, writesMasked } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
 import { describeHold, describeOperation, describeUse } from './reasons.js'
@@ -153,6 +154,7 @@ function judge(
     ...(rowLimit === undefined ? {} : { rowLimit }),
     ...(approved === undefined ? {} : { rowLimitApproved: approved }),
     record: strictestRecord(roles),
+    ...(writesMasked(roles, operation) ? { hides: true } : {}),
   }
   const matching = holds.filter((rule) => conditionMet(rule, operation, risks))
   if (matching.length > 0) return held(matching, operation, risks, obligations, permitted.rule)
@@ -222,7 +224,7 @@ function permittedBy(
     rules.add(rule.rule)
   }
   const stranger = operation.functions.find(
-    (name) => !roles.some((role) => role.functions.has(name.replaceAll(' ', ''))),
+    (name) => !roles.some((role) => role.functions.has(functionKey(name))),
   )
   if (stranger !== undefined) {
     return {

@@ -4,12 +4,13 @@
 import type { RecordedApproval } from '../audit/records.js'
 import type { JudgeRequest, Refusal, Ruling } from '../core/adapter.js'
 import type { Clock } from '../core/clock.js'
-import type { Hold, Obligations, RowLimit } from '../core/decision.js'
+import type { Hold, Obligations, RecordLevel, RowLimit } from '../core/decision.js'
 import { asVgateError, ERRORS, VgateError } from '../core/errors.js'
 import type { Grant } from '../core/grant.js'
 import { isOperation, type Unclassified } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import type { CompiledPolicy } from '../policy/compile.js'
+import { recordLevel, strictestLevel } from '../policy/obligations.js'
 import type { Decisions } from './decisions.js'
 import { type HoldQuestion, holdQuestion, lifted, limitQuestion } from './hold-question.js'
 
@@ -33,6 +34,9 @@ export interface Judgement {
   readonly obligations: readonly Obligations[]
   readonly approval?: RecordedApproval
 }
+
+/** A judgement with what may be recorded of its request. */
+export type RecordedJudgement = Judgement & { readonly record: RecordLevel }
 
 /** Asking, waiting and using up (proxy/holds.ts). Decides nothing. */
 export interface HoldPort {
@@ -59,7 +63,7 @@ export interface IntentLog {
   intent(
     id: number,
     request: JudgeRequest,
-    judgement: Judgement,
+    judgement: RecordedJudgement,
     durable: boolean,
   ): void | Promise<void>
 }
@@ -109,12 +113,8 @@ function record(
   if (request.phase === 'prepare' && judgement.verdict === 'permit')
     return finish(options, request, outcome)
   try {
-    const recorded = options.log.intent(
-      id,
-      request,
-      judgement,
-      mustBeDurable(options, request, judgement),
-    )
+    const durable = mustBeDurable(options, request, judgement)
+    const recorded = options.log.intent(id, request, leveled(options, judgement), durable)
     if (recorded === undefined) return finish(options, request, outcome)
     return recorded.then(
       () => afterWait(options, request, outcome),
@@ -123,6 +123,14 @@ function record(
   } catch (error) {
     return finish(options, request, denial(asRefusal(error), 'recording'))
   }
+}
+
+/** Several statements of one message are recorded at the level of the one that allows least; what is refused as its roles say. */
+function leveled(options: PepOptions, judgement: Judgement): RecordedJudgement {
+  const { policy, grant } = options.standing()
+  const levels = judgement.obligations.map(({ record: level }) => level)
+  const level = levels.length === 0 ? recordLevel(policy, grant.roles) : strictestLevel(levels)
+  return { ...judgement, record: level }
 }
 
 /** Times that an approval may turn out to be used or void before the request gives up. */
@@ -142,12 +150,9 @@ async function release(
   let question = asked
   try {
     const { rule, reason } = question
-    await options.log.intent(
-      id,
-      request,
-      { verdict: 'hold', rule, reason, obligations: first.judgement.obligations },
-      false,
-    )
+    const { obligations } = first.judgement
+    const judgement = leveled(options, { verdict: 'hold', rule, reason, obligations })
+    await options.log.intent(id, request, judgement, false)
     for (let round = 0; round < RELEASES_MAX; round += 1) {
       const approved = await options.holds.wait(id, request, question)
       const again = judge(options, request)
@@ -175,7 +180,7 @@ async function approvedRun(
   const judgement: Judgement = { ...outcome.judgement, approval }
   let refused: Outcome | undefined
   try {
-    await options.log.intent(id, request, judgement, true)
+    await options.log.intent(id, request, leveled(options, judgement), true)
     const over = whyOver(options.standing(), options.clock.now())
     if (over !== undefined) refused = denial(over, 'session')
   } catch (error) {

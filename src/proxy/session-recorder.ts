@@ -8,17 +8,16 @@ import {
   recordedOperation,
 } from '../audit/records.js'
 import { CHECKPOINT_MS, type Recording } from '../audit/writer.js'
-import { recordedKeys } from '../audit/written-keys.js'
+import { KeyTally, recordedKeys } from '../audit/written-keys.js'
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
 import type { RecordLevel } from '../core/decision.js'
 import type { CollectionUse } from '../core/operation.js'
-import type { Judgement } from './pep.js'
+import type { Judgement, RecordedJudgement } from './pep.js'
 
 /** Reads are on the disk at most this long after they were let through. */
 export const READ_SYNC_MS = 10
 /** On a slow disk reads wait, once what was recorded before them has waited this long for it. */
 export const READ_STALL_MS = 50
-const LEVELS_MAX = 10_000
 
 export interface Totals {
   operations: number
@@ -27,14 +26,21 @@ export interface Totals {
   bytesOut: number
 }
 
+/** A permitted request: what may be recorded of its results, how many of its operations are not over, and keys that came with rows. */
+interface Permitted {
+  readonly level: RecordLevel
+  left: number
+  tally?: KeyTally
+}
+
 /** Writes one session's recording. A failure is told once; from then on every call throws, so that nothing runs unrecorded. */
 export class SessionRecorder {
   readonly totals: Totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
   readonly #recording: Recording
   readonly #onFailed: (error: unknown) => void
   readonly #checkpoints: NodeJS.Timeout
-  /** What may be recorded of a result, where that is not the default. The newest requests; older ones are long answered. */
-  readonly #levels = new Map<string, RecordLevel>()
+  /** Requests that are not over. */
+  readonly #permitted = new Map<string, Permitted>()
   #unflushed = false
   /** The file's name, its header and the session's first record are on the disk. */
   #begun = false
@@ -56,29 +62,32 @@ export class SessionRecorder {
     connection: string,
     id: number,
     request: JudgeRequest,
-    judgement: Judgement,
+    judgement: RecordedJudgement,
     durable: boolean,
   ): void | Promise<void> {
     // What waits is counted when it is known what became of it.
     if (judgement.verdict !== 'hold') this.totals.operations += 1
     const mistaken = request.operations.some((one) => 'serverError' in one)
     if (judgement.verdict === 'deny' && !mistaken) this.totals.denied += 1
-    const level = levelOf(judgement)
+    const level = judgement.record
     this.append({
       type: 'operation.judged',
       connection,
       op: id,
       form: request.form,
       ...said(request, level),
-      operations: request.operations.map(recordedOperation),
+      operations: request.operations.map((one) => recordedOperation(one, level)),
       verdict: judgement.verdict,
       rule: judgement.rule,
-      ...(judgement.reason === undefined ? {} : { reason: judgement.reason }),
+      ...(judgement.reason === undefined || quotes(request, level)
+        ? {}
+        : { reason: judgement.reason }),
       ...(judgement.approval === undefined ? {} : { approval: judgement.approval }),
       ...(judgement.verdict === 'deny' ? {} : { obligations: recordedObligations(judgement) }),
       ...recordedKeys(request.keys, usesOf(request)),
     })
-    if (level !== 'text') this.#remember(`${connection}/${id}`, level)
+    if (judgement.verdict === 'permit')
+      this.#permitted.set(`${connection}/${id}`, { level, left: request.operations.length })
     this.flush()
     const waits = durable || (judgement.verdict === 'permit' && (!this.#begun || this.#isStalled()))
     return waits ? this.sync() : undefined
@@ -89,13 +98,24 @@ export class SessionRecorder {
     this.totals.rows += delivery.rowCount
     this.totals.bytesOut += delivery.bytes
     const operation = `${connection}/${delivery.request}`
-    this.append(recordedDelivery(connection, delivery, this.#levels.get(operation) ?? 'text'))
+    const known = this.#permitted.get(operation)
+    const { keys, ...rest } = delivery
+    if (keys !== undefined && known !== undefined) known.tally ??= new KeyTally()
+    const told = keys === undefined ? undefined : known?.tally?.add(keys)
+    const given = told === undefined ? rest : { ...rest, keys: told }
+    const body = recordedDelivery(connection, given, known?.level ?? 'metadata')
+    const more = delivery.done ? known?.tally?.more() : undefined
+    if (more !== undefined) this.append({ ...body, keysMore: more })
+    else if (!isEmpty(given)) this.append(body)
+    if (known === undefined || !delivery.done) return
+    known.left -= 1
+    if (known.left <= 0) this.#permitted.delete(operation)
   }
 
   /** The connection is over: nothing more of its requests is delivered. */
   forget(connection: string): void {
-    for (const operation of this.#levels.keys()) {
-      if (operation.startsWith(`${connection}/`)) this.#levels.delete(operation)
+    for (const operation of this.#permitted.keys()) {
+      if (operation.startsWith(`${connection}/`)) this.#permitted.delete(operation)
     }
   }
 
@@ -143,12 +163,6 @@ export class SessionRecorder {
     return this.#oldest !== undefined && performance.now() - this.#oldest > READ_STALL_MS
   }
 
-  #remember(operation: string, level: RecordLevel): void {
-    this.#levels.set(operation, level)
-    const [oldest] = this.#levels.keys()
-    if (this.#levels.size > LEVELS_MAX && oldest !== undefined) this.#levels.delete(oldest)
-  }
-
   #checkpoint(): void {
     const { unsigned, failed } = this.#recording
     if (this.#checkpointing || !unsigned || failed !== undefined) return
@@ -160,6 +174,11 @@ export class SessionRecorder {
         this.#checkpointing = false
       })
   }
+}
+
+/** Nothing but keys came, and they are in the filter. */
+function isEmpty({ done, rowCount, bytes, keys }: Delivery): boolean {
+  return !done && rowCount === 0 && bytes === 0 && keys === undefined
 }
 
 function usesOf(request: JudgeRequest): readonly CollectionUse[] {
@@ -176,11 +195,9 @@ function said(
   return parameters === undefined ? { text } : { text, parameters }
 }
 
-/** Several statements of one message are recorded at the level of the one that allows least. */
-function levelOf(judgement: Judgement): RecordLevel {
-  const levels = judgement.obligations.map((one) => one.record)
-  if (levels.includes('metadata')) return 'metadata'
-  return levels.length > 0 && levels.every((level) => level === 'full') ? 'full' : 'text'
+/** Why a request was not understood quotes its text: a name, or what the grammar stopped at. */
+function quotes(request: JudgeRequest, level: RecordLevel): boolean {
+  return level === 'metadata' && request.operations.some((one) => 'reason' in one)
 }
 
 function recordedObligations(judgement: Judgement): { masks: number; rowLimit?: number } {

@@ -4,6 +4,7 @@ import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'libsql'
 import { VgateError } from '../core/errors.js'
+import { hasCode } from '../core/system-error.js'
 import { libsqlError } from './libsql-errors.js'
 
 /** Locked while a gateway uses the directory; always empty. */
@@ -23,8 +24,7 @@ export function claimDirectory(directory: string, what: string): Database.Databa
     return held
   } catch (error) {
     held?.close()
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw missing
+    throw hasCode(error, 'ENOENT')
       ? new VgateError('VGATE_STORE_UNAVAILABLE', `the data directory ${directory} does not exist`)
       : libsqlError(error, what)
   }

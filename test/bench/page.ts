@@ -91,7 +91,7 @@ export function page(results: Results): string {
           '',
         ]
       : []),
-    `Node ${results.node}, ${results.machine}; client, database and proxies share the cores. ${results.database}. ${results.rounds} rounds × ${results.seconds} s for each cell, systems in turn, their order rotated each round; medians, with the lowest and highest round in brackets. \`small\` is a one-row select by key, \`vec\` ten rows of 1,536 floats as text (about 176 KB). vgate runs as the real binary: gateway and \`connect\`, TLS, policy and recording on. Only ratios within this run mean anything; below 15 % is a tie.`,
+    `Node ${results.node}, ${results.machine}; client, database and proxies share the cores. ${results.database}. ${results.rounds} rounds × ${results.seconds} s for each cell, systems in turn, their order rotated each round, each system warmed by 6 s of each query before the first; medians, with the lowest and highest round in brackets. \`small\` is a one-row select by key, \`vec\` ten rows of 1,536 floats as text (about 176 KB). vgate runs as the real binary: gateway and \`connect\`, TLS, policy and recording on. Only ratios within this run mean anything; below 15 % is a tie.`,
     '',
     ...results.skipped.map((why) => `Skipped: ${why}.`),
     `Oracle, in the same run: ${results.oracle}.`,

@@ -1,22 +1,13 @@
-// Owns the benchmark of recordings: writing durably by group commit, the recorder's CPU for one operation of a session,
-// and verification. Publishes only with --write, and says when the machine was busy.
+// Owns the benchmark of recordings: as many rounds as asked for, each in a process of its own. Publishes only with
+// --write, and says when the machine was busy.
 
-import { hash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { afterAll, it } from 'vitest'
-import { Chain } from '../../src/audit/chain.js'
-import { encodeHeader } from '../../src/audit/format.js'
-import { generatePair } from '../../src/audit/keys.js'
-import type { SessionRecord } from '../../src/audit/records.js'
-import { verifyFile } from '../../src/audit/verify.js'
-import { openRecording, type Recording } from '../../src/audit/writer.js'
-import type { JudgeRequest } from '../../src/core/adapter.js'
-import { systemClock } from '../../src/core/clock.js'
-import { SessionRecorder } from '../../src/proxy/session-recorder.js'
-import { type RecordingResults, recordingPage, withRecordingSection } from './recording-page.js'
+import { execa } from 'execa'
+import { it } from 'vitest'
+import { bundled } from '../support/bundled.js'
+import { type RecordingRound, recordingPage, withRecordingSection } from './recording-page.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
   load?: number
@@ -25,218 +16,17 @@ const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
 }
 const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url))
 const ROUNDS = options.rounds ?? 7
-const RECORDS = 200_000
-const GROUP = 500
-const OPERATIONS = 20_000
-const WHOLE_GROUPS = 2_000
-const directory = mkdtempSync(join(tmpdir(), 'vgate-bench-'))
-const pair = generatePair('2026-03-01T12:00:00.000Z')
-const totals = { operations: 0, denied: 0, rows: 0, bytesOut: 0 }
-const connection = 'con_2v8k4m6p8r0t2w4y6z8a'
-let files = 0
-
-afterAll(() => rmSync(directory, { recursive: true, force: true }))
-
-function open(): Recording {
-  files += 1
-  const id = `ses_bench${files}`
-  return openRecording({ directory, id, kind: 'session', key: pair, clock: systemClock })
-}
-
-const request = (key: number): JudgeRequest => ({
-  phase: 'execute',
-  text: 'SELECT id, title FROM docs WHERE id = $1',
-  parameters: [String(key)],
-  form: 'extended',
-  operations: [
-    {
-      name: 'docs.get',
-      access: 'read',
-      collections: [
-        { collection: 'docs', access: 'read', action: 'get', effect: { kind: 'none' } },
-      ],
-      fields: [],
-      risks: [],
-      functions: [],
-      rowBound: 1,
-      outputs: [],
-    } as unknown as JudgeRequest['operations'][number],
-  ],
-})
-const judgement = {
-  verdict: 'permit',
-  rule: 'reader',
-  obligations: [],
-} as const
-const delivery = (id: number, key: number) => ({
-  request: id,
-  index: 0,
-  columns: ['id', 'title'],
-  rows: [[String(key), `a title of ${(key * 2_654_435_761) % 1_000_003}`]],
-  rowCount: 1,
-  bytes: 60 + (key % 7),
-  masked: 0,
-  tag: 'SELECT 1',
-  done: true,
-})
-
-/** Wall and CPU seconds of one run. */
-async function timed(
-  run: () => Promise<unknown> | unknown,
-): Promise<{ wall: number; cpu: number }> {
-  const cpu = process.cpuUsage()
-  const from = performance.now()
-  await run()
-  const wall = (performance.now() - from) / 1_000
-  const { user, system } = process.cpuUsage(cpu)
-  return { wall, cpu: (user + system) / 1e6 }
-}
-
-/** The two records of an operation, as a session appends them. */
-function pairOf(op: number): readonly [SessionRecord, SessionRecord] {
-  const key = (op * 7_919) % 1_000_000
-  const { text, form, parameters } = request(key)
-  const { request: _id, ...given } = delivery(op, key)
-  return [
-    {
-      type: 'operation.judged',
-      connection,
-      op,
-      form,
-      text,
-      parameters: parameters ?? [],
-      operations: [
-        {
-          name: 'docs.get',
-          access: 'read',
-          collections: [
-            { collection: 'docs', access: 'read', action: 'get', effect: { kind: 'none' } },
-          ],
-          risks: [],
-        },
-      ],
-      verdict: 'permit',
-      rule: 'reader',
-      obligations: { masks: 0 },
-    },
-    { type: 'operation.delivered', connection, op, ...given },
-  ]
-}
-
-async function durable(): Promise<{ path: string; wall: number; cpu: number }> {
-  const recording = open()
-  const spent = await timed(async () => {
-    let before: Promise<void> = Promise.resolve()
-    for (let record = 0; record < RECORDS; record += GROUP) {
-      for (let op = record / 2; op < (record + GROUP) / 2; op += 1)
-        for (const body of pairOf(op)) recording.append(body)
-      const synced = recording.sync()
-      // One group is being synced while the next is made.
-      await before
-      before = synced
-    }
-    await before
-  })
-  await recording.close({ type: 'session.closed', reason: 'stopped', totals })
-  return { path: recording.path, ...spent }
-}
-
-async function session(): Promise<{ path: string; cpu: number }> {
-  const recording = open()
-  const recorder = new SessionRecorder(recording, (error) => {
-    throw error
-  })
-  await recorder.sync()
-  const spent = await timed(async () => {
-    for (let op = 0; op < OPERATIONS; op += 1) {
-      await recorder.intent(connection, op, request(op), judgement, false)
-      recorder.delivered(connection, delivery(op, op))
-      recorder.flush()
-      if (op % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
-    }
-  })
-  await recorder.close({ type: 'session.closed', reason: 'stopped', totals })
-  return { path: recording.path, cpu: spent.cpu }
-}
-
-/** A recording as it is written at 100,000 records/s: full groups, a checkpoint every half second. */
-function wholeFile(): string {
-  const at = '2026-03-01T12:00:00.000Z'
-  const { id, public: publicKey } = pair.key
-  const header = encodeHeader({
-    kind: 'session',
-    id: 'ses_whole',
-    created: at,
-    key: { id, public: publicKey },
-  })
-  const chain = new Chain('ses_whole', pair, header.hash)
-  const parts = [header.bytes, chain.checkpoint('open', at)]
-  for (let group = 0; group < WHOLE_GROUPS; group += 1) {
-    const first = group * (GROUP / 2)
-    const lines = Array.from({ length: GROUP / 2 }, (_, index) => pairOf(first + index))
-      .flat()
-      .map((body) => `${JSON.stringify({ at, ...body })}\n`)
-    parts.push(chain.records(lines))
-    if (group % 100 === 99) parts.push(chain.checkpoint('open', at))
-  }
-  const path = join(directory, 'whole.vgr')
-  writeFileSync(path, Buffer.concat([...parts, chain.checkpoint('closed', at)]))
-  return path
-}
-
-async function megabytes(
-  path: string,
-  depth: 'chain' | 'content',
-  times: number,
-): Promise<{ wall: number; cpu: number }> {
-  const spent = await timed(async () => {
-    for (let time = 0; time < times; time += 1) {
-      const { verdict } = await verifyFile(path, { keys: [pair.key], depth })
-      if (verdict !== 'closed') throw new Error(verdict)
-    }
-  })
-  const bytes = (statSync(path).size * times) / 1e6
-  return { wall: bytes / spent.wall, cpu: bytes / spent.cpu }
-}
 
 it('recordings', async () => {
-  const found: { -readonly [K in keyof RecordingResults]: RecordingResults[K] & number[] } = {
-    durablePerSecond: [],
-    bytesPerRecord: [],
-    cpuPerRecord: [],
-    cpuPerOperation: [],
-    bytesPerOperation: [],
-    verifyMegabytes: [],
-    verifyCpuMegabytes: [],
-    readMegabytes: [],
-    smallBlockMegabytes: [],
-    hashMegabytes: [],
-  } as never
-  const whole = wholeFile()
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const written = await durable()
-    found.durablePerSecond.push(RECORDS / written.wall)
-    found.cpuPerRecord.push((written.cpu * 1e6) / RECORDS)
-    found.bytesPerRecord.push(statSync(written.path).size / RECORDS)
-    const one = await session()
-    found.cpuPerOperation.push((one.cpu * 1e6) / OPERATIONS)
-    found.bytesPerOperation.push(statSync(one.path).size / OPERATIONS)
-    const chain = await megabytes(whole, 'chain', 5)
-    found.verifyMegabytes.push(chain.wall)
-    found.verifyCpuMegabytes.push(chain.cpu)
-    found.readMegabytes.push((await megabytes(written.path, 'content', 1)).wall)
-    found.smallBlockMegabytes.push((await megabytes(one.path, 'chain', 1)).wall)
-    const block = randomBytes(7_500)
-    const hashed = await timed(() => {
-      for (let time = 0; time < 10_000; time += 1) hash('sha512-256', block, 'buffer')
-    })
-    found.hashMegabytes.push(75 / hashed.cpu)
-    rmSync(written.path)
-    rmSync(one.path)
-    process.stdout.write(`recordings: round ${round + 1} of ${ROUNDS}\n`)
+  const script = await bundled('test/bench/recording-round.ts')
+  const rounds: RecordingRound[] = []
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const { stdout } = await execa(process.execPath, [script])
+    rounds.push(JSON.parse(stdout) as RecordingRound)
+    process.stdout.write(`recordings: round ${round} of ${ROUNDS}\n`)
   }
   const machine = `Node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown'}`
-  const text = recordingPage({ ...found, machine, load: options.load ?? 0, rounds: ROUNDS })
+  const text = recordingPage({ rounds, machine, load: options.load ?? 0 })
   if (options.write === true)
     writeFileSync(PAGE, withRecordingSection(readFileSync(PAGE, 'utf8'), text))
   process.stdout.write(`${text}\n`)

@@ -1,12 +1,15 @@
-// Owns `npm run bench`: its flags, and starting the benchmark. Usage: npm run bench -- [--allow-load] [--rounds N]
-// [--seconds N] [--write]. Must never publish numbers of a busy machine without saying so.
+// Owns `npm run bench`: its flags, and starting the benchmarks. Usage: npm run bench -- [tunnel] [recording] [sessions]
+// [--allow-load] [--rounds N] [--seconds N] [--write]; without a name all three, of which only `tunnel` takes as long as
+// rounds and seconds say. Must never publish numbers of a busy machine without saying so.
 
 import { spawnSync } from 'node:child_process'
 import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const { values } = parseArgs({
+const ALL = ['tunnel', 'recording', 'sessions']
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     'allow-load': { type: 'boolean', default: false },
     rounds: { type: 'string', default: '7' },
@@ -14,6 +17,12 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 })
+const unknown = positionals.find((name) => !ALL.includes(name))
+if (unknown !== undefined) {
+  process.stderr.write(`bench: there is no benchmark ${unknown}; there are ${ALL.join(', ')}\n`)
+  process.exit(2)
+}
+const names = positionals.length === 0 ? ALL : positionals
 const load = loadavg()[0] ?? 0
 if (load > 0.5 && !values['allow-load']) {
   process.stderr.write(
@@ -29,7 +38,7 @@ const { status } = spawnSync(
     'run',
     '--config',
     'test/config/vitest.bench.config.ts',
-    '.bench.ts',
+    ...names.map((name) => `${name}.bench.ts`),
   ],
   {
     cwd: root,

@@ -6,8 +6,11 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FoundKey, FoundSessions } from '../../src/core/api-sessions.js'
+import { settingsOf } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Result, type Running, startProduct } from '../support/product.js'
+import type { MessageStep } from '../support/raw-postgres-messages.js'
+import { type Login, raw } from '../support/recorded-session.js'
 import { auditText } from '../support/stored-text.js'
 
 const POLICY = `
@@ -32,13 +35,13 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
 
   const session = async (
     person: string,
-    work: (client: pg.Client, connection: Running) => Promise<void>,
+    work: (client: pg.Client, connection: Running, at: Login) => Promise<void>,
   ): Promise<string> => {
     const connection = product.start(person, ['connect', 'prod-vectors', '--json'])
     const ready = await connection.event('ready')
     const client = new pg.Client({ connectionString: String(ready['url']) })
     await client.connect()
-    await work(client, connection)
+    await work(client, connection, settingsOf(ready) as Login)
     await client.end()
     await connection.stop()
     return String(ready['session'])
@@ -86,12 +89,6 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     })
     await indexed(alice)
     await indexed(bob)
-  })
-
-  afterAll(async () => {
-    await watch?.stop()
-    await product?.stop()
-    await postgres?.stop()
   })
 
   it('says who inserted, changed and deleted a key, how it ended and who approved', async () => {
@@ -181,6 +178,44 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     expect([stopped.exitCode, stopped.stderr]).toEqual([130, ''])
   })
 
+  const copiedIn = (format: string, data: string): (MessageStep | Buffer)[] => [
+    { m: 'Q', sql: `COPY docs(title, id) FROM STDIN (FORMAT ${format})` },
+    { m: 'd', data: data.slice(0, 9) },
+    { m: 'd', data: data.slice(9) },
+    { m: 'c' },
+  ]
+
+  it('says who copied a row in, and who may have where the rows do not tell', async () => {
+    const copier = await session('bob', async (_client, _connection, at) => {
+      await raw(at, copiedIn('text', 'copied\t7001\ncopied\t7002\n'))
+      await raw(at, copiedIn('csv', '"copied, too",7003\n'))
+      await raw(at, [
+        { m: 'Q', sql: "COPY docs FROM STDIN WHERE title = 'x'" },
+        { m: 'd', data: '7004\tx\n7005\ty\n' },
+        { m: 'c' },
+      ])
+    })
+    await until(async () => (await list('bob', '--key', '7001')).includes(copier))
+    const touched = async (value: string): Promise<unknown> => {
+      const { named, unnamed } = await key('bob', value)
+      const may = unnamed.found.filter(({ session: id }) => id === copier)
+      return [
+        named.found.map((one) => [one.operation, one.outcome, one.rows, one.session]),
+        may.map((one) => one.predicate),
+      ]
+    }
+    const may = ["COPY docs FROM STDIN WHERE title = 'x'"]
+    expect(await touched('7002')).toEqual([[['import', 'done', 2, copier]], may])
+    expect(await touched('7003')).toEqual([[['import', 'done', 1, copier]], may])
+    expect(await touched('7004')).toEqual([[], may])
+  })
+
+  afterAll(async () => {
+    await watch?.stop()
+    await product?.stop()
+    await postgres?.stop()
+  })
+
   it('takes up at the start what was not read, and tells what was tampered with', async () => {
     await product.stopGateway()
     const recordings = join(product.directory, 'data', 'recordings')
@@ -200,5 +235,5 @@ describe.skipIf(!hasPostgres('plain'))('searching what was done', () => {
     const { named, index } = await key('bob', '43')
     expect([named.found, index.some]).toEqual([[], [{ session: bob, state: 'tampered' }]])
     expect((await key('alice', '43')).index.unread).toBe(0)
-  })
+  }, 180_000)
 })

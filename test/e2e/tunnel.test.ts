@@ -41,7 +41,8 @@ describe.skipIf(!hasPostgres('pgvector'))('the tunnel', () => {
     const pids = [product.gatewayPid(), connection.pid ?? 0]
     const { bytes, grown, slowest } = await measureStalled({ at, pids, megabytes: 200 })
     expect(bytes).toBe(200 * 1024 * 1024)
-    expect(Math.max(...grown)).toBeLessThan(100)
+    // 64 is for a gateway that is warm (the long run): a cold one compiles its code and starts its first thread meanwhile.
+    expect(Math.max(...grown)).toBeLessThan(80)
     expect(slowest).toBeLessThan(5_000)
   })
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCopy } from '../../src/client/private-copy.js'
 import { connectLocally, openClient } from '../support/local-connection.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 import { type Product, type Running, startProduct } from '../support/product.js'
@@ -65,8 +66,14 @@ describe.skipIf(disk === undefined)('a full disk', () => {
 
   /** Takes all the room there is, to the last byte. */
   const fill = (): void => {
+    rmSync(filler, { force: true })
     const { bavail, bsize } = statfsSync(folder)
-    writeFileSync(filler, Buffer.alloc(Number(bavail) * Number(bsize), 1))
+    try {
+      writeFileSync(filler, Buffer.alloc(Number(bavail) * Number(bsize), 1))
+    } catch (error) {
+      // The gateway may have written between the two: then the disk is as full.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error
+    }
   }
   const connect = async (): Promise<{ running: Running; client: pg.Client }> => {
     const { running, at } = await connectLocally(product, 'alice')
@@ -122,5 +129,15 @@ describe.skipIf(disk === undefined)('a full disk', () => {
     expect(list.stdout).not.toContain('"state":"open"')
     const verify = await product.run('alice', ['verify', join(folder, 'data', 'audit')])
     expect(verify.stdout + verify.stderr).not.toMatch(/tampered/)
+  })
+
+  it('has no room for the copy of a recording, and that is said', async () => {
+    fill()
+    const copy = await createCopy(join(folder, 'copy'))
+    await expect(copy.write(Buffer.alloc(100_000))).rejects.toMatchObject({
+      code: 'VGATE_DISK_FULL',
+    })
+    await copy.close()
+    rmSync(filler)
   })
 })

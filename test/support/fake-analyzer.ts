@@ -5,6 +5,7 @@ import type { SideQuery } from '../../src/core/adapter.js'
 import type { Operation, Output, Unclassified } from '../../src/core/operation.js'
 import type {
   Catalogue,
+  CopyForm,
   ParsedStatement,
   ParseOutcome,
   SqlAnalyzer,
@@ -106,13 +107,26 @@ function effectsOf(text: string): StatementEffects {
   }
 }
 
+/** Rows of two columns, as text. */
+const COPIED: CopyForm = {
+  format: 'text',
+  delimiter: 9,
+  quote: 34,
+  escapeBy: 34,
+  header: false,
+  columns: 2,
+}
+
 function statement(text: string): ParsedStatement {
   return {
     text,
     parameterCount: 0,
     effects: effectsOf(text),
     portalReady: /^select/i.test(text),
-    classify: (catalogue) => ({ operation: classify(text, (catalogue as FakeCatalogue).columns) }),
+    classify: (catalogue) => ({
+      operation: classify(text, (catalogue as FakeCatalogue).columns),
+      ...(effectsOf(text).copy === 'in' ? { copyIn: COPIED } : {}),
+    }),
   }
 }
 
@@ -130,17 +144,15 @@ export function fakeAnalyzer(): SqlAnalyzer {
         .filter((piece) => piece !== '')
       const wrong = pieces.find((piece) => !WORDS.test(piece))
       if (wrong !== undefined) {
-        return {
-          ok: false,
-          message: `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`,
-          position: text.indexOf(wrong) + 1,
-        }
+        const reason = `syntax error at or near "${wrong.split(/\s/, 1)[0]}"`
+        return { ok: false, message: reason, position: text.indexOf(wrong) + 1, text, reason }
       }
       return { ok: true, statements: pieces.map(statement) }
     },
     offloadBytes: 1 << 20,
     offloadEntry: new URL('file:///none'),
-    fromOffload: () => ({ ok: false, message: 'not here', position: 1 }),
+    shown: (text) => text,
+    fromOffload: (text) => ({ ok: false, message: 'not here', position: 1, text, reason: '' }),
     async loadCatalogue(query: SideQuery): Promise<Catalogue> {
       const rows = await query(
         `select c.relname, c.oid::text, a.attnum::text, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid

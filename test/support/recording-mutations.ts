@@ -14,7 +14,8 @@ export interface Mutation {
 
 const STEPS = ['open', ['a', 'b'], 'open', ['c'], ['d'.repeat(600), 'e'], 'open', ['f'], 'closed']
 const steps = STEPS as Parameters<typeof buildFile>[2]
-const good = buildFile(testPair(1), 'ses_good', steps)
+/** What is changed. */
+export const good = buildFile(testPair(1), 'ses_good', steps)
 const otherSteps = steps.map((step) =>
   typeof step === 'string' ? step : step.map((text) => `${text}!`),
 )

@@ -30,8 +30,10 @@ export function spawnCli(
   args: readonly string[],
   folder: string,
   env: Readonly<Record<string, string>> = {},
+  cwd?: string,
 ) {
   return execa(process.execPath, [BIN, ...args], {
+    ...(cwd === undefined ? {} : { cwd }),
     env: environment(folder, env),
     extendEnv: false,
     reject: false,
@@ -46,8 +48,9 @@ export async function runCli(
   args: readonly string[],
   folder: string,
   env: Readonly<Record<string, string>> = {},
+  cwd?: string,
 ): Promise<CliResult> {
-  const { exitCode, stdout, stderr } = await spawnCli(args, folder, env)
+  const { exitCode, stdout, stderr } = await spawnCli(args, folder, env, cwd)
   return { exit: exitCode, stdout: String(stdout), stderr: String(stderr) }
 }
 

@@ -26,15 +26,15 @@ export default class Connect extends RunCommand {
     'new-secret': Flags.boolean({ description: 'replace the secret of the local port' }),
     ...gatewayFlags,
   }
+  protected override readonly staysOpen = true
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Connect)
-    const { output } = this
     const request = grantRequestOf(args.name, flags)
     const context = await this.openGateway(flags)
     const { connect, exitCodeOf } = await import('../../client/connect.js')
     const { signal, ignore } = firstSignal()
-    const opening = spin(output, `connecting to ${args.name}`, (show) =>
+    const opening = spin(this.output, `connecting to ${args.name}`, (show) =>
       connect(
         context,
         context.api,
@@ -48,8 +48,8 @@ export default class Connect extends RunCommand {
         },
         (happened) => {
           const { event, ...fields } = happened
-          output.event(event, fields)
-          output.say(eventLine(output, happened))
+          this.output.event(event, fields)
+          this.output.say(eventLine(this.output, happened))
           if (event === 'waiting_approval') show(WAITING)
         },
       ),
@@ -59,8 +59,8 @@ export default class Connect extends RunCommand {
     const closed = await this.#stay(early, signal)
     ignore()
     if (typeof closed === 'number') return this.exitWith(closed)
-    output.event('closed', closedEvent(closed))
-    output.say(closedLine(output, closed))
+    this.output.event('closed', closedEvent(closed))
+    this.output.say(closedLine(this.output, closed))
     this.exitWith(exitCodeOf(closed))
   }
 

@@ -19,6 +19,8 @@ export default class Exec extends RunCommand {
   static override args = targetArgument
   static override flags = { ...grantFlags, ...gatewayFlags }
 
+  protected override readonly staysOpen = true
+
   async run(): Promise<void> {
     // What follows the first `--` is the child's, word for word: no parser of ours may touch it.
     const split = this.argv.indexOf('--')

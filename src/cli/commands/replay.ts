@@ -16,7 +16,11 @@ export default class Replay extends RunCommand {
     '<%= config.bin %> replay session.vgr --format asciicast > session.cast',
   ]
   static override args = {
-    session: Args.string({ description: 'session id, or path of a recording', required: true }),
+    session: Args.string({
+      description:
+        'session id, or path of a recording (./ses_… for a file that is named like an id)',
+      required: true,
+    }),
   }
   static override flags = {
     only: Flags.option({

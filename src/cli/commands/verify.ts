@@ -11,13 +11,16 @@ const ORDER = ['closed', 'incomplete', 'unknown_key', 'tampered'] as const
 
 export default class Verify extends RunCommand {
   static override description =
-    'Prove a recording or a log, or every one in a folder, offline and with public keys only.'
+    'Prove a recording, or all recordings and the log in a folder, offline and with public keys only.'
   static override examples = [
     '<%= config.bin %> verify session.vgr',
-    '<%= config.bin %> verify ./recordings --key keys.json --require-closed',
+    '<%= config.bin %> verify ./data --key keys.json',
   ]
   static override args = {
-    path: Args.string({ description: 'recording, or folder of recordings', required: true }),
+    path: Args.string({
+      description: 'recording, or folder such as that of a gateway’s data',
+      required: true,
+    }),
   }
   static override flags = {
     ...keyFlag,
@@ -31,15 +34,14 @@ export default class Verify extends RunCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Verify)
-    const [{ recordingFiles }, { trustRoot }, { verifyFile }] = await Promise.all([
-      import('../../client/recording-files.js'),
+    const [{ verifyPath }, { trustRoot, whyUnknown }] = await Promise.all([
+      import('../../client/verify-path.js'),
       import('../../client/trust-root.js'),
-      import('../../audit/verify.js'),
     ])
     const keys = await trustRoot(this.state, flags.key)
+    const depth = flags.content ? 'content' : 'chain'
     const results: { path: string; found: Verification }[] = []
-    for (const path of await recordingFiles(args.path)) {
-      const found = await verifyFile(path, { keys, depth: flags.content ? 'content' : 'chain' })
+    for await (const { path, verification: found } of verifyPath(args.path, { keys, depth })) {
       results.push({ path, found })
       const { at } = found
       const place =
@@ -51,6 +53,7 @@ export default class Verify extends RunCommand {
       )
       if (found.verdict === 'incomplete')
         this.output.say('  warning: authentic only up to the last signed checkpoint')
+      if (found.verdict === 'unknown_key') this.output.say(`  ${visible(whyUnknown(flags.key))}`)
     }
     const worst = results.reduce((a, b) =>
       ORDER.indexOf(b.found.verdict) > ORDER.indexOf(a.found.verdict) ? b : a,

@@ -19,6 +19,8 @@ export interface Playable {
   readonly live: boolean
   /** From the first one, as often as it is asked. */
   records(): AsyncGenerator<StoredRecord>
+  /** The same, and then those that are still to come. */
+  all(): AsyncGenerator<StoredRecord>
   /** Resolves when there are more records, or the session has ended. */
   grown(signal: AbortSignal): Promise<void>
 }
@@ -58,7 +60,10 @@ class Player {
 
   constructor(playable: Playable, options: PlayOptions) {
     this.#playable = playable
-    this.#timeline = new Timeline(() => tell(playable.records()))
+    this.#timeline = new Timeline(
+      () => tell(playable.all()),
+      () => playable.total,
+    )
     this.#view = new View(options.color)
     this.#screen = new Screen(process.stdin, process.stdout, {
       key: (key) => this.#take({ kind: 'key', key, now: Date.now() }),
@@ -176,7 +181,6 @@ class Player {
     while (this.#playable.live) {
       await this.#playable.grown(signal)
       this.#inTurn(async () => {
-        await this.#timeline.refresh()
         const { total, live } = this.#playable
         this.#take({ kind: 'grown', total, live, now: Date.now() })
       })

@@ -22,6 +22,8 @@ export interface ResultColumn {
 export interface ColumnPlan {
   readonly column: ResultColumn
   readonly vector: boolean
+  /** It is not an embedding, but may be made of some: `embedding::text`, an array of them, the line of a plan. */
+  readonly madeOfVectors?: true
   /** Absent: the value passes. */
   readonly change?: (value: Buffer) => { readonly value: Buffer | null; readonly masked: number }
 }
@@ -162,20 +164,31 @@ function kindOf(type: number, catalogue: Catalogue): ValueKind {
 function planColumn(
   column: ResultColumn,
   output: Output,
+  operation: Operation,
   obligations: Obligations,
   masker: MaskerFactory,
   catalogue: Catalogue,
 ): ColumnPlan {
   checkOrigin(column, output, catalogue, obligations.masks.length > 0)
   const vector = catalogue.isVectorType(column.type)
+  const plan: ColumnPlan = {
+    column,
+    vector,
+    ...(mayHoldVectors(output, operation) ? { madeOfVectors: true } : {}),
+  }
   const masks = obligations.masks.filter((mask) => concerns(mask, output))
-  if (masks.length === 0) return { column, vector }
+  if (masks.length === 0) return plan
   if (output.kind === 'derived') throw unsure(`column ${column.name} is made from masked fields`)
   const change =
     output.kind === 'score'
       ? scoreChange(column, output, masks)
       : valueChange(column, masker.forField(masks, kindOf(column.type, catalogue)))
-  return change === undefined ? { column, vector } : { column, vector, change }
+  return change === undefined ? plan : { ...plan, change }
+}
+
+function mayHoldVectors(output: Output, operation: Operation): boolean {
+  if (output.sources.some((source) => source.vector)) return output.kind !== 'score'
+  return output.kind === 'derived' && operation.fields.some((use) => use.vector)
 }
 
 /** True where nothing that was classified leaves, so that columns may come unannounced (SHOW, EXPLAIN). */
@@ -205,6 +218,6 @@ export function planColumns(
   return columns.map((column, index) => {
     const output = outputs[index]
     if (output === undefined) throw unsure('a column is missing')
-    return planColumn(column, output, obligations, masker, catalogue)
+    return planColumn(column, output, operation, obligations, masker, catalogue)
   })
 }

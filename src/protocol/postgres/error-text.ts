@@ -38,6 +38,19 @@ const HARMLESS = new Set([
 const PASSED = ['S', 'V', 'C', 'M', 'P', 'n', 's', 't', 'c', 'd']
 
 /**
+ * Whether a message may quote what the caller may not see. With `inside` only where the database's own code (a trigger)
+ * raised it: the context tells; that of COPY is the caller's own line.
+ */
+export function withholds(
+  fields: ReadonlyMap<string, string>,
+  masked: false | 'inside' | 'all',
+): boolean {
+  if (masked !== 'inside') return masked === 'all'
+  const context = fields.get('W')
+  return context !== undefined && !/^COPY [^\n]*$/.test(context)
+}
+
+/**
  * Fields that the client may see. `masked`: something with masks runs, so message, detail, hint and context
  * are replaced by a text of the SQLSTATE's class. DETAIL of constraint violations goes in any case: it quotes
  * the row.

@@ -35,10 +35,15 @@ function text(bytes: Buffer): ClientText {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined
 }
 
-// Names are compared as map keys: two byte strings must never become one name.
+/** What PostgreSQL tells the names of statements and portals by, in bytes (NAMEDATALEN less its end). */
+const NAME_BYTES = 63
+
+// Names are compared as map keys: two byte strings that the server tells apart must never become one name, nor one of
+// its names two here. What follows the 63rd byte does not count for it.
 function name(bytes: Buffer): string {
-  if (!isUtf8(bytes)) throw violation('a name is not UTF-8')
-  return bytes.toString('utf8')
+  const told = bytes.subarray(0, NAME_BYTES)
+  if (!isUtf8(told)) throw violation('a name is not UTF-8, or not in its first 63 bytes')
+  return told.toString('utf8')
 }
 
 /** Text of a Query. PostgreSQL and its grammar both stop at a NUL, so the only one must be the last byte. */

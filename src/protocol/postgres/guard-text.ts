@@ -1,5 +1,5 @@
 // Owns the SQL by which a session's own server proves that what a statement hangs on is still what it was judged
-// with (ADR 0020). Every object is named in full. Must never contain anything that is not quoted.
+// with (ADR 0022). Every object is named in full. Must never contain anything that is not quoted.
 
 import type { CatalogueUses, Classification, UsedRelation } from './statement.js'
 

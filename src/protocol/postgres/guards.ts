@@ -1,4 +1,4 @@
-// Owns the proof, in a session's own server, that a statement runs with the catalogue it was judged with (ADR 0020):
+// Owns the proof, in a session's own server, that a statement runs with the catalogue it was judged with (ADR 0022):
 // a guard stands in front of it, in the same transaction, and fails where it would not. Must never let a statement
 // go ahead whose guard has not been sent.
 

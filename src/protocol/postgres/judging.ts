@@ -144,7 +144,7 @@ export class Judging {
       try {
         return parse()
       } catch {
-        return unclassified(text.slice(0, 1000), 'the statement could not be analysed')
+        return unclassified(this.#analyzer.shown(text), 'the statement could not be analysed')
       }
     }
     if (Buffer.byteLength(text) <= this.#analyzer.offloadBytes) {
@@ -155,7 +155,7 @@ export class Judging {
       if (!answer.ok)
         return then(
           unclassified(
-            text.slice(0, 1000),
+            this.#analyzer.shown(text),
             `the statement could not be analysed: ${answer.error.message}`,
           ),
         )

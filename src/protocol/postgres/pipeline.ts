@@ -122,8 +122,8 @@ export class Pipeline {
   unitOpen = false
   /** Something ran in this unit: others may wait for its locks. */
   unitRan = false
-  /** Something with masks ran in this unit: texts of the database may carry values. */
-  unitMasked = false
+  /** Something with masks ran in this unit: texts of the database may carry values. `inside`: those of code that it runs by itself. */
+  unitMasked: false | 'inside' | 'all' = false
   /** The open transaction has changed the catalogue, since this segment. */
   ddlSince: number | undefined
   catalogueStale = false
@@ -358,7 +358,8 @@ export class Pipeline {
     this.#open.set(run, this.segment)
     this.unitRan = true
     this.proved.ran()
-    if (run.masks) this.unitMasked = true
+    if (run.masks) this.unitMasked = 'all'
+    else if (run.obligations.hides === true) this.unitMasked ||= 'inside'
   }
 
   /** A run is over: its last delivery is recorded before what follows is given. */
@@ -386,6 +387,12 @@ export class Pipeline {
 
   /** Records what the client is about to be given, then gives it. Throws when it cannot be recorded. */
   flushToClient(): void {
+    this.record()
+    this.client.flush()
+  }
+
+  /** Records what has come of every run so far. Throws when it cannot be recorded. */
+  record(): void {
     for (const run of this.#open.keys()) {
       const delivery = run.batch()
       if (delivery !== undefined) this.#deliveries.push(delivery)
@@ -395,6 +402,5 @@ export class Pipeline {
       if (delivery === undefined) break
       this.#host.delivered(delivery)
     }
-    this.client.flush()
   }
 }

@@ -3,7 +3,7 @@
 
 import { VgateError } from '../../core/errors.js'
 import { readRowDescription } from './columns.js'
-import { limitReply, sanitised } from './error-text.js'
+import { limitReply, sanitised, withholds } from './error-text.js'
 import type { Expectation, Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import { BodyReader, errorFields, errorResponse, fieldsMessage, violation } from './wire.js'
@@ -88,7 +88,8 @@ export class Replies {
 
   #notice(bytes: Buffer): void {
     const fields = errorFields(bytes)
-    this.#pass(this.#pipeline.unitMasked ? fieldsMessage('N', sanitised(fields, true)) : bytes)
+    const masked = withholds(fields, this.#pipeline.unitMasked)
+    this.#pass(masked ? fieldsMessage('N', sanitised(fields, true)) : bytes)
   }
 
   #expected(type: string, bytes: Buffer, head: Expectation): boolean {
@@ -226,6 +227,7 @@ export class Replies {
       if (run.full) this.#pipeline.flushToClient()
       return true
     }
+    if (type === 'H') run.copyBegins(bytes)
     return (type === 'H' || type === 'c') && this.#pass(bytes)
   }
 
@@ -286,7 +288,7 @@ export class Replies {
     const { head } = this.#pipeline
     const exchanged =
       head?.kind === 'refused' && head.codes.includes(sqlstate) ? head.reply : undefined
-    const masked = this.#pipeline.unitMasked
+    const masked = withholds(fields, this.#pipeline.unitMasked)
     const shown = sanitised(fields, masked)
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#pass(fieldsMessage('E', shown))

@@ -2,6 +2,7 @@
 // form. Simple queries are `simple.ts`'s. Must never forward what has not been ruled on.
 
 import type { AdapterHost } from '../../core/adapter.js'
+import { copyData } from './copy-data.js'
 import {
   type BindMessage,
   formatAt,
@@ -22,8 +23,6 @@ import { NOT_UTF8, type SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import { recordedParameter, toParameter, wholeValue } from './values.js'
 import { cstr, type ErrorReply, i32, message, violation } from './wire.js'
-
-const NEWLINE = 0x0a
 
 /** Takes the client's messages one by one. */
 export class Requests {
@@ -53,7 +52,11 @@ export class Requests {
     if (this.#judging.waiting || this.#guards.waiting || pipeline.recovered) return false
     // What is behind a guard that fails is taken again: nothing of the next segment may have overtaken it.
     if (pipeline.guarding !== undefined && pipeline.guarding < pipeline.segment) return false
-    if (pipeline.copying === 'in') return this.#copyData(type, bytes)
+    if (pipeline.copying === 'in') {
+      if (type === 'X') return this.#terminate(bytes)
+      copyData(pipeline, type, bytes)
+      return true
+    }
     if (pipeline.copying === 'wait' || pipeline.barrier || pipeline.limited !== undefined)
       return false
     if (type === 'X') return this.#terminate(bytes)
@@ -94,24 +97,6 @@ export class Requests {
     this.#pipeline.sendPlain(bytes)
     this.#pipeline.flushToUpstream()
     this.#host.close()
-    return true
-  }
-
-  #copyData(type: string, bytes: Buffer): boolean {
-    if (type === 'H' || type === 'S') return true // the database ignores both during a copy
-    if (type === 'X') return this.#terminate(bytes)
-    if (!'dcf'.includes(type)) throw violation(`message type ${type} may not come during COPY`)
-    this.#pipeline.sendPlain(bytes)
-    if (type !== 'd') {
-      this.#pipeline.copying = 'none'
-      return true
-    }
-    let rows = 0
-    for (let at = bytes.indexOf(NEWLINE, 5); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) rows += 1
-    const { head } = this.#pipeline
-    const run =
-      head?.kind === 'execute' ? head.run : head?.kind === 'query' ? head.runs[head.at] : undefined
-    run?.uploaded(bytes.length - 5, rows)
     return true
   }
 
@@ -166,7 +151,7 @@ export class Requests {
       return true
     }
     this.#judging.parse(text, (outcome) => {
-      if (!('ok' in outcome)) return this.#refused('P', text, outcome.reason, { name })
+      if (!('ok' in outcome)) return this.#refused('P', outcome.text, outcome.reason, { name })
       if (!outcome.ok) {
         const { message: syntax, position } = outcome
         const reply: ErrorReply = {
@@ -175,11 +160,13 @@ export class Requests {
           message: syntax,
           position,
         }
-        return this.#refused('P', text, syntax, { reply, name })
+        return this.#refused('P', outcome.text, outcome.reason, { reply, name })
       }
       const [statement, second] = outcome.statements
-      if (second !== undefined)
-        return this.#refused('P', text, MULTIPLE.message, { reply: MULTIPLE, name })
+      if (second !== undefined) {
+        const all = outcome.statements.map((each) => each.text).join(';\n')
+        return this.#refused('P', all, MULTIPLE.message, { reply: MULTIPLE, name })
+      }
       const prepared: Prepared = { name, text, statement, types, segment: this.#pipeline.segment }
       if (statement === undefined) return this.#forwardParse(bytes, prepared)
       this.#judgeParse(bytes, prepared, statement)
@@ -258,7 +245,7 @@ export class Requests {
     )
     const exact = (): string => this.#simple.exact(prepared.text, typed)
     const whole: Portal['whole'] = () => ({
-      text: prepared.text,
+      text: statement.secret === true ? statement.text : prepared.text,
       parameters: typed.map(({ value, type, format }) =>
         wholeValue(type, catalogue.isVectorType(type), format, value),
       ),
@@ -345,12 +332,13 @@ export class Requests {
     const portal = this.#findPortal(name)
     if (portal === 'later' || this.#pipeline.ddlUnsettled) return false
     if (portal === undefined) this.#pipeline.refuse('E', missing('P', name))
-    else if (!portal.completed) this.#forwardExecute(bytes, portal, max)
+    else if (!portal.completed && portal.run?.finished !== true)
+      this.#forwardExecute(bytes, portal, max)
     else this.#executeAgain(bytes, portal, max)
     return true
   }
 
-  /** A portal whose run is over: what it may still do is judged as a new request. */
+  /** A portal whose run is over (completed, or ended by an error that the portal outlives): what it may still do is judged as a new request. */
   #executeAgain(bytes: Buffer, portal: Portal, max: number): void {
     const { statement } = portal.prepared
     if (statement === undefined) {

@@ -6,12 +6,15 @@ import type { Obligations, RowLimit } from '../../core/decision.js'
 import type { MaskerFactory } from '../../core/masker.js'
 import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
-import type { Catalogue } from './statement.js'
-import { recordedValue, wholeValue } from './values.js'
+import { type CopyRows, copyRows, KEY_BYTES } from './copy-rows.js'
+import type { Catalogue, Classification } from './statement.js'
+import { OID, recordedValue, valueText, wholeValue, withoutVectors } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
 /** Rows that one delivery carries at most. */
 export const DELIVERY_ROWS = 500
+/** Keys that one delivery carries at most, about: whoever records them keeps no more by name. */
+export const DELIVERY_KEYS = 1000
 /** Bytes of recorded rows that one delivery carries at most, about. */
 export const DELIVERY_BYTES = 4 * 1024 * 1024
 
@@ -37,8 +40,11 @@ export class Run {
   #batchRows = 0
   #batchBytes = 0
   #batchMasked = 0
-  #upRows = 0
   #upBytes = 0
+  readonly #upload: CopyRows | undefined
+  readonly #found: Classification
+  #keys: string[] = []
+  #copiesText = false
   /** Rows given to the client so far, over all Executes of the portal. */
   rowCount = 0
   /** The row after the limit has come. */
@@ -51,6 +57,7 @@ export class Run {
     obligations: Obligations,
     masker: MaskerFactory,
     catalogue: Catalogue,
+    found: Classification,
   ) {
     this.request = id.request
     this.index = id.index
@@ -58,6 +65,8 @@ export class Run {
     this.obligations = obligations
     this.#masker = masker
     this.#catalogue = catalogue
+    this.#found = found
+    this.#upload = found.copyIn === undefined ? undefined : copyRows(found.copyIn)
     this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
   }
 
@@ -79,7 +88,11 @@ export class Run {
 
   /** True once a batch is worth a delivery of its own. */
   get full(): boolean {
-    return this.#batchRows >= DELIVERY_ROWS || this.#batchBytes >= DELIVERY_BYTES
+    return (
+      this.#batchRows >= DELIVERY_ROWS ||
+      this.#batchBytes >= DELIVERY_BYTES ||
+      this.#keys.length >= DELIVERY_KEYS
+    )
   }
 
   get described(): boolean {
@@ -103,6 +116,8 @@ export class Run {
   row(bytes: Buffer): Buffer {
     const plan = this.#plan
     if (plan === undefined) throw violation('the database sent a row without its description')
+    // Of an operation that is over nothing would be recorded.
+    if (this.finished) throw violation('the database sent a row of an operation that is over')
     const reader = new BodyReader(bytes)
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
@@ -142,13 +157,29 @@ export class Run {
   }
 
   #remember(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
+    this.#nameReturned(values, plan)
     if (this.obligations.record === 'metadata') return
     const kept = this.#kept
     this.#rows.push(
-      plan.map(({ column, vector }, index) =>
-        kept(column.type, vector, column.format, values[index] ?? null),
-      ),
+      plan.map(({ column, vector, madeOfVectors }, index) => {
+        const shown = madeOfVectors === true ? withoutVectors : undefined
+        return kept(column.type, vector, column.format, values[index] ?? null, shown)
+      }),
     )
+  }
+
+  #nameReturned(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
+    const at = this.#found.returnedKey?.at ?? -1
+    const [value, column] = [values[at] ?? null, plan[at]]
+    // A mask names nothing.
+    if (value === null || column === undefined || column.change !== undefined) return
+    const key = valueText(column.column.type, column.column.format, value)
+    if (key !== undefined && value.length <= KEY_BYTES) this.#keys.push(key)
+  }
+
+  /** CopyOutResponse: whether text or binary will come. */
+  copyBegins(bytes: Buffer): void {
+    this.#copiesText = new BodyReader(bytes).byte() === 0
   }
 
   /** One CopyData of COPY … TO STDOUT, as it is given. */
@@ -157,19 +188,34 @@ export class Run {
     this.rowCount += 1
     this.#batchRows += 1
     this.#batchBytes += bytes.length
-    if (this.obligations.record !== 'metadata')
-      this.#rows.push([this.#kept(25, false, 0, bytes.subarray(5))])
+    if (this.obligations.record === 'metadata') return
+    // Of what is binary nothing is read: its embeddings may happen to be UTF-8.
+    const type = this.#copiesText ? OID.text : OID.bytea
+    const format = this.#copiesText ? 0 : 1
+    this.#rows.push([this.#kept(type, false, format, bytes.subarray(5), withoutVectors)])
   }
 
-  /** Data that the client sends for COPY … FROM STDIN: counted for the last delivery, not kept. */
-  uploaded(bytes: number, rows: number): void {
-    this.#upRows += rows
-    this.#upBytes += bytes
+  /** One CopyData of COPY … FROM STDIN: rows are counted for the last delivery, of their values only keys are kept. */
+  uploaded(bytes: Buffer): void {
+    this.#upBytes += bytes.length - 5
+    this.#upload?.push(bytes, 5)
+    this.#named(this.#upload?.takeKeys() ?? [])
+  }
+
+  /** CopyDone. */
+  uploadEnds(): void {
+    this.#upload?.end()
+    this.#named(this.#upload?.takeKeys() ?? [])
+  }
+
+  #named(keys: readonly string[]): void {
+    for (const key of keys) this.#keys.push(key)
   }
 
   /** What has come since the last delivery, or undefined where nothing has. */
   batch(): Delivery | undefined {
-    return this.#batchRows === 0 && this.#batchBytes === 0
+    const keys = this.#keys.length >= DELIVERY_KEYS
+    return this.#batchRows === 0 && this.#batchBytes === 0 && !keys
       ? undefined
       : this.#delivery({ done: false })
   }
@@ -178,9 +224,15 @@ export class Run {
   finish(end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
-    this.#batchRows += this.#upRows
+    this.#batchRows += this.#upload?.rows ?? 0
     this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })
+  }
+
+  #keysOf(): NonNullable<Delivery['keys']> {
+    const { copyIn, returnedKey } = this.#found
+    const collection = copyIn?.key?.collection ?? returnedKey?.collection
+    return collection === undefined ? {} : { [collection]: this.#keys }
   }
 
   #delivery(end: Pick<Delivery, 'tag' | 'error' | 'done' | 'abandoned'>): Delivery {
@@ -195,8 +247,10 @@ export class Run {
       rowCount: this.#batchRows,
       bytes: this.#batchBytes,
       masked: this.#batchMasked,
+      ...(this.#keys.length === 0 ? {} : { keys: this.#keysOf() }),
       ...end,
     }
+    this.#keys = []
     this.#announce = undefined
     this.#rows = []
     this.#batchRows = 0

@@ -81,11 +81,11 @@ export class SimpleQueries {
       return true
     }
     this.#judging.parse(text, (outcome) => {
-      if (!('ok' in outcome)) return this.#refused(text, outcome.reason, outcome.hint ?? '')
+      if (!('ok' in outcome)) return this.#refused(outcome.text, outcome.reason, outcome.hint ?? '')
       if (outcome.ok) return this.#statements(bytes, text, outcome.statements)
       const { message: syntax, position } = outcome
       const reply: ErrorReply = { severity: 'ERROR', sqlstate: '42601', message: syntax, position }
-      this.#refused(text, syntax, '', reply)
+      this.#refused(outcome.text, outcome.reason, '', reply)
     })
     return true
   }
@@ -149,11 +149,12 @@ export class SimpleQueries {
       return
     }
     const why = this.ddlTrouble(statements)
+    const recorded = statements.map((statement) => statement.text).join(';\n')
     if (why !== undefined) {
-      this.#refused(text, why.reason, why.hint)
+      this.#refused(recorded, why.reason, why.hint)
       return
     }
-    const recorded = statements.map((statement) => statement.text).join(';\n')
+    const secret = statements.some((statement) => statement.secret)
     this.judgeRuns(
       statements,
       undefined,
@@ -161,7 +162,7 @@ export class SimpleQueries {
         form: 'simple',
         text: recorded,
         exact: () => this.exact(text, []),
-        whole: () => ({ text }),
+        whole: () => ({ text: secret ? recorded : text }),
       },
       (result) => {
         if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
@@ -274,7 +275,8 @@ export class SimpleQueries {
     obligations: readonly Obligations[],
     simple: boolean,
   ): Judged {
-    const runs = found.map(({ operation }, index) => {
+    const runs = found.map((one, index) => {
+      const { operation } = one
       const obligation = obligations[index]
       // A permit for what was not understood, or without its obligations, is no permit.
       if (!isOperation(operation) || obligation === undefined)
@@ -285,6 +287,7 @@ export class SimpleQueries {
         obligation,
         this.#context.masker,
         this.#judging.catalogue,
+        one,
       )
     })
     const reply = unenforceable(statements, obligations, simple)

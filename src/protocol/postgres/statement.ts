@@ -44,10 +44,27 @@ export interface CatalogueUses {
   readonly names: Readonly<Record<string, number>>
 }
 
+/** What COPY … FROM STDIN says of the rows that will come. Single bytes where PostgreSQL takes single bytes. */
+export interface CopyForm {
+  readonly format: 'text' | 'csv' | 'binary'
+  readonly delimiter: number
+  readonly quote: number
+  readonly escapeBy: number
+  readonly header: boolean
+  /** How many columns a row has. */
+  readonly columns: number
+  /** The column that is the collection's key; absent where there is none, or where not every row will be written. */
+  readonly key?: { readonly collection: string; readonly at: number; readonly type: number }
+}
+
 export interface Classification {
   readonly operation: Operation | Unclassified
   /** Absent where nothing but the database's own catalogue is used. */
   readonly uses?: CatalogueUses
+  /** Of COPY … FROM STDIN. */
+  readonly copyIn?: CopyForm
+  /** Which column of RETURNING names the keys of what was written. */
+  readonly returnedKey?: { readonly collection: string; readonly at: number }
   /** Keys written or deleted as far as the statement names them. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
 }
@@ -81,6 +98,8 @@ export interface StatementEffects {
 export interface ParsedStatement {
   /** This statement's own text, with literal vectors reduced to `vector(n)`, for records and people. */
   readonly text: string
+  /** Its literals may be secrets, so that `text` is all that anybody is shown, also under `record: full`. */
+  readonly secret?: true
   /** Highest `$n`. */
   readonly parameterCount: number
   readonly effects: StatementEffects
@@ -103,13 +122,22 @@ export interface ParsedStatement {
 export type ParseOutcome =
   | { readonly ok: true; readonly statements: readonly ParsedStatement[] }
   /** PostgreSQL's own message and position (characters from 1). */
-  | { readonly ok: false; readonly message: string; readonly position: number }
+  | {
+      readonly ok: false
+      readonly message: string
+      readonly position: number
+      /** As `ParsedStatement.text`, and why without what may not be shown. */
+      readonly text: string
+      readonly reason: string
+    }
 
 export interface SqlAnalyzer {
   /** Loads the parser; once before anything else. */
   prepare(): Promise<void>
   /** Parses with PostgreSQL's grammar. Repeated texts come from a cache keyed by the exact text. */
   parse(text: string): ParseOutcome
+  /** A text that was not parsed, as far as anybody may be shown it. */
+  shown(text: string): string
   /** For texts above `offloadBytes`: the worker module, and the outcome from what it answered. */
   readonly offloadBytes: number
   readonly offloadEntry: URL

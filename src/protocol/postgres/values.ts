@@ -156,6 +156,32 @@ export function vectorSize(format: number, bytes: Buffer): number | undefined {
 }
 
 const VECTOR_TEXT = /^\[[-+0-9.eE,\s]*\]$/
+/** Arrays of floats that embeddings are cast from; one of so many numbers is taken for one, as a literal is. */
+const FLOAT_ARRAYS: ReadonlySet<number> = new Set([1021, 1022])
+const FLOAT_ARRAY_TEXT = /^\{(?=[^}]*[.eE])[-+0-9.eE,\s]*\}$/
+const LONG_ARRAY = 16
+
+/** Numbers in an array of floats that is long enough to be an embedding, in either form. */
+function floatArraySize(type: number, format: number, bytes: Buffer): number | undefined {
+  if (format === 1) {
+    if (!FLOAT_ARRAYS.has(type) || bytes.length < 20 || bytes.readInt32BE(0) !== 1) return undefined
+    const size = bytes.readInt32BE(12)
+    return size >= LONG_ARRAY ? size : undefined
+  }
+  if (bytes[0] !== BRACE || countByte(bytes, COMMA) < LONG_ARRAY - 1) return undefined
+  const text = bytes.toString('latin1')
+  const floats = FLOAT_ARRAYS.has(type)
+    ? VECTOR_TEXT.test(`[${text.slice(1, -1)}]`)
+    : FLOAT_ARRAY_TEXT.test(text)
+  return floats ? 1 + countByte(bytes, COMMA) : undefined
+}
+
+const VECTOR_INSIDE = /\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]/g
+
+/** A text in which embeddings stand as values, for instance a line of COPY: each as `vector(n)`. */
+export function withoutVectors(text: string): string {
+  return text.replace(VECTOR_INSIDE, (found) => `vector(${found.split(',').length})`)
+}
 
 /** A parameter as it is recorded: text, or what it was. */
 export function recordedParameter(
@@ -167,7 +193,8 @@ export function recordedParameter(
   if (bytes === null) return null
   const looksLikeVector =
     format === 0 && bytes.length > 16 && VECTOR_TEXT.test(bytes.toString('latin1'))
-  const size = vector || looksLikeVector ? vectorSize(format, bytes) : undefined
+  const size =
+    vector || looksLikeVector ? vectorSize(format, bytes) : floatArraySize(type, format, bytes)
   if (size !== undefined) return `vector(${size})`
   const text = type === OID.bytea ? undefined : valueText(type, format, bytes)
   if (text === undefined) return `bytes(${bytes.length})`
@@ -195,18 +222,24 @@ export function wholeValue(
   return { vector: size, ...(norm === undefined ? {} : { norm }), ...whole }
 }
 
-/** A result's value as it is recorded, from the bytes that the client is given. */
+/**
+ * A result's value as it is recorded, from the bytes that the client is given. `shown` changes its text on the way to
+ * the record.
+ */
 export function recordedValue(
   type: number,
   vector: boolean,
   format: number,
   bytes: Buffer | null,
+  shown: (text: string) => string = (text) => text,
 ): RecordedValue {
   if (bytes === null) return null
   const size = vector ? vectorSize(format, bytes) : undefined
   if (size !== undefined) return { vector: size }
-  const text = valueText(type, format, bytes)
-  if (text === undefined) return { bytes: bytes.length, sha256: digest(bytes), head: '' }
-  if (bytes.length <= RECORD_TEXT_BYTES) return text
+  const whole = valueText(type, format, bytes)
+  if (whole === undefined) return { bytes: bytes.length, sha256: digest(bytes), head: '' }
+  const text = shown(whole)
+  const kept = text === whole ? bytes.length : Buffer.byteLength(text)
+  if (kept <= RECORD_TEXT_BYTES) return text
   return { bytes: bytes.length, sha256: digest(bytes), head: text.slice(0, HEAD_CHARS) }
 }

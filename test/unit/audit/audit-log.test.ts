@@ -2,6 +2,8 @@
 
 import {
   chmodSync,
+  copyFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -18,7 +20,9 @@ import { strangersIn } from '../../../src/audit/key-history.js'
 import { loadOrCreateKey, readKeyHistory } from '../../../src/audit/keys.js'
 import { openVerified } from '../../../src/audit/read.js'
 import type { LogRecord } from '../../../src/audit/records.js'
-import { verifyLog } from '../../../src/audit/verify-log.js'
+import type { Verification } from '../../../src/audit/verify.js'
+import type { VerifiedFile } from '../../../src/audit/verify-log.js'
+import { verifyPath } from '../../../src/client/verify-path.js'
 import { faultyFs } from '../../support/faulty-fs.js'
 import { testClock, testPair } from '../../support/recording-files.js'
 
@@ -42,21 +46,25 @@ async function run(events: number, end: boolean): Promise<AuditLog> {
   return log
 }
 
+/** What is found in a folder, oldest file first. */
+async function verified(path = directory): Promise<Verification[]> {
+  const found: VerifiedFile[] = []
+  for await (const file of verifyPath(path, { keys })) found.push(file)
+  return found.map(({ verification }) => verification)
+}
+
 describe('the log', () => {
   it('continues its chain over restarts and crashes', async () => {
     await run(3, true)
     await run(2, false) // killed
     await run(1, true)
-    const found = await verifyLog(directory, keys)
-    expect(found).toMatchObject({ verdict: 'incomplete', records: 4 + 2 + 2 })
-    expect(found.files.map((file) => file.verification.verdict)).toEqual([
-      'closed',
-      'incomplete',
-      'closed',
+    const found = await verified()
+    expect(found.map(({ verdict, records }) => [verdict, records])).toEqual([
+      ['closed', 4],
+      ['incomplete', 2],
+      ['closed', 2],
     ])
-    expect(found.files[2]?.verification.header?.previous?.head).toBe(
-      found.files[1]?.verification.head,
-    )
+    expect(found[2]?.header?.previous?.head).toBe(found[1]?.head)
     expect(readdirSync(directory)).toEqual([
       'log-00000001.vgr',
       'log-00000002.vgr',
@@ -85,10 +93,10 @@ describe('the log', () => {
     const log = await openAuditLog({ directory, key, clock, maxFileBytes: 3000 })
     for (let index = 0; index < 40; index += 1) await log.append(started)
     await log.close('stopped')
-    const found = await verifyLog(directory, keys)
-    expect(found.verdict).toBe('closed')
-    expect(found.files.length).toBeGreaterThan(2)
-    expect(found.records).toBe(40 + found.files.length)
+    const found = await verified()
+    expect(found.filter(({ verdict }) => verdict !== 'closed')).toEqual([])
+    expect(found.length).toBeGreaterThan(2)
+    expect(found.reduce((sum, { records }) => sum + records, 0)).toBe(40 + found.length)
   })
 
   it('refuses events while the disk is full, and goes on in a new file when it is not', async () => {
@@ -105,8 +113,7 @@ describe('the log', () => {
     fs.free = Number.POSITIVE_INFINITY
     await log.append(started, { sync: true })
     await log.close('stopped')
-    const found = await verifyLog(directory, keys)
-    expect(found.files.map((file) => file.verification.verdict)).toEqual(['closed', 'closed'])
+    expect((await verified()).map(({ verdict }) => verdict)).toEqual(['closed', 'closed'])
   })
 
   it('takes nothing after its end', async () => {
@@ -129,22 +136,71 @@ describe('the log', () => {
   })
 
   it.each([
-    ['the first', 1, 'file 1 is missing'],
-    ['one between', 2, 'file 2 is missing'],
-  ])('shows that %s file is gone', async (_, number, reason) => {
+    ['the first', 1],
+    ['one between', 2],
+  ])('shows that %s file is gone', async (_, number) => {
     for (let file = 0; file < 3; file += 1) await run(1, true)
     rmSync(join(directory, `log-0000000${number}.vgr`))
-    expect(await verifyLog(directory, keys)).toMatchObject({
-      verdict: 'tampered',
-      reason: expect.stringContaining(reason),
+    const found = await verified()
+    expect(found.map(({ verdict }) => verdict)).toEqual(
+      number === 1 ? ['tampered', 'closed'] : ['closed', 'tampered'],
+    )
+    expect(found[number - 1]).toMatchObject({
+      reason: `file ${number} of the log is missing`,
+      at: { record: 1, block: 0, offset: 0 },
+      records: 0,
     })
   })
 
-  it('that is not there is no good log', async () => {
-    expect(await verifyLog(join(root, 'none'), keys)).toMatchObject({
-      verdict: 'tampered',
-      reason: 'there is no log in this folder',
+  describe('into which its key’s holder puts another second file, as good by itself', () => {
+    const second = () => join(directory, 'log-00000002.vgr')
+    let other: string
+    beforeEach(async () => {
+      for (let file = 0; file < 3; file += 1) await run(1, true)
+      const aside = join(root, 'aside')
+      mkdirSync(aside)
+      copyFileSync(join(directory, 'log-00000001.vgr'), join(aside, 'log-00000001.vgr'))
+      const log = await openAuditLog({ directory: aside, key, clock })
+      await log.close('another')
+      other = log.path
     })
+
+    it('shows it in the place of the true one', async () => {
+      copyFileSync(other, second())
+      expect((await verified()).map(({ verdict, reason }) => [verdict, reason])).toEqual([
+        ['closed', expect.any(String)],
+        ['closed', expect.any(String)],
+        ['tampered', 'file 2 of the log is missing'],
+      ])
+    })
+
+    it('shows it beside the true one', async () => {
+      copyFileSync(other, join(directory, 'beside.vgr'))
+      const reasons = (await verified()).map(({ reason }) => reason)
+      expect(reasons.filter((one) => one === 'there are two files 2 of the log')).toHaveLength(2)
+    })
+  })
+
+  it('is not disturbed by copies of its files, nor by another log beside it', async () => {
+    for (let file = 0; file < 3; file += 1) await run(1, true)
+    copyFileSync(join(directory, 'log-00000002.vgr'), join(directory, 'log-00000002.copy'))
+    const other = await openAuditLog({ directory: join(directory, 'other'), key, clock })
+    await other.close('stopped')
+    const found = await verified()
+    expect(found.map(({ verdict }) => verdict)).toEqual(Array.from({ length: 5 }, () => 'closed'))
+  })
+
+  it('with a changed file says so of that file alone', async () => {
+    for (let file = 0; file < 3; file += 1) await run(1, true)
+    const path = join(directory, 'log-00000002.vgr')
+    const bytes = readFileSync(path)
+    bytes.writeUInt8(bytes.readUInt8(bytes.length - 700) ^ 1, bytes.length - 700)
+    writeFileSync(path, bytes)
+    expect((await verified()).map(({ verdict }) => verdict)).toEqual([
+      'closed',
+      'tampered',
+      'closed',
+    ])
   })
 })
 

@@ -47,6 +47,54 @@ describe.each([
       for await (const record of opened.records()) given.push(record['reason'])
     }
     await expect(reading()).rejects.toMatchObject({ code: 'VGATE_RECORDING_BROKEN' })
+    if (opened instanceof LiveRecording) await opened.close()
     expect(given).toEqual([])
+  })
+})
+
+describe('a file of many small blocks', () => {
+  const texts = Array.from({ length: 2_000 }, (_, index) => `statement ${index}`)
+  const many = buildFile(pair, 'ses_a', [
+    'open',
+    ...texts.flatMap((text, index) => (index % 300 === 299 ? [[text], 'open' as const] : [[text]])),
+    'closed',
+  ])
+
+  it.each([
+    ['read', openVerified],
+    ['played', LiveRecording.open],
+  ])('that is %s gives out every record', async (_, openIt) => {
+    const path = join(directory, 'many.vgr')
+    writeFileSync(path, many.bytes)
+    const opened = await openIt(path, { keys: [pair.key] })
+    const given: unknown[] = []
+    for await (const record of opened.records()) given.push(record['reason'])
+    if (opened instanceof LiveRecording) await opened.close()
+    expect(given).toEqual(texts)
+  })
+
+  it.each([
+    300, 1_234, 1_999,
+  ])('gives out nothing behind record %i when that one is changed', async (changed) => {
+    const path = join(directory, 'many.vgr')
+    writeFileSync(path, many.bytes)
+    const opened = await LiveRecording.open(path, { keys: [pair.key] })
+    const other = buildFile(pair, 'ses_a', [
+      'open',
+      ...texts.flatMap((text, index) => {
+        const block = [index === changed ? 'forged' : text]
+        return index % 300 === 299 ? [block, 'open' as const] : [block]
+      }),
+      'closed',
+    ])
+    writeFileSync(path, other.bytes)
+    const given: unknown[] = []
+    const reading = async (): Promise<void> => {
+      for await (const record of opened.records()) given.push(record['reason'])
+    }
+    await expect(reading()).rejects.toMatchObject({ code: 'VGATE_RECORDING_BROKEN' })
+    await opened.close()
+    expect(given).toEqual(texts.slice(0, given.length))
+    expect(given.length).toBeLessThanOrEqual(changed)
   })
 })

@@ -1,6 +1,6 @@
 // The binary without any gateway: help, usage, verify, replay, and the rules of the terminal.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -166,9 +166,41 @@ describe('verify', () => {
       'error: --key nothing is neither a file nor the id of a pinned key',
     ])
   })
+
+  it('says what is wrong with a file of keys, and which it is', async () => {
+    const [own, other] = [testPair(1).key, testPair(2).key]
+    const cases: [string, string, number, RegExp][] = [
+      ['empty.json', '', 2, /^error: --key \S+empty.json is not a file of keys$/m],
+      ['none.json', '{"keys":[]}', 2, /^error: --key \S+none.json holds no key$/m],
+      ['text.pem', '-----BEGIN PUBLIC KEY-----', 2, /text.pem is not a file of keys$/m],
+      ['id.json', JSON.stringify([{ ...own, id: other.id }]), 2, /id.json were changed: key/],
+      ['other.json', JSON.stringify([other]), 10, /other.json does not hold this key/],
+      ['both.json', JSON.stringify([other, own]), 0, /^$/],
+    ]
+    const ran = cases.map(async ([name, content, exit, said]) => {
+      const file = join(folder, name)
+      writeFileSync(file, content)
+      const found = await runCli(['verify', closed, '--key', file], folder)
+      expect([name, found.exit, found.stderr]).toEqual([name, exit, expect.stringMatching(said)])
+    })
+    await Promise.all(ran)
+    expect((await runCli(['verify', closed], folder)).stderr).toContain('log in, or name a file')
+  })
 })
 
 describe('replay', () => {
+  it('takes what looks like a session for one, also where a file has its name', async () => {
+    const session = `ses_${'0'.repeat(20)}`
+    copyFileSync(closed, join(folder, session))
+    const named = { VGATE_GATEWAY: 'http://127.0.0.1:9' }
+    const [id, path] = await Promise.all([
+      runCli(['replay', session, '--key', keys, '--json'], folder, named, folder),
+      runCli(['replay', `./${session}`, '--key', keys, '--json'], folder, named, folder),
+    ])
+    expect([id.exit, path.exit]).toEqual([4, 0])
+    expect(events(path.stdout)[0]).toMatchObject({ event: 'verified', verdict: 'closed' })
+  })
+
   it('verifies first, then plays every record', async () => {
     const { exit, stdout } = await runCli(['replay', closed, '--key', keys, '--json'], folder)
     expect(exit).toBe(0)

@@ -129,6 +129,18 @@ test.each<[string, string[], Operation, string]>([
     'deny default deny',
   ],
   [
+    'a function that is named, its types spaced otherwise',
+    ['reader'],
+    select({ functions: ['app.rank(text, int)'] }),
+    'permit roles.reader.allow[0]',
+  ],
+  [
+    'a function whose name has a space where the named one has none',
+    ['reader'],
+    select({ functions: ['app.ra nk(text,int)'] }),
+    'deny default deny',
+  ],
+  [
     'a function, for an owner',
     ['owner'],
     select({ functions: ['app.rank(text,int)'] }),

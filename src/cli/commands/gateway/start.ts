@@ -24,6 +24,8 @@ export default class GatewayStart extends RunCommand {
     }),
   }
 
+  protected override readonly staysOpen = true
+
   async run(): Promise<void> {
     const { flags } = await this.parse(GatewayStart)
     const [{ startGateway }, { watchFaults }, { pino, destination }] = await Promise.all([

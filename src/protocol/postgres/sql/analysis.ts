@@ -5,7 +5,7 @@ import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../c
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot, Relation } from '../catalogue.js'
-import type { CatalogueUses, ColumnOrigin } from '../statement.js'
+import type { CatalogueUses, Classification, ColumnOrigin, CopyForm } from '../statement.js'
 import type { BoundParameters } from './bound-parameters.js'
 import { NotUnderstood } from './tree.js'
 import { allSources, type Value } from './value.js'
@@ -35,6 +35,10 @@ export class Analysis {
   readonly functions = new Set<string>()
   readonly risks = new Set<Risk>()
   readonly keys = new Map<string, string[]>()
+  /** Of COPY … FROM STDIN. */
+  copyIn: CopyForm | undefined
+  /** The column of the last RETURNING that is the key of what was written. */
+  returnedKey: Classification['returnedKey'] | undefined
   /** Writes found so far: more than one makes a batch. */
   writes = 0
   /** Some expression is a distance to a constant. */

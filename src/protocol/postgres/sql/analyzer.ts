@@ -19,10 +19,11 @@ import type {
 import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
+import { unparsedReason, unparsedText } from './lexical-text.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
 import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
-import { ByteText, shownText } from './shown-text.js'
+import { ByteText, holdsSecret, shownText } from './shown-text.js'
 import { isFields, list, tagOf } from './tree.js'
 import { lineageOf } from './view.js'
 
@@ -61,6 +62,7 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
   return {
     prepare: loadParser,
     parse: (text) => cache.get(text) ?? outcome(text, parseTree(text)),
+    shown: cutText,
     offloadBytes: OFFLOAD_BYTES,
     offloadEntry: builtFile('protocol/postgres/sql/parse-worker.js'),
     fromOffload: (text, answer) => outcome(text, offloaded(answer)),
@@ -107,7 +109,13 @@ function outcomeOf(
 ): ParseOutcome {
   if (!outcome.ok) {
     if (outcome.kind === 'syntax')
-      return { ok: false, message: outcome.message, position: outcome.position }
+      return {
+        ok: false,
+        message: outcome.message,
+        position: outcome.position,
+        text: unparsedText(text),
+        reason: unparsedReason(text, outcome.message),
+      }
     return { ok: true, statements: [refusedStatement(outcome.message, text)] }
   }
   const statements = list(outcome.tree['stmts'])
@@ -124,13 +132,12 @@ function outcomeOf(
       const fields = isFields(each) ? each : {}
       const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
       const tree = fields['stmt']
-      const shown = shownText(
-        source,
-        tree,
-        number(fields['stmt_location']),
-        number(fields['stmt_len']),
-      )
-      return new Statement(tree, shown, statements.length === 1, product, snapshot)
+      const from = number(fields['stmt_location'])
+      const length = number(fields['stmt_len'])
+      const shown = shownText(source, tree, from, length)
+      const own = (): string => source.slice(from, length > 0 ? from + length : undefined)
+      const secret = holdsSecret(tree, own)
+      return new Statement(tree, shown, statements.length === 1, product, snapshot, secret)
     }),
   }
 }
@@ -138,11 +145,17 @@ function outcomeOf(
 /** Texts in refusals are cut: they may be megabytes. */
 const SHOWN_CHARACTERS = 2000
 
+function cutText(text: string): string {
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text
+  return unparsedText(cut)
+}
+
 function refusedStatement(reason: string, text: string): ParsedStatement {
-  const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)} …` : text
+  const shown = cutText(text)
   const classification: Classification = { operation: refused(reason, shown) }
   return {
     text: shown,
+    ...(unparsedText(text) === text ? {} : { secret: true as const }),
     parameterCount: 0,
     effects: { ddl: false, readOnly: false },
     portalReady: false,
@@ -152,6 +165,7 @@ function refusedStatement(reason: string, text: string): ParsedStatement {
 
 class Statement implements ParsedStatement {
   readonly text: string
+  readonly secret?: true
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
@@ -166,7 +180,9 @@ class Statement implements ParsedStatement {
     alone: boolean,
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
+    secret: boolean,
   ) {
+    if (secret) this.secret = true
     this.#tree = tree
     this.#product = product
     this.#snapshot = snapshot

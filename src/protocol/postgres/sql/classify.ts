@@ -56,6 +56,11 @@ export function classifyTree(
       operation: operationOf(found, shown, analysis),
       ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
       ...(analysis.keys.size > 0 ? { keys } : {}),
+      ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
+      // What a WITH query returns does not leave by itself, and a plan names no key.
+      ...(analysis.returnedKey === undefined || !isWrite(tagOf(tree))
+        ? {}
+        : { returnedKey: analysis.returnedKey }),
     }
   } catch (error) {
     if (error instanceof NotUnderstood)

@@ -2,6 +2,7 @@
 
 import type { Analysis } from './analysis.js'
 import { conjuncts, noteCondition } from './condition.js'
+import { copyForm } from './copy-form.js'
 import { relationColumns, resolveRelation } from './from.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
@@ -74,7 +75,8 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
     throw new NotUnderstood(`not supported yet: COPY into "${relation.name}", which is not a table`)
   }
   const wanted = names(fields['attlist'])
-  for (const name of wanted.length > 0 ? wanted : relation.columns.map((each) => each.name)) {
+  const columnNames = wanted.length > 0 ? wanted : relation.columns.map((each) => each.name)
+  for (const name of columnNames) {
     const column = relation.columns.find((each) => each.name === name)
     if (column === undefined)
       throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
@@ -92,6 +94,7 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
       noteCondition(each, scope, analysis, 'predicate')
   }
   analysis.writes += 1
+  analysis.copyIn = copyForm(fields, relation, columnNames)
   analysis.reach(relation, 'write', 'import', { kind: 'unknown', reason: 'rows come as a stream' })
   return { name: 'import', columns: [] }
 }

@@ -1,5 +1,6 @@
 // Owns a statement's text as people and records see it: its own part of the message, literal vectors reduced.
 
+import { withoutLiterals } from './lexical-text.js'
 import { isFields, list } from './tree.js'
 
 const LITERAL = /^(?:[eE]|[uU]&)?'\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*'/
@@ -8,8 +9,24 @@ const SPARSE =
   /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*\s*)?\}\s*\/\s*(\d+)\s*'/
 const HALF_OPEN = /^\$(\w*)\$\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*\$\1\$/
 
+/** Not whole numbers alone, which may be keys. */
+const FLOATS = /^'\s*\{(?=[^}']*[.eE])\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+){15,}\s*\}\s*'/
 /** Numbers in a constructed array from which on it counts as a vector. */
 const LONG_ARRAY = 16
+/** Statements whose literals are passwords, or name where one stands. */
+const SECRET_STATEMENTS: ReadonlySet<string> = new Set([
+  'CreateRoleStmt',
+  'AlterRoleStmt',
+  'CreateUserMappingStmt',
+  'AlterUserMappingStmt',
+  'CreateForeignServerStmt',
+  'AlterForeignServerStmt',
+  'CreateSubscriptionStmt',
+  'AlterSubscriptionStmt',
+  'AlterSystemStmt',
+])
+/** Statements that may hold such a one in a text. */
+const CODE_STATEMENTS: ReadonlySet<string> = new Set(['DoStmt', 'CreateFunctionStmt'])
 
 /** Offsets of a text whose positions are counted in bytes of UTF-8. */
 export class ByteText {
@@ -39,6 +56,8 @@ interface Cut {
 /** The text of one statement with its literal vectors as `vector(n)`. `from` and `length` are bytes; length 0 is the rest. */
 export function shownText(source: ByteText, tree: unknown, from: number, length: number): string {
   const end = length > 0 ? from + length : undefined
+  const own = (): string => source.slice(from, end)
+  if (holdsSecret(tree, own)) return withoutLiterals(own()).trim()
   const cuts: Cut[] = []
   collect(tree, source, cuts)
   cuts.sort((a, b) => a.from - b.from)
@@ -50,6 +69,12 @@ export function shownText(source: ByteText, tree: unknown, from: number, length:
     at = cut.to
   }
   return (shown + source.slice(at, end)).trim()
+}
+
+/** True where nobody but the database may be shown the literals of a statement. */
+export function holdsSecret(tree: unknown, text: () => string): boolean {
+  const [tag = ''] = isFields(tree) ? Object.keys(tree) : []
+  return SECRET_STATEMENTS.has(tag) || (CODE_STATEMENTS.has(tag) && /password/i.test(text()))
 }
 
 function collect(root: unknown, source: ByteText, cuts: Cut[]): void {
@@ -79,7 +104,7 @@ function literal(fields: Readonly<Record<string, unknown>>, source: ByteText, cu
   const from = typeof fields['location'] === 'number' ? fields['location'] : 0
   // Quoting at most doubles it; the rest is prefix and quotes.
   const window = source.slice(from, from + Buffer.byteLength(text) * 2 + 64)
-  const match = LITERAL.exec(window) ?? HALF_OPEN.exec(window)
+  const match = LITERAL.exec(window) ?? HALF_OPEN.exec(window) ?? FLOATS.exec(window)
   const sparse = match === null ? SPARSE.exec(window) : null
   const found = match ?? sparse
   if (found === null) return

@@ -318,6 +318,7 @@ function returning(
   rows: number,
   analysis: Analysis,
 ): Query {
+  analysis.returnedKey = undefined
   if (value === undefined) return { columns: [], rows: 0 }
   const clause = open(value, 'ReturningClause')
   analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
@@ -331,5 +332,11 @@ function returning(
     if (scope.items.some((each) => each.alias === alias)) continue
     scope.items = [...scope.items, { alias, columns, rows, relation }]
   }
-  return { columns: targetColumns(clause['exprs'], scope, analysis), rows }
+  const returned = targetColumns(clause['exprs'], scope, analysis)
+  const key = relation.keys.find((each) => each.length === 1)?.[0]
+  const at = returned.findIndex(
+    ({ value: { base } }) => base !== undefined && base.item === item.mark && base.column === key,
+  )
+  if (at >= 0) analysis.returnedKey = { collection: relation.collection, at }
+  return { columns: returned, rows }
 }

@@ -44,7 +44,7 @@ function start(options: { playing?: boolean; speed?: number; live?: boolean } = 
   const { playing = false, speed = 1, live = false } = options
   now = 1_000_000
   asked = []
-  timeline = new Timeline(records)
+  timeline = new Timeline(records, () => TOTAL)
   state = firstState({
     width: 80,
     height: 24,

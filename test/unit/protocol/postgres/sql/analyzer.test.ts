@@ -33,6 +33,8 @@ describe('parse', () => {
       ok: false,
       message: 'syntax error at or near "frm"',
       position: 16,
+      text: "SELECT 'é' frm frm d",
+      reason: 'syntax error at or near "frm"',
     })
   })
 
