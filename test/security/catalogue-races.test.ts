@@ -311,16 +311,40 @@ for (const kind of ['plain'] as const) {
         expect(await titles('select title from docs')).toBe('42501')
       })
 
-      test('a message that ends its transaction in the middle is not run', async () => {
-        await client.query('begin')
-        expect(await titles('commit; select title from docs')).toBe('0A000')
-        await client.query('rollback')
-        const modes = 'begin isolation level serializable; select title from docs; commit'
-        expect(await titles(modes)).toBe('0A000')
+      test('a message of several transactions is proved in each of them', async () => {
         const one = await raw()
-        const whole = await one.query('begin; select title from docs where id = 1; commit')
-        expect(rows(whole)).toEqual(['open 1'])
+        for (const sql of [
+          'begin; select title from docs where id = 1; commit; select title from docs where id = 2',
+          'begin isolation level serializable; select title from docs where id < 3; commit',
+          'savepoint x; rollback; select title from docs',
+          "begin; commit;\n select 'ü', 1; select 'x'::int, title from docs",
+          'begin; insert into docs values (7, $$seven$$); commit; select title from docs where id = 7; begin',
+          'rollback and chain; delete from docs where id = 7; rollback; select count(*)::text from docs',
+        ]) {
+          const direct = await RawPostgres.login({
+            host: postgres.host,
+            port: postgres.port,
+            user: postgres.superuser,
+            password: postgres.password,
+            database: await postgres.createDatabase({ template }),
+          })
+          const shown = (replies: readonly Reply[]) =>
+            replies.map(({ type, body }) =>
+              type === 'E' ? ['C', 'M', 'P'].map((field) => errorFields(body)[field]) : type,
+            )
+          expect(shown(await one.query(sql)), sql).toEqual(shown(await direct.query(sql)))
+          await one.query('rollback; delete from docs where id = 7')
+          direct.end()
+        }
         one.end()
+        await client.query('begin')
+        between = ddl(SWAP)
+        const insert = "insert into notes values (2, 'once')"
+        expect(await titles(`${insert}; commit; select title from docs`)).toBe('40001')
+        await pending
+        // What was before the change has run, and once.
+        expect(await titles('select title from notes where id = 2')).toEqual(['once'])
+        expect(await titles('select title from docs')).toBe('42501')
       })
 
       test('guards that were thrown away are made again, and nobody else makes one', async () => {

@@ -204,18 +204,18 @@ export class SimpleQueries {
     if (part === undefined) return
     const { text, steps, runs } = part
     const uses = this.#permits.usesOf(steps, runs)
-    this.#guards.secure(
+    // Proved before it is sent, and not by a guard in front: what is before it has run and must not be taken again.
+    this.#guards.prove(
       uses,
       (reloaded) => this.#judging.reload(reloaded),
-      (secured) => {
-        if (secured === 'same') {
+      (proved) => {
+        if (proved) {
           const drop = (): void => this.#drop(rest)
           const more = rest.length === 0 ? {} : { next: () => this.#forwardParts(rest), drop }
           return this.#forward(message('Q', cstr(text)), steps, { runs, uses }, more)
         }
-        // What is behind it was judged by definitions that are no more, and what was before it has run.
         this.#drop([part, ...rest])
-        this.#pipeline.refuse('Q', secured === 'changed' ? UNSETTLED : secured.reply)
+        this.#pipeline.refuse('Q', UNSETTLED)
       },
     )
   }
