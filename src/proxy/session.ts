@@ -34,8 +34,8 @@ import type { Pace } from './pace.js'
 import { enforce, type Standing } from './pep.js'
 import { SessionRecorder } from './session-recorder.js'
 import { endError, opened } from './session-words.js'
-import type { SideQueries } from './side-queries.js'
-import { dial, sendCancel } from './upstream.js'
+import type { LeaseCredential, SideQueries } from './side-queries.js'
+import { sendCancel, type UpstreamConnection } from './upstream.js'
 
 export const LEASE_RENEWAL_MS = 2_000
 
@@ -68,10 +68,12 @@ export interface SessionDependencies {
     readonly hash: string
   }) => CompiledPolicy
   readonly openRecording: (session: string) => Recording
-  readonly sideQueries: (
+  readonly sideQueries: (lease: SessionLease, credential: LeaseCredential) => Promise<SideQueries>
+  readonly dial: (
     lease: SessionLease,
-    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
-  ) => Promise<SideQueries>
+    parameters: Readonly<Record<string, string>>,
+    credential: LeaseCredential,
+  ) => Promise<UpstreamConnection>
   /** For unexpected failures; never given data. */
   readonly report: (event: string, error: unknown) => void
 }
@@ -170,13 +172,7 @@ export class Session {
       flush: () => this.#recorder.flush(),
       known: (question) => (question.kind === 'load' ? this.#side?.known(question) : undefined),
       answer: (connection, question) => this.#answer(connection, question),
-      dial: async (parameters) =>
-        dial({
-          family,
-          target: this.lease.target,
-          credential: await this.#credential(),
-          parameters,
-        }),
+      dial: (parameters) => this.#deps.dial(this.lease, parameters, () => this.#credential()),
       cancel: (packet) => void sendCancel(family, this.lease.target, packet),
       cancelOther: (key) => this.#cancelOther(key),
       closed: (connection, error) => this.#connectionClosed(connection, error),

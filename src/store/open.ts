@@ -1,6 +1,7 @@
 // Owns the assembly of the store, on the embedded database or on PostgreSQL.
 
 import type { Clock } from '../core/clock.js'
+import { createDatabaseUsers } from './database-users.js'
 import { claimDirectory } from './directory-lock.js'
 import type { Dialect } from './full-text.js'
 import { createGrants } from './grants.js'
@@ -53,6 +54,7 @@ function assemble(database: StoreDatabase, clock: Clock, dialect: Dialect): Stor
     ...createGrants(run, clock),
     ...createSessions(database, clock),
     ...createWorkloadGrants(run),
+    ...createDatabaseUsers(run, clock),
     ...createRequests(run, clock),
     ...createSessionIndex(run, dialect),
     ...createSessionSearch(run, dialect),

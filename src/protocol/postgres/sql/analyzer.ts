@@ -130,6 +130,8 @@ function outcomeOf(
     }
   }
   const source = new ByteText(text)
+  // Kept with the statement: of a long text the place of an error is not told.
+  const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
   return {
     ok: true,
     statements: statements.map((each) => {
@@ -141,10 +143,12 @@ function outcomeOf(
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
       const secret = holdsSecret(tree, () => whole)
-      return new Statement({ tree, text: shown, whole, alone, secret }, product, snapshot)
+      return new Statement({ tree, text: shown, whole, alone, secret, position }, product, snapshot)
     }),
   }
 }
+
+const PLACED_CHARACTERS = 64 * 1024
 
 /** Texts in refusals are cut: they may be megabytes. */
 const SHOWN_CHARACTERS = 2000
@@ -177,6 +181,8 @@ interface Source {
   readonly alone: boolean
   /** Its literals may be secrets. */
   readonly secret: boolean
+  /** The character, from 1, at a byte of the message; absent where that is not to be told. */
+  readonly position?: ((at: number) => number) | undefined
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
   /** Of what is executed: it was judged with its own text. */
@@ -201,7 +207,7 @@ class Statement implements ParsedStatement {
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
   ) {
-    const { tree, text, whole, alone, secret, args } = source
+    const { tree, text, whole, alone, secret, position, args } = source
     if (secret) this.secret = true
     this.#source = source
     this.#product = product
@@ -216,7 +222,11 @@ class Statement implements ParsedStatement {
       args === undefined
         ? namedUse(tree, {
             statement: (inner) =>
-              new Statement({ tree: inner, text, whole, alone: true, secret }, product, snapshot),
+              new Statement(
+                { tree: inner, text, whole, alone: true, secret, position },
+                product,
+                snapshot,
+              ),
             source: whole,
           })
         : undefined
@@ -306,7 +316,14 @@ class Statement implements ParsedStatement {
     path: readonly string[],
     parameters: BoundParameters | undefined,
   ): Surroundings {
-    return { catalogue: this.#snapshot(catalogue), path, product: this.#product, parameters }
+    const { position } = this.#source
+    return {
+      catalogue: this.#snapshot(catalogue),
+      path,
+      product: this.#product,
+      parameters,
+      position,
+    }
   }
 }
 

@@ -65,11 +65,26 @@ export function classifyTree(
         : { returnedKey: analysis.returnedKey }),
     }
   } catch (error) {
-    if (error instanceof NotUnderstood)
-      return { operation: refused(error.message, shown, error.hint, serverErrorOf(error.message)) }
+    if (error instanceof NotUnderstood) {
+      const answer = placedError(error, tree, surroundings)
+      return { operation: refused(error.message, shown, error.hint, answer) }
+    }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }
   }
+}
+
+/** What PostgreSQL would answer; of a schema change it does not say where in the text. */
+function placedError(
+  { message, at }: NotUnderstood,
+  tree: unknown,
+  { position }: Surroundings,
+): ServerError | undefined {
+  const error = serverErrorOf(message)
+  const tag = isFields(tree) ? Object.keys(tree)[0] : undefined
+  const says = tag === 'SelectStmt' || tag === 'ExplainStmt' || (tag !== undefined && isWrite(tag))
+  if (error === undefined || at === undefined || !says) return error
+  return position === undefined ? error : { ...error, position: position(at) }
 }
 
 /** A refused statement. */
