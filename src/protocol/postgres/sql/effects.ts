@@ -102,6 +102,7 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'InsertStmt':
     case 'UpdateStmt':
     case 'DeleteStmt':
+    case 'MergeStmt':
       return { ddl: false, readOnly: false }
     default:
       return { ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true, readOnly: false }
