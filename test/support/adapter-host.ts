@@ -44,8 +44,9 @@ export class AdapterServer {
   readonly #server: Server
   readonly #cancels = new Map<string, Buffer>()
   readonly #sockets = new Set<Socket>()
+  /** What was loaded last, by its key. */
+  readonly #loaded = new Map<string, unknown>()
   #side: pg.Client | undefined
-  #loaded: unknown
 
   private constructor(options: AdapterHostOptions) {
     this.#options = options
@@ -120,8 +121,9 @@ export class AdapterServer {
       },
       ask: (id, question) => {
         if (question.kind !== 'load') throw new Error('no worker in this host')
-        void this.#ask((query) => question.load(query, this.#loaded)).then((value) => {
-          this.#loaded = value
+        const { key } = question
+        void this.#ask((query) => question.load(query, this.#loaded.get(key))).then((value) => {
+          this.#loaded.set(key, value)
           adapter.answered(id, { ok: true, value })
         })
       },

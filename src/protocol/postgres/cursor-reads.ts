@@ -66,7 +66,8 @@ function readingStatement(
     effects: source.effects,
     portalReady: source.portalReady && !use.moves,
     classify: (catalogue, path) => {
-      const found = portal.basis ?? statement.classify(catalogue, path, values)
+      // Its plan was made when it was opened, and holds its locks or has its rows: no guard is needed.
+      const { uses: _, ...found } = portal.basis ?? statement.classify(catalogue, path, values)
       const { operation } = found
       if (!isOperation(operation)) return { operation }
       const all = unlimited(operation.returns.rows)

@@ -3,20 +3,19 @@
 
 import { readOn } from './cursor-reads.js'
 import { readExecute } from './frontend.js'
+import type { Guards } from './guards.js'
 import type { Judging } from './judging.js'
 import { findPortal } from './lookups.js'
 import { missing } from './name-replies.js'
 import { type Found, namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Portal } from './objects.js'
+import { type Permits, wholeOf } from './permits.js'
 import type { Pipeline } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
-import type { Run } from './run.js'
-import { type SimpleQueries, wholeOf } from './simple.js'
+import type { SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import type { Whole } from './told.js'
 import { cstr, type ErrorReply, i32, message } from './wire.js'
-
-const MAX_ROWS = 0x7fffffff
 
 /** The database would run one statement with the columns of another. */
 const CHANGED: ErrorReply = {
@@ -41,12 +40,22 @@ function mayEndSoon(portal: Portal, pipeline: Pipeline): boolean {
 export class Executions {
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
   readonly #simple: SimpleQueries
+  readonly #permits: Permits
 
-  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries) {
+  constructor(
+    pipeline: Pipeline,
+    judging: Judging,
+    guards: Guards,
+    permits: Permits,
+    simple: SimpleQueries,
+  ) {
     this.#pipeline = pipeline
     this.#judging = judging
+    this.#guards = guards
     this.#simple = simple
+    this.#permits = permits
   }
 
   execute(bytes: Buffer): boolean {
@@ -102,14 +111,15 @@ export class Executions {
     const { secret, text } = step.statement
     const whole = (): Whole =>
       secret === true ? { ...portal.whole(), text } : wholeOf([step], portal.whole())
-    const exact = (): string => this.#simple.exact(portal.exact(), [], step.exact)
+    const exact = (): string => this.#permits.exact(portal.exact(), [], step.exact)
     const request = { form: 'extended', parameters, text, exact, whole }
-    this.#simple.judgeRuns([step], portal.values, request, (result) => {
+    this.#permits.judgeRuns([step], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       portal.run = result.runs[0]
       portal.completed = false
       portal.describing = false
-      this.#simple.opened(portal.run)
+      this.#guards.front(result.uses)
+      this.#permits.opened(portal.run)
       this.#forward(bytes, portal, max, step.changes)
     })
     return true
@@ -126,7 +136,8 @@ export class Executions {
       pipeline.send(describe, { kind: 'describe', portal, swallow: true, parameters: false })
     }
     if (effects?.ddl === true) pipeline.ddlSince ??= pipeline.segment
-    const sent = this.#limitedMax(run, max)
+    if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
+    const sent = run?.most(max)
     const limited = sent !== undefined
     pipeline.send(limited ? message('E', cstr(portal.name), i32(sent)) : bytes, {
       kind: 'execute',
@@ -139,13 +150,5 @@ export class Executions {
     if (effects?.copy === 'in') pipeline.copying = 'wait'
     if (limited) pipeline.limited = { rewritten: false }
     if (limited || effects?.copy === 'in') pipeline.flushUpstream()
-  }
-
-  /** One row more than may leave proves that the limit is passed; undefined where no limit is in reach. */
-  #limitedMax(run: Run | undefined, max: number): number | undefined {
-    if (run?.limit === undefined) return undefined
-    const most = Math.max(1, run.limit.rows - run.rowCount + 1)
-    if (most > MAX_ROWS) return undefined
-    return max === 0 ? most : Math.min(max, most)
   }
 }

@@ -2,11 +2,14 @@
 // judged with its values.
 
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
+import { GUARD_PREFIX, namesKey } from './guard-text.js'
+import { type Guards, RESERVED } from './guards.js'
 import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
 import { FULL, MULTIPLE, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
+import type { Permits } from './permits.js'
 import type { Pipeline, RefusedForm } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
@@ -20,12 +23,22 @@ import type { ErrorReply } from './wire.js'
 export class ExtendedQueries {
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
   readonly #simple: SimpleQueries
+  readonly #permits: Permits
 
-  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries) {
+  constructor(
+    pipeline: Pipeline,
+    judging: Judging,
+    guards: Guards,
+    permits: Permits,
+    simple: SimpleQueries,
+  ) {
     this.#pipeline = pipeline
     this.#judging = judging
+    this.#guards = guards
     this.#simple = simple
+    this.#permits = permits
   }
 
   parse(bytes: Buffer): boolean {
@@ -35,8 +48,9 @@ export class ExtendedQueries {
       this.#refused('P', '', 'the statement is not UTF-8', { reply: NOT_UTF8, name })
       return true
     }
-    if (name !== '' && this.#pipeline.statements.full) {
-      this.#pipeline.refuse('P', FULL, name)
+    const unnameable = name.startsWith(GUARD_PREFIX) ? RESERVED : FULL
+    if (unnameable === RESERVED || (name !== '' && this.#pipeline.statements.full)) {
+      this.#pipeline.refuse('P', unnameable, name)
       return true
     }
     this.#judging.parse(text, (outcome) => {
@@ -82,6 +96,7 @@ export class ExtendedQueries {
         if (ruling.verdict === 'deny') {
           return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
         }
+        prepared.names = namesKey(found.uses)
         this.#forwardParse(bytes, prepared)
       })
     })
@@ -106,6 +121,7 @@ export class ExtendedQueries {
     const prepared = findStatement(this.#pipeline, bind.statement)
     if (prepared === 'later') return false
     if (prepared === undefined) this.#pipeline.refuse('B', missing('S', bind.statement))
+    else if (bind.portal.startsWith(GUARD_PREFIX)) this.#pipeline.refuse('B', RESERVED)
     else if (bind.portal !== '' && this.#pipeline.portals.full) this.#pipeline.refuse('B', FULL)
     else if (prepared.statement === undefined)
       this.#forwardBind(bytes, bind.portal, prepared, undefined, {
@@ -140,7 +156,7 @@ export class ExtendedQueries {
     const recorded = typed.map(({ value, type, format }) =>
       recordedParameter(type, catalogue.isVectorType(type), format, value),
     )
-    const exact = (): string => this.#simple.exact(prepared.text, typed)
+    const exact = (): string => this.#permits.exact(prepared.text, typed)
     const whole: Portal['whole'] = () => ({
       text: statement.secret === true ? statement.text : prepared.text,
       parameters: typed.map(({ value, type, format }) =>
@@ -158,9 +174,14 @@ export class ExtendedQueries {
       return true
     }
     const request = { form: 'extended', parameters: recorded, text: statement.text, exact, whole }
-    const step = { statement, changes: {}, exact: [], counted: { tally, promise: () => 0 } }
-    this.#simple.judgeRuns([step], parameters, request, (result) => {
+    const step = {
+      ...(prepared.sql === true ? { target: prepared } : {}),
+      ...{ statement, changes: {}, exact: [], counted: { tally, promise: () => 0 } },
+    }
+    this.#permits.judgeRuns([step], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
+      this.#guards.front(result.uses)
+      this.#guards.plan(prepared, result.uses)
       this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
     })
     return true
@@ -191,7 +212,7 @@ export class ExtendedQueries {
       turned: false,
     }
     const changes: NameChanges = { portals: [{ name, value: portal }] }
-    this.#simple.opened(run)
+    this.#permits.opened(run)
     this.#pipeline.send(bytes, {
       kind: 'bind',
       changes,
@@ -227,6 +248,10 @@ export class ExtendedQueries {
 
   close(bytes: Buffer): boolean {
     const { what, name } = readName(bytes)
+    if (name.startsWith(GUARD_PREFIX)) {
+      this.#pipeline.refuse('DS', RESERVED)
+      return true
+    }
     const changes: NameChanges =
       what === 'S'
         ? { statements: [{ name, value: undefined }] }

@@ -148,7 +148,7 @@ function prepare(
 ): Found {
   if (names.full.statements) return { reply: FULL }
   const { segment } = names
-  const prepared: Prepared = { name, text: source, statement: inner, types: [], segment }
+  const prepared: Prepared = { name, text: source, statement: inner, types: [], sql: true, segment }
   return { statement, changes: { statements: [{ name, value: prepared }] }, exact: [] }
 }
 

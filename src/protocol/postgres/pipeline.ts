@@ -3,53 +3,14 @@
 
 import type { AdapterContext, AdapterHost, Delivery } from '../../core/adapter.js'
 import type { Hidden } from './error-text.js'
+import type { Expectation } from './expectation.js'
 import { NameTable } from './names.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import { Outbox } from './outbox.js'
+import { Proved } from './proved.js'
 import type { Run } from './run.js'
 import type { Savepoints } from './savepoints.js'
-import type { StatementEffects } from './statement.js'
-import type { Step } from './step.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
-
-/** What the database must answer next. `swallow`: the client did not ask, so it is not told. */
-export type Expectation =
-  | {
-      readonly kind: 'parse' | 'bind' | 'close'
-      readonly changes: NameChanges
-      readonly swallow: boolean
-      readonly run?: Run
-    }
-  | {
-      readonly kind: 'describe'
-      readonly prepared?: Prepared
-      readonly portal?: Portal
-      readonly swallow: boolean
-      parameters: boolean
-    }
-  | {
-      readonly kind: 'execute'
-      readonly portal: Portal
-      readonly run: Run | undefined
-      readonly changes: NameChanges
-      readonly limited: boolean
-      readonly copy: StatementEffects['copy']
-    }
-  | {
-      readonly kind: 'query'
-      readonly runs: readonly Run[]
-      readonly steps: readonly Step[]
-      at: number
-      failed: boolean
-    }
-  | {
-      readonly kind: 'refused'
-      readonly simple: boolean
-      readonly reply: ErrorReply
-      readonly codes: readonly string[]
-    }
-  /** `own`: behind a Sync that the client knows nothing of. */
-  | { readonly kind: 'ready'; readonly sync: boolean; readonly own?: true }
 
 interface Waiting {
   readonly segment: number
@@ -111,6 +72,13 @@ export class Pipeline {
   failed = false
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
+  readonly proved: Proved = new Proved(this)
+  /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
+  guarding: number | undefined
+  /** Takes back what was taken since the guarded message. */
+  requeue: () => void = () => {}
+  /** What goes on once a Sync of `recover` is answered. */
+  recovered: (() => void) | undefined
 
   constructor(host: AdapterHost, context: AdapterContext) {
     this.#host = host
@@ -291,7 +259,30 @@ export class Pipeline {
     this.portals.forgetAssumptions()
     this.savepoints.forgetAssumptions()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
+    for (const { expectation } of dropped) if (expectation.kind === 'guard') expectation.skipped()
     return dropped.map(({ expectation }) => expectation)
+  }
+
+  /** A guard failed: what was sent since is skipped, and taken again when the database is in sync. */
+  again(): void {
+    this.recover({ sqlstate: '40001', message: 'not run: a definition changed' }, () => {})
+    this.requeue()
+  }
+
+  /** Up to the Sync that stands behind, or one of ours, everything has failed, unseen by the client. */
+  recover(error: { readonly sqlstate: string; readonly message: string }, then: () => void): void {
+    this.recovered = then
+    this.copying = 'none'
+    this.limited = undefined
+    for (const dropped of this.dropSegment()) {
+      if ('run' in dropped) this.over(dropped.run, { error })
+      if ('runs' in dropped) for (const run of dropped.runs) this.over(run, { error })
+    }
+    this.failOpen(error)
+    const [next] = this.#waiting
+    const own: Expectation = { kind: 'ready', sync: true, own: true }
+    if (next === undefined) this.#sync(SYNC, own)
+    else this.#waiting[0] = { segment: next.segment, expectation: own }
   }
 
   /** ReadyForQuery. */
@@ -305,7 +296,15 @@ export class Pipeline {
       this.unitOpen = false
       this.unitRan = false
     }
+    const recovered = this.recovered
+    this.recovered = undefined
+    this.#settle(status, failed)
+    recovered?.()
+  }
+
+  #settle(status: 'I' | 'T' | 'E', failed: boolean): void {
     if (status !== 'I') return
+    this.proved.ended()
     this.transactionOver(!failed)
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
@@ -329,6 +328,7 @@ export class Pipeline {
     run.open()
     this.#open.set(run, this.segment)
     this.unitRan = true
+    this.proved.ran()
     if (run.masks) this.unitMasked = 'all'
     else if (run.obligations.hides === true) this.unitMasked ||= 'inside'
   }

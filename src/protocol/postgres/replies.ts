@@ -4,8 +4,9 @@
 import { VgateError } from '../../core/errors.js'
 import { readRowDescription } from './columns.js'
 import { limitReply, sanitised, withholds } from './error-text.js'
+import type { Expectation } from './expectation.js'
 import type { NameChanges } from './objects.js'
-import type { Expectation, Pipeline } from './pipeline.js'
+import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type { ParsedStatement } from './statement.js'
 import { BodyReader, errorFields, errorResponse, fieldsMessage, violation } from './wire.js'
@@ -109,11 +110,27 @@ export class Replies {
         return this.#execute(type, bytes, head)
       case 'query':
         return this.#query(type, bytes, head)
+      case 'guard':
+        return this.#guard(type, bytes, head)
       case 'ready':
         return type === 'Z' && this.#ready(bytes, head.own)
       case 'refused':
         return false // it did not fail: fail closed
     }
+  }
+
+  #guard(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'guard' }>): boolean {
+    if (type !== head.replies[0]) return false
+    head.replies = head.replies.slice(1)
+    if (type === 'D') {
+      const reader = new BodyReader(bytes)
+      head.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
+      reader.done()
+    }
+    if (head.replies !== '') return true
+    this.#pipeline.shift()
+    head.done()
+    return true
   }
 
   #named(
@@ -222,7 +239,11 @@ export class Replies {
   #query(type: string, bytes: Buffer, head: Query): boolean {
     if (type === 'Z') {
       if (!head.failed && head.at < head.runs.length) return false
-      return this.#ready(bytes)
+      if (head.failed) head.drop?.()
+      if (head.failed || head.next === undefined) return this.#ready(bytes)
+      this.#settled(bytes)
+      head.next()
+      return true
     }
     if (head.failed) return false
     if (type === 'I') return head.runs.length === 0 && this.#pass(bytes)
@@ -266,15 +287,19 @@ export class Replies {
   }
 
   #ready(bytes: Buffer, own = false): true {
+    this.#settled(bytes)
+    if (!own) return this.#pass(bytes)
+    this.#pipeline.lettingGo = false
+    return true
+  }
+
+  #settled(bytes: Buffer): void {
     const status = String.fromCharCode(new BodyReader(bytes).byte())
     if (bytes.length !== 6 || (status !== 'I' && status !== 'T' && status !== 'E')) {
       throw violation('the database sent a malformed ReadyForQuery')
     }
     this.#pipeline.copying = 'none'
     this.#pipeline.ready(status)
-    if (!own) return this.#pass(bytes)
-    this.#pipeline.lettingGo = false
-    return true
   }
 
   #error(bytes: Buffer): void {
@@ -293,6 +318,7 @@ export class Replies {
       return
     }
     if (head === undefined) throw violation('the database sent an error unasked')
+    if (head.kind === 'guard' && head.failed({ sqlstate, message: shown.get('M') ?? '' })) return
     this.#pass(exchanged === undefined ? fieldsMessage('E', shown) : errorResponse(exchanged))
     const error = exchanged ?? { sqlstate, message: shown.get('M') ?? '' }
     this.#failed(head, { sqlstate: error.sqlstate, message: error.message })
@@ -311,7 +337,8 @@ export class Replies {
       this.#pipeline.shift()
       return
     }
-    for (const dropped of this.#pipeline.dropSegment()) {
+    const all = this.#pipeline.dropSegment()
+    for (const dropped of all) {
       if (dropped.kind === 'execute' || dropped.kind === 'bind')
         this.#pipeline.over(dropped.run, { error })
       if (dropped.kind === 'query')
@@ -319,5 +346,11 @@ export class Replies {
     }
     this.#pipeline.failOpen(error)
     this.#settleLimited()
+    if (head.kind !== 'guard') return
+    this.#pipeline.guarding = undefined
+    // A Query behind a failed guard is skipped together with its own Sync.
+    if (all.some(({ kind }) => kind === 'query')) this.#pipeline.sync()
   }
 }
+
+const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))

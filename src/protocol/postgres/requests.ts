@@ -5,7 +5,9 @@ import type { AdapterContext, AdapterHost } from '../../core/adapter.js'
 import { copyData } from './copy-data.js'
 import { Executions } from './executing.js'
 import { ExtendedQueries } from './extended.js'
+import { Guards } from './guards.js'
 import type { Judging } from './judging.js'
+import { Permits } from './permits.js'
 import type { Pipeline } from './pipeline.js'
 import { SimpleQueries } from './simple.js'
 import { violation } from './wire.js'
@@ -15,6 +17,7 @@ export class Requests {
   readonly #host: AdapterHost
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
   readonly #simple: SimpleQueries
   readonly #extended: ExtendedQueries
   readonly #executions: Executions
@@ -23,15 +26,20 @@ export class Requests {
     this.#host = host
     this.#pipeline = pipeline
     this.#judging = judging
-    this.#simple = new SimpleQueries(context, pipeline, judging)
-    this.#extended = new ExtendedQueries(pipeline, judging, this.#simple)
-    this.#executions = new Executions(pipeline, judging, this.#simple)
+    this.#guards = new Guards(pipeline, context)
+    const guards = this.#guards
+    const permits = new Permits(context, pipeline, judging, guards)
+    this.#simple = new SimpleQueries(pipeline, judging, guards, permits)
+    this.#extended = new ExtendedQueries(pipeline, judging, guards, permits, this.#simple)
+    this.#executions = new Executions(pipeline, judging, guards, permits, this.#simple)
   }
 
   /** Handles the next message of the queue. False: not yet; ask again when something was answered. */
   take(type: string, bytes: Buffer): boolean {
     const pipeline = this.#pipeline
-    if (this.#judging.waiting) return false
+    if (this.#judging.waiting || this.#guards.waiting || pipeline.recovered) return false
+    // What is behind a guard that fails is taken again: nothing of the next segment may have overtaken it.
+    if (pipeline.guarding !== undefined && pipeline.guarding < pipeline.segment) return false
     if (pipeline.copying === 'in') {
       if (type === 'X') return this.#terminate(bytes)
       copyData(pipeline, type, bytes)

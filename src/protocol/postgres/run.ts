@@ -19,6 +19,9 @@ export const DELIVERY_KEYS = 1000
 /** Bytes of recorded rows that one delivery carries at most, about. */
 export const DELIVERY_BYTES = 4 * 1024 * 1024
 
+/** The most that Execute can ask for. */
+const MAX_ROWS = 0x7fffffff
+
 const COPY_COLUMN = ['copy'] as const
 
 /** One operation of one request, from its permit to its completion. */
@@ -92,6 +95,14 @@ export class Run {
 
   get limit(): RowLimit | undefined {
     return this.obligations.rowLimit
+  }
+
+  /** The `max` of an Execute that proves when the limit is passed: one row more than may leave; undefined where none is in reach. */
+  most(max: number): number | undefined {
+    if (this.limit === undefined) return undefined
+    const most = Math.max(1, this.limit.rows - this.rowCount + 1)
+    if (most > MAX_ROWS) return undefined
+    return max === 0 ? most : Math.min(max, most)
   }
 
   get masks(): boolean {

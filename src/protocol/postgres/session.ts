@@ -30,6 +30,8 @@ export class Session {
   readonly #fromClient: Framer
   readonly #fromUpstream: Framer
   #queue: Queued[] = []
+  /** What was taken since the last message that a guard may take back, that message first. */
+  #since: Queued[] = []
   #next = 0
   #queuedBytes = 0
   #busy = false
@@ -50,6 +52,7 @@ export class Session {
   ) {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
+    this.pipeline.requeue = () => this.#requeue()
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
     const notifications = new Notifications(context, this.pipeline, this.#judging)
     this.#replies = new Replies(
@@ -124,6 +127,7 @@ export class Session {
   stop(): void {
     this.#over = true
     this.#queue = []
+    this.#since = []
     this.#queuedBytes = 0
     this.#judging.forget()
     this.#fromClient.stop()
@@ -149,12 +153,23 @@ export class Session {
     }
   }
 
+  /** Puts back what was taken and did not run: it is taken again, in order. */
+  #requeue(): void {
+    this.#queue = [...this.#since, ...this.#queue.slice(this.#next)]
+    this.#next = 0
+    for (const { bytes } of this.#since) this.#queuedBytes += bytes.length
+    this.#since = []
+  }
+
   #drain(): void {
     for (;;) {
       const next = this.#queue[this.#next]
+      const guarded = this.pipeline.guarding !== undefined
       if (this.#over || next === undefined || !this.#requests.take(next.type, next.bytes)) break
       this.#next += 1
       this.#queuedBytes -= next.bytes.length
+      if (guarded) this.#since.push(next)
+      else this.#since = [next]
     }
     // Cut off in bulk: a queue of many small messages must not be copied for each.
     if (!this.#over && this.#next * 2 > this.#queue.length) {

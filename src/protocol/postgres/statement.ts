@@ -27,6 +27,23 @@ export type Parameter =
   | { readonly known: true; readonly value: string | null }
   | { readonly known: false }
 
+/** A relation that a statement's meaning hangs on. */
+export interface UsedRelation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** What changes with its definition. */
+  readonly version: string
+}
+
+/** What of the catalogue a statement's meaning hangs on. */
+export interface CatalogueUses {
+  /** Relations that it reaches, each once. */
+  readonly relations: readonly UsedRelation[]
+  /** Names as the search path resolves them, quoted: OIDs, 0 where nothing has the name. */
+  readonly names: Readonly<Record<string, number>>
+}
+
 /** What COPY … FROM STDIN says of the rows that will come. Single bytes where PostgreSQL takes single bytes. */
 export interface CopyForm {
   readonly format: 'text' | 'csv' | 'binary'
@@ -42,6 +59,8 @@ export interface CopyForm {
 
 export interface Classification {
   readonly operation: Operation | Unclassified
+  /** Absent where nothing but the database's own catalogue is used. */
+  readonly uses?: CatalogueUses
   /** Of COPY … FROM STDIN. */
   readonly copyIn?: CopyForm
   /** Which column of RETURNING names the keys of what was written. */
@@ -55,6 +74,10 @@ export interface Classification {
 export interface StatementEffects {
   /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
   readonly ddl: boolean
+  /** Runs in no transaction with anything else (VACUUM, CREATE INDEX CONCURRENTLY …). */
+  readonly alone?: true
+  /** Sets modes that must come before the first query of its transaction. */
+  readonly modes?: true
   /** Name of the prepared statement that it removes; `*` for all. */
   readonly deallocates?: string
   /** Name of the cursor, which is a portal, that it closes; `*` for all. */
@@ -116,6 +139,8 @@ export interface ParsedStatement {
   readonly secret?: true
   /** Highest `$n`. */
   readonly parameterCount: number
+  /** Where it begins in its message; absent where it stands for another one. */
+  readonly start?: number
   readonly effects: StatementEffects
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean

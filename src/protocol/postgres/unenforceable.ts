@@ -1,6 +1,8 @@
-// Owns what is refused although policy permits it: obligations that this form of a request cannot carry out.
+// Owns what is refused although policy permits it: obligations that this form of a request cannot carry out, and
+// statements that no guard could vouch for.
 
 import type { Obligations } from '../../core/decision.js'
+import type { Classification, ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import type { ErrorReply } from './wire.js'
 
@@ -10,6 +12,24 @@ const notSupported = (text: string, hint: string): ErrorReply => ({
   message: `not supported yet: ${text}`,
   hint,
 })
+
+/** A statement of a message that no guard in front of the message can vouch for. */
+export function unguardable(
+  statements: readonly ParsedStatement[],
+  found: readonly Classification[],
+): ErrorReply | undefined {
+  const last = found.findLastIndex(({ uses }) => uses !== undefined)
+  const before = statements.slice(0, Math.max(0, last))
+  const ends = before.find(
+    ({ effects: { transaction, modes } }) => transaction === undefined && modes,
+  )
+  return ends === undefined
+    ? undefined
+    : notSupported(
+        `a statement behind ${ends.text} in one message`,
+        'send what stands behind it as a message of its own',
+      )
+}
 
 /** What cannot be carried out although it was permitted. */
 export function unenforceable(

@@ -132,18 +132,23 @@ function outcomeOf(
   const source = new ByteText(text)
   // Kept with the statement: of a long text the place of an error is not told.
   const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
+  let [start, before] = [0, 0]
   return {
     ok: true,
     statements: statements.map((each) => {
+      // In order, so that each byte is looked at once.
       const fields = isFields(each) ? each : {}
       const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
       const tree = fields['stmt']
       const [from, length] = [number(fields['stmt_location']), number(fields['stmt_len'])]
       const whole = source.slice(from, length > 0 ? from + length : undefined)
+      start += source.slice(before, from).length
+      before = from
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
       const secret = holdsSecret(tree, () => whole)
-      return new Statement({ tree, text: shown, whole, alone, secret, position }, product, snapshot)
+      const own = { tree, text: shown, whole, alone, secret, position, start }
+      return new Statement(own, product, snapshot)
     }),
   }
 }
@@ -177,11 +182,12 @@ interface Source {
   /** As people see it, and as it was written. */
   readonly text: string
   readonly whole: string
+  readonly start?: number
   /** Nothing else stands in the message. */
   readonly alone: boolean
   /** Its literals may be secrets. */
   readonly secret: boolean
-  /** The character, from 1, at a byte of the message; absent where that is not to be told. */
+  /** The character at a byte of the message; absent where that is not to be told. */
   readonly position?: ((at: number) => number) | undefined
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
@@ -192,6 +198,7 @@ interface Source {
 class Statement implements ParsedStatement {
   readonly text: string
   readonly secret?: true
+  readonly start?: number
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
@@ -207,8 +214,9 @@ class Statement implements ParsedStatement {
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
   ) {
-    const { tree, text, whole, alone, secret, position, args } = source
+    const { tree, text, whole, alone, secret, args, position } = source
     if (secret) this.secret = true
+    if (source.start !== undefined) this.start = source.start
     this.#source = source
     this.#product = product
     this.#snapshot = snapshot

@@ -57,6 +57,7 @@ export function classifyTree(
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
+      ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.

@@ -53,6 +53,7 @@ export function effectsOf(tree: unknown): StatementEffects {
         ddl: false,
         transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other',
         ...(savepoint === undefined ? {} : { savepoint }),
+        ...(fields['options'] === undefined ? {} : { modes: true }),
         readOnly: false,
       }
     }
@@ -90,8 +91,11 @@ export function effectsOf(tree: unknown): StatementEffects {
     }
     case 'VariableShowStmt':
       return { ddl: false, readOnly: true }
-    case 'VariableSetStmt':
-      return { ddl: false, readOnly: false }
+    case 'VariableSetStmt': {
+      const modes =
+        fields['kind'] === 'VAR_SET_MULTI' || /^transaction_/i.test(text(fields['name']))
+      return { ddl: false, ...(modes ? { modes: true } : {}), readOnly: false }
+    }
     case 'SelectStmt':
       return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
     case 'ExplainStmt':
@@ -105,8 +109,19 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'MergeStmt':
       return { ddl: false, readOnly: false }
     default:
-      return { ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true, readOnly: false }
+      return {
+        ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true,
+        ...(isAlone(tag, fields) ? { alone: true } : {}),
+        readOnly: false,
+      }
   }
+}
+
+/** May start transactions of its own: PostgreSQL lets it run in none. */
+function isAlone(tag: string, fields: Readonly<Record<string, unknown>>): boolean {
+  if (tag === 'VacuumStmt' || tag === 'ReindexStmt' || tag === 'ClusterStmt') return true
+  if (tag === 'AlterTableStmt') return holdsTag(fields['cmds'], new Set(['concurrent']))
+  return fields['concurrent'] === true
 }
 
 function runs(fields: Readonly<Record<string, unknown>>): boolean {

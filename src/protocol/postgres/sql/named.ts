@@ -1,6 +1,7 @@
 // Owns what a statement says about prepared statements and cursors: which name, and what it does with it. Must never
 // take a name for another than the server does: identifiers beyond ASCII are folded and cut by its encoding.
 
+import { GUARD_PREFIX } from '../guard-text.js'
 import type { NamedUse, ParsedStatement } from '../statement.js'
 import { isFields, tagOf, text } from './tree.js'
 
@@ -49,10 +50,10 @@ function reach(
   }
 }
 
-/** A name that every server encoding reads alike; '' is none. */
+/** A name that every server encoding reads alike, and that is not of the gateway's own; '' is none. */
 export function plain(value: unknown): string | undefined {
   const name = text(value)
-  return /^[\x20-\x7e]+$/.test(name) ? name : undefined
+  return /^[\x20-\x7e]+$/.test(name) && !name.startsWith(GUARD_PREFIX) ? name : undefined
 }
 
 /** The fields of the EXECUTE that a statement is, explains or makes a table of; undefined where there is none. */

@@ -2,6 +2,7 @@
 // allow-list names. What a prepared statement would do is judged apart.
 
 import type { PostgresProduct } from '../../table.js'
+import { GUARD_PREFIX } from '../guard-text.js'
 import { plain } from './named.js'
 import { allowsReset, allowsSetting, allowsShow } from './settings.js'
 import {
@@ -29,8 +30,11 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
       for (const type of list(fields()['argtypes'])) expectNode(type, 'TypeName')
       plainName(fields()['name'])
       return true
-    case 'DiscardStmt':
     case 'DeallocateStmt':
+      if (text(fields()['name']).startsWith(GUARD_PREFIX))
+        throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
+      return true
+    case 'DiscardStmt':
     case 'ClosePortalStmt':
     case 'UnlistenStmt':
       fields()
@@ -43,6 +47,8 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
 /** The name of a prepared statement, cursor or channel. */
 export function plainName(value: unknown): string {
   const name = plain(value)
+  if (text(value).startsWith(GUARD_PREFIX))
+    throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
   if (name === undefined)
     throw new NotUnderstood(
       'not supported yet: a prepared statement, cursor or channel whose name is not ASCII',
