@@ -45,6 +45,7 @@ export class AdapterServer {
   readonly #cancels = new Map<string, Buffer>()
   readonly #sockets = new Set<Socket>()
   #side: pg.Client | undefined
+  #loaded: unknown
 
   private constructor(options: AdapterHostOptions) {
     this.#options = options
@@ -119,9 +120,10 @@ export class AdapterServer {
       },
       ask: (id, question) => {
         if (question.kind !== 'load') throw new Error('no worker in this host')
-        void this.#ask((query) => question.load(query, undefined)).then((value) =>
-          adapter.answered(id, { ok: true, value }),
-        )
+        void this.#ask((query) => question.load(query, this.#loaded)).then((value) => {
+          this.#loaded = value
+          adapter.answered(id, { ok: true, value })
+        })
       },
       delivered: (delivery) => this.deliveries.push(delivery),
       cancelUpstream: () => this.#cancel(adapter.cancelKey),

@@ -1,47 +1,16 @@
 // Owns the state that both directions of one session share: what was sent upstream and awaits its reply,
 // segments between Syncs, names, and the two outboxes. Must never forward a message without knowing its reply.
 
-import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
+import type { AdapterContext, AdapterHost, Delivery } from '../../core/adapter.js'
 import type { Hidden } from './error-text.js'
-import { type NameChange, NameTable } from './names.js'
+import { NameTable } from './names.js'
+import type { NameChanges, Portal, Prepared } from './objects.js'
 import { Outbox } from './outbox.js'
 import type { Run } from './run.js'
-import type { Parameter, ParsedStatement, StatementEffects } from './statement.js'
+import type { Savepoints } from './savepoints.js'
+import type { StatementEffects } from './statement.js'
+import type { Step } from './step.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
-
-/** A statement that the client has parsed. */
-export interface Prepared {
-  readonly name: string
-  readonly text: string
-  /** Undefined for an empty query. */
-  readonly statement: ParsedStatement | undefined
-  /** Type OIDs as Parse gave them, then as ParameterDescription did. */
-  types: readonly number[]
-  readonly segment: number
-}
-
-/** A portal that the client has bound. */
-export interface Portal {
-  readonly name: string
-  readonly prepared: Prepared
-  /** Undefined for an empty query. A portal that is run again after its end gets a new one. */
-  run: Run | undefined
-  /** Parameters as recorded, and as the analysis saw them. */
-  readonly parameters: readonly (string | null)[]
-  readonly values: readonly Parameter[]
-  /** What tells its request from any other. */
-  readonly exact: () => string
-  readonly whole: NonNullable<JudgeRequest['whole']>
-  readonly segment: number
-  /** A Describe of it has been sent. */
-  describing: boolean
-  completed: boolean
-}
-
-export interface NameChanges {
-  readonly statements?: readonly NameChange<Prepared>[]
-  readonly portals?: readonly NameChange<Portal>[]
-}
 
 /** What the database must answer next. `swallow`: the client did not ask, so it is not told. */
 export type Expectation =
@@ -69,7 +38,7 @@ export type Expectation =
   | {
       readonly kind: 'query'
       readonly runs: readonly Run[]
-      readonly statements: readonly ParsedStatement[]
+      readonly steps: readonly Step[]
       at: number
       failed: boolean
     }
@@ -87,6 +56,9 @@ interface Waiting {
   readonly expectation: Expectation
 }
 
+/** Messages that may wait for their answers before the next is sent: whatever looks through them stays quick. */
+const WAITING_MAX = 4096
+
 /** A text that no grammar accepts: what stands upstream in place of a refused statement. */
 export const REFUSED_TEXT = 'vgate refused this statement'
 const SYNC = message('S')
@@ -103,11 +75,17 @@ export class Pipeline {
   readonly #deliveries: Delivery[] = []
   readonly #open = new Map<Run, number>()
   #waiting: Waiting[] = []
+  #crowded = false
   #flushed = true
   readonly statements = new NameTable<Prepared>(({ text }) => text.length)
-  readonly portals = new NameTable<Portal>(({ values }) =>
-    values.reduce((sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0), 0),
+  readonly portals = new NameTable<Portal>(({ values, declared, prepared }) =>
+    values.reduce(
+      (sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0),
+      declared === undefined ? 0 : prepared.text.length,
+    ),
   )
+  readonly savepoints = new NameTable<Savepoints>(() => 0)
+  #serial = 0
   /** Number of the segment that the client is in; a Query is one of its own. */
   segment = 1
   /** The last segment whose ReadyForQuery came. */
@@ -129,6 +107,8 @@ export class Pipeline {
   /** A limited Execute is under way; `rewritten`: it stands for a Query and ends with a Sync of ours. */
   limited: { readonly rewritten: boolean } | undefined
   copying: 'none' | 'wait' | 'in' = 'none'
+  /** Something has failed since the last ReadyForQuery. */
+  failed = false
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
 
@@ -164,6 +144,24 @@ export class Pipeline {
     )
   }
 
+  /** Every earlier segment is answered. */
+  get segmentAlone(): boolean {
+    return this.finished >= this.segment - 1
+  }
+
+  /** So much awaits its answer that nothing more is sent until half of it has come. */
+  get crowded(): boolean {
+    const most = this.#crowded ? WAITING_MAX / 2 : WAITING_MAX
+    this.#crowded = this.#waiting.length >= most
+    return this.#crowded
+  }
+
+  /** A number for what is made next: portals and savepoints are told apart by their order. */
+  nextSerial(): number {
+    this.#serial += 1
+    return this.#serial
+  }
+
   /** Bytes that need no reply of their own (copy data, Flush). */
   sendPlain(bytes: Buffer): void {
     this.#upstream.add(bytes)
@@ -191,14 +189,16 @@ export class Pipeline {
 
   #assume(expectation: Expectation, segment: number): void {
     if (!('changes' in expectation)) return
-    for (const change of expectation.changes.statements ?? [])
-      this.statements.assume(change, segment)
-    for (const change of expectation.changes.portals ?? []) this.portals.assume(change, segment)
+    const { statements, portals, savepoints } = expectation.changes
+    for (const change of statements ?? []) this.statements.assume(change, segment)
+    for (const change of portals ?? []) this.portals.assume(change, segment)
+    for (const change of savepoints ?? []) this.savepoints.assume(change, segment)
   }
 
   confirm(changes: NameChanges): void {
     for (const change of changes.statements ?? []) this.statements.confirm(change)
     for (const change of changes.portals ?? []) this.portals.confirm(change)
+    for (const change of changes.savepoints ?? []) this.savepoints.confirm(change)
   }
 
   /** Sync: of the client, or of ours behind a rewritten Query. */
@@ -212,7 +212,7 @@ export class Pipeline {
    */
   letGo(): void {
     const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
-    if (!holdsLocks || this.unitRan || this.portals.names().length > 0) return
+    if (!holdsLocks || this.unitRan || this.portals.someFresh(({ held }) => held !== 'kept')) return
     this.lettingGo = true
     this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
   }
@@ -287,8 +287,9 @@ export class Pipeline {
     this.skipping = ready?.kind !== 'ready' || ready.own === true
     this.barrier = false
     this.statements.forgetAssumptions()
+    // What the failed transaction leaves of its portals is the database's to say.
     this.portals.forgetAssumptions()
-    this.portals.clear()
+    this.savepoints.forgetAssumptions()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
     return dropped.map(({ expectation }) => expectation)
   }
@@ -298,12 +299,14 @@ export class Pipeline {
     this.finished = this.#waiting[0]?.segment ?? this.finished
     this.shift()
     this.status = status
+    const { failed } = this
+    this.failed = false
     if (this.idle) {
       this.unitOpen = false
       this.unitRan = false
     }
     if (status !== 'I') return
-    this.portals.clear()
+    this.transactionOver(!failed)
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
       this.ddlSince = undefined
@@ -312,8 +315,18 @@ export class Pipeline {
     for (const [run, segment] of [...this.#open]) if (segment <= this.finished) this.over(run, {})
   }
 
+  /** A transaction has ended, and its portals with it; cursors WITH HOLD stay where it was committed. */
+  transactionOver(committed: boolean): void {
+    this.portals.retain((portal) => {
+      if (portal.held === 'asked' && committed) portal.held = 'kept'
+      return portal.held === 'kept'
+    })
+    this.savepoints.retain(() => false)
+  }
+
   /** A run was permitted and is being sent. */
   opened(run: Run): void {
+    run.open()
     this.#open.set(run, this.segment)
     this.unitRan = true
     if (run.masks) this.unitMasked = 'all'

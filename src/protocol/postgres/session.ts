@@ -5,6 +5,7 @@ import type { AdapterContext, AdapterHost, Answer, Ruling } from '../../core/ada
 import { VgateError } from '../../core/errors.js'
 import { clientCap, Framer, UPSTREAM_TYPES } from './framing.js'
 import { Judging } from './judging.js'
+import { Notifications } from './notifications.js'
 import { Pipeline } from './pipeline.js'
 import { Replies } from './replies.js'
 import { Requests } from './requests.js'
@@ -32,8 +33,8 @@ export class Session {
   #next = 0
   #queuedBytes = 0
   #busy = false
-  /** A ruling that came before the Sync of `Pipeline.letGo` was answered. */
-  #late: { readonly id: number; readonly ruling: Ruling } | undefined
+  /** Rulings that came before the Sync of `Pipeline.letGo` was answered. */
+  #late: { readonly id: number; readonly ruling: Ruling }[] = []
   #over = false
 
   constructor(
@@ -50,7 +51,13 @@ export class Session {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
-    this.#replies = new Replies(this.pipeline, lost, (run, then) => this.#judging.limit(run, then))
+    const notifications = new Notifications(context, this.pipeline, this.#judging)
+    this.#replies = new Replies(
+      this.pipeline,
+      lost,
+      (run, then) => this.#judging.limit(run, then),
+      (bytes) => notifications.take(bytes),
+    )
     this.#requests = new Requests(host, context, this.pipeline, this.#judging)
     const { limits } = context
     this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
@@ -80,16 +87,14 @@ export class Session {
       this.#fromUpstream.push(bytes, (type, whole) => {
         if (!this.#over) this.#replies.take(String.fromCharCode(type), whole)
       })
-      const late = this.#late
-      if (late === undefined || this.pipeline.lettingGo || this.#over) return
-      this.#late = undefined
-      this.#judging.ruled(late.id, late.ruling)
+      if (this.pipeline.lettingGo || this.#over) return
+      for (const { id, ruling } of this.#late.splice(0)) this.#judging.ruled(id, ruling)
     })
   }
 
   ruled(id: number, ruling: Ruling): void {
     this.#enter(() => {
-      if (this.pipeline.lettingGo) this.#late = { id, ruling }
+      if (this.pipeline.lettingGo) this.#late.push({ id, ruling })
       else this.#judging.ruled(id, ruling)
     })
   }

@@ -8,9 +8,16 @@ import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
 import { readQuery } from './frontend.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
-import type { Pipeline, Portal } from './pipeline.js'
+import { ABORTED } from './name-replies.js'
+import { namesNow, stepsOf } from './named-objects.js'
+import type { Portal } from './objects.js'
+import type { Pipeline } from './pipeline.js'
 import { Run } from './run.js'
 import type { Classification, Parameter, ParsedStatement } from './statement.js'
+import type { Step } from './step.js'
+import { Tally } from './tally.js'
+import { toldWhole, type Whole } from './told.js'
+import { unenforceable } from './unenforceable.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -33,12 +40,11 @@ export interface BoundParameter {
 
 type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
 
-const notSupported = (text: string, hint: string): ErrorReply => ({
-  severity: 'ERROR',
-  sqlstate: '0A000',
-  message: `not supported yet: ${text}`,
-  hint,
-})
+/** The whole text of a request, with what stands behind its names. */
+export function wholeOf(steps: readonly Step[], said: Whole): Whole {
+  const behind = steps.flatMap((step) => (step.behind === undefined ? [] : [step.behind()]))
+  return toldWhole(behind, said)
+}
 
 /** Keys of all statements of one request. */
 function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
@@ -49,33 +55,6 @@ function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'
     }
   }
   return Object.keys(keys).length === 0 ? {} : { keys }
-}
-
-/** What cannot be carried out although it was permitted. */
-function unenforceable(
-  statements: readonly ParsedStatement[],
-  obligations: readonly Obligations[],
-  simple: boolean,
-): ErrorReply | undefined {
-  for (const [index, statement] of statements.entries()) {
-    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
-    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
-      return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
-    }
-    if (!simple || rowLimit === undefined) continue
-    if (statements.length > 1) {
-      return notSupported(
-        'a read without a bound among other statements',
-        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
-      )
-    }
-    if (!statement.portalReady)
-      return notSupported(
-        'this read without a bound',
-        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
-      )
-  }
-  return undefined
 }
 
 /** Takes Query and FunctionCall, and judges runs for both protocols. */
@@ -172,28 +151,66 @@ export class SimpleQueries {
       this.#refused(recorded, why.reason, why.hint)
       return
     }
-    const secret = statements.some((statement) => statement.secret)
-    this.judgeRuns(
-      statements,
-      undefined,
-      {
-        form: 'simple',
-        text: recorded,
-        exact: () => this.exact(text, []),
-        whole: () => ({ text: secret ? recorded : text }),
-      },
-      (result) => {
-        if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
-        const [run] = result.runs
-        if (run?.limit === undefined || statements.length > 1)
-          return this.#forward(bytes, statements, result.runs)
-        this.#limited(text, statements[0], run)
-      },
-    )
+    const came = { values: [], exact: (source: string) => this.exact(source, []) }
+    const steps = stepsOf(statements, namesNow(this.#pipeline), came)
+    if (steps === 'later') throw new Error('a Query waits until all names are settled')
+    if ('reply' in steps) {
+      const reply = this.#pipeline.status === 'E' ? ABORTED : steps.reply
+      this.#refused(recorded, reply.message, reply.hint ?? '', reply)
+      return
+    }
+    this.prepared(statements, 'simple', (refusal) => {
+      if (refusal !== undefined) return this.#pipeline.refuse('Q', refusal)
+      this.#run(bytes, text, steps)
+    })
   }
 
-  /** What tells this request from any other: its text, its parameters as they came, and the search path. */
-  exact(text: string, parameters: readonly BoundParameter[]): string {
+  /** Judges what PREPARE would make, as Parse is: nothing of it runs yet. Answers the reply that refuses. */
+  prepared(
+    statements: readonly ParsedStatement[],
+    form: 'simple' | 'extended',
+    then: (refusal: ErrorReply | undefined) => void,
+  ): void {
+    const made = statements.flatMap(({ named }) => (named?.kind === 'prepare' ? [named.inner] : []))
+    if (made.length === 0) return then(undefined)
+    this.#judging.classify(made, undefined, (found) => {
+      const operations = found.map(({ operation }) => operation)
+      const text = made.map((one) => one.text).join(';\n')
+      this.#judging.judge({ phase: 'prepare', operations, text, form }, (ruling) =>
+        then(ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : undefined),
+      )
+    })
+  }
+
+  #run(bytes: Buffer, text: string, steps: readonly Step[]): void {
+    const extra = steps.flatMap((step) => step.exact)
+    const shown = steps.map(({ statement }) => statement.text).join(';\n')
+    const secret = steps.some(({ statement }) => statement.secret)
+    const request = {
+      form: 'simple',
+      text: shown,
+      exact: () => this.exact(text, [], extra),
+      whole: () => (secret ? { text: shown } : wholeOf(steps, { text })),
+    }
+    this.judgeRuns(steps, undefined, request, (result) => {
+      if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
+      const [run] = result.runs
+      const [step] = steps
+      if (run?.limit === undefined || step === undefined || steps.length > 1)
+        return this.#forward(bytes, steps, result.runs)
+      this.#limited(text, step, run)
+    })
+  }
+
+  /**
+   * What tells this request from any other: its text, its parameters as they came, the search path, and what the names
+   * in it stand for (`extra`).
+   */
+  exact(
+    text: string,
+    parameters: readonly BoundParameter[],
+    extra: readonly string[] = [],
+  ): string {
     const hash = createHash('sha256')
     const add = (part: string | Buffer): void => {
       hash.update(`${Buffer.byteLength(part)}:`).update(part)
@@ -204,16 +221,18 @@ export class SimpleQueries {
       add(`${type}/${format}/${value === null ? 'null' : 'value'}`)
       add(value ?? '')
     }
+    for (const each of extra) add(each)
     return hash.digest('hex')
   }
 
   /** Classifies, judges and turns a permit into runs; anything else into the reply that refuses. */
   judgeRuns(
-    statements: readonly ParsedStatement[],
+    steps: readonly Step[],
     parameters: readonly Parameter[] | undefined,
     request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
     then: (result: Judged) => void,
   ): void {
+    const statements = steps.map(({ statement }) => statement)
     this.#judging.classify(statements, parameters, (found) => {
       const operations = asOneRequest(found.map(({ operation }) => operation))
       this.#judging.judge(
@@ -228,9 +247,7 @@ export class SimpleQueries {
         },
         (ruling, id) => {
           if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
-          then(
-            this.#permitted(id, statements, found, ruling.obligations, request.form === 'simple'),
-          )
+          then(this.#permitted(id, steps, found, ruling.obligations, request.form === 'simple'))
         },
       )
     })
@@ -246,7 +263,7 @@ export class SimpleQueries {
 
   #permitted(
     request: number,
-    statements: readonly ParsedStatement[],
+    steps: readonly Step[],
     found: readonly Classification[],
     obligations: readonly Obligations[],
     simple: boolean,
@@ -264,14 +281,28 @@ export class SimpleQueries {
         this.#context.masker,
         this.#judging.catalogue,
         one,
+        steps[index]?.counted,
       )
     })
-    const reply = unenforceable(statements, obligations, simple)
-    if (reply === undefined) return { runs }
+    const reply = unenforceable(steps, obligations, simple)
+    if (reply === undefined) {
+      for (const { opens, reading } of steps) {
+        if (opens !== undefined) this.#settleCursor(opens)
+        if (reading?.turned === true) reading.portal.turned = true
+      }
+      return { runs }
+    }
     for (const run of runs) {
       this.#pipeline.over(run, { error: { sqlstate: reply.sqlstate, message: reply.message } })
     }
     return { reply }
+  }
+
+  /** What a cursor gives stays what it was permitted as, whatever its text means later. */
+  #settleCursor(cursor: Portal): void {
+    const { catalogue, path } = this.#judging
+    const found = cursor.prepared.statement?.classify(catalogue, path, cursor.values)
+    cursor.basis = found !== undefined && isOperation(found.operation) ? found : undefined
   }
 
   /** A permitted run is about to be sent, unless the database skips it after an error meanwhile. */
@@ -286,20 +317,20 @@ export class SimpleQueries {
     })
   }
 
-  #forward(bytes: Buffer, statements: readonly ParsedStatement[], runs: readonly Run[]): void {
+  #forward(bytes: Buffer, steps: readonly Step[], runs: readonly Run[]): void {
     const pipeline = this.#pipeline
     for (const run of runs) this.opened(run)
-    if (statements.some(({ effects }) => effects.ddl)) pipeline.ddlSince ??= pipeline.segment
-    pipeline.send(bytes, { kind: 'query', runs, statements, at: 0, failed: false })
+    if (steps.some(({ statement }) => statement.effects.ddl)) pipeline.ddlSince ??= pipeline.segment
+    pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false })
     pipeline.closeSegment()
-    if (statements[0]?.effects.copy === 'in') pipeline.copying = 'wait'
+    if (steps[0]?.statement.effects.copy === 'in') pipeline.copying = 'wait'
   }
 
   /** A Query with a row limit runs as a portal of one row more, so that the database itself can be made to fail it. */
-  #limited(text: string, statement: ParsedStatement | undefined, run: Run): void {
+  #limited(text: string, { statement, binary }: Step, run: Run): void {
     const pipeline = this.#pipeline
     const { limit } = run
-    if (statement === undefined || limit === undefined) return
+    if (limit === undefined) return
     this.opened(run)
     const prepared = { name: '', text, statement, types: [], segment: pipeline.segment }
     const portal: Portal = {
@@ -311,19 +342,25 @@ export class SimpleQueries {
       exact: () => this.exact(text, []),
       whole: () => ({ text }),
       segment: pipeline.segment,
+      serial: pipeline.nextSerial(),
       describing: true,
       completed: false,
+      tally: new Tally(),
+      basis: undefined,
+      held: 'no',
+      turned: false,
     }
     // The unnamed names belong to nobody afterwards, as after any Query.
     const statements = [{ name: '', value: undefined }]
     const portals = [{ name: '', value: undefined }]
     const empty = cstr('')
+    const formats = binary === true ? [i16(1), i16(1)] : [i16(0)]
     pipeline.send(message('P', empty, cstr(text), i16(0)), {
       kind: 'parse',
       changes: { statements },
       swallow: true,
     })
-    pipeline.send(message('B', empty, empty, i16(0), i16(0), i16(0)), {
+    pipeline.send(message('B', empty, empty, i16(0), i16(0), ...formats), {
       kind: 'bind',
       changes: { portals },
       swallow: true,
@@ -334,7 +371,7 @@ export class SimpleQueries {
       swallow: false,
       parameters: false,
     })
-    const max = Math.min(limit.rows + 1, 0x7fffffff)
+    const max = Math.min(Math.max(1, limit.rows - run.rowCount + 1), 0x7fffffff)
     pipeline.send(message('E', empty, i32(max)), {
       kind: 'execute',
       portal,

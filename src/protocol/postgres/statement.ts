@@ -54,8 +54,10 @@ export interface Classification {
 export interface StatementEffects {
   /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
   readonly ddl: boolean
-  /** Names of prepared statements it removes; `*` for all. */
+  /** Name of the prepared statement that it removes; `*` for all. */
   readonly deallocates?: string
+  /** Name of the cursor, which is a portal, that it closes; `*` for all. */
+  readonly closes?: string
   /** Transaction control. */
   readonly transaction?:
     | 'begin'
@@ -65,12 +67,46 @@ export interface StatementEffects {
     | 'release'
     | 'rollback-to'
     | 'other'
+  /** Name of the savepoint that it is about; absent where the server may read it otherwise. */
+  readonly savepoint?: string
   readonly copy?: 'in' | 'out'
-  /** True when it makes or closes cursors (DECLARE, CLOSE, DISCARD): they share their names with portals. */
-  readonly cursors?: boolean
   /** True when it reads only and changes nothing, whatever the session's state. */
   readonly readOnly: boolean
 }
+
+/**
+ * What a statement does with an object of the session that SQL and the protocol know by the same name: a prepared
+ * statement, or a cursor, which is a portal. What it reaches only that object tells.
+ */
+export type NamedUse =
+  /** Makes it, of `inner`. `source` is the whole statement, nothing reduced. */
+  | {
+      readonly kind: 'prepare'
+      readonly name: string
+      readonly inner: ParsedStatement
+      readonly source: string
+    }
+  | {
+      readonly kind: 'declare'
+      readonly name: string
+      readonly inner: ParsedStatement
+      readonly source: string
+      /** It outlives its transaction. */
+      readonly hold: boolean
+      readonly binary: boolean
+    }
+  /** Runs it: EXECUTE, also under EXPLAIN or CREATE TABLE AS. */
+  | { readonly kind: 'execute'; readonly name: string }
+  | {
+      readonly kind: 'fetch'
+      readonly name: string
+      /** Rows at most; Infinity for ALL. */
+      readonly most: number
+      /** From where it stands towards the end, and nothing else. */
+      readonly forward: boolean
+      /** MOVE: no rows come. */
+      readonly moves: boolean
+    }
 
 export interface ParsedStatement {
   /** This statement's own text, with literal vectors reduced to `vector(n)`, for records and people. */
@@ -82,6 +118,13 @@ export interface ParsedStatement {
   readonly effects: StatementEffects
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean
+  /** Absent where it names no such object. */
+  readonly named?: NamedUse | undefined
+  /**
+   * Of `execute`: what it is once its name stands for `target`. Undefined where that is no query. Judged by itself
+   * such a statement is refused.
+   */
+  execution?(target: ParsedStatement): ParsedStatement | undefined
   /** Pure; cached by the implementation for a catalogue, search path and absent parameters. */
   classify(
     catalogue: Catalogue,

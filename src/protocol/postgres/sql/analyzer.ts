@@ -16,10 +16,14 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from '../statement.js'
+import { told } from '../told.js'
+import type { Surroundings } from './analysis.js'
 import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
+import { argumentValues, classifyExecution } from './execution.js'
 import { unparsedReason, unparsedText } from './lexical-text.js'
+import { executed, isExecutable, namedUse, withQuery } from './named.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
 import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
@@ -132,12 +136,12 @@ function outcomeOf(
       const fields = isFields(each) ? each : {}
       const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
       const tree = fields['stmt']
-      const from = number(fields['stmt_location'])
-      const length = number(fields['stmt_len'])
+      const [from, length] = [number(fields['stmt_location']), number(fields['stmt_len'])]
+      const whole = source.slice(from, length > 0 ? from + length : undefined)
       const shown = shownText(source, tree, from, length)
-      const own = (): string => source.slice(from, length > 0 ? from + length : undefined)
-      const secret = holdsSecret(tree, own)
-      return new Statement(tree, shown, statements.length === 1, product, snapshot, secret)
+      const alone = statements.length === 1
+      const secret = holdsSecret(tree, () => whole)
+      return new Statement({ tree, text: shown, whole, alone, secret }, product, snapshot)
     }),
   }
 }
@@ -163,34 +167,85 @@ function refusedStatement(reason: string, text: string): ParsedStatement {
   }
 }
 
+/** What a statement was parsed from. */
+interface Source {
+  readonly tree: unknown
+  /** As people see it, and as it was written. */
+  readonly text: string
+  readonly whole: string
+  /** Nothing else stands in the message. */
+  readonly alone: boolean
+  /** Its literals may be secrets. */
+  readonly secret: boolean
+  /** Arguments of the EXECUTE that runs it. */
+  readonly args?: readonly unknown[]
+  /** Of what is executed: it was judged with its own text. */
+  readonly prepared?: ParsedStatement
+}
+
 class Statement implements ParsedStatement {
   readonly text: string
   readonly secret?: true
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
-  readonly #tree: unknown
+  readonly named: ParsedStatement['named']
+  readonly #source: Source
   readonly #product: PostgresProduct
   readonly #snapshot: (catalogue: Catalogue) => CatalogueSnapshot
   readonly #known = new WeakMap<Catalogue, Map<string, Classification>>()
+  readonly #executions = new WeakMap<ParsedStatement, ParsedStatement>()
 
   constructor(
-    tree: unknown,
-    text: string,
-    alone: boolean,
+    source: Source,
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
-    secret: boolean,
   ) {
+    const { tree, text, whole, alone, secret, args } = source
     if (secret) this.secret = true
-    this.#tree = tree
+    this.#source = source
     this.#product = product
     this.#snapshot = snapshot
     this.text = text
     this.effects = effectsOf(tree)
-    this.parameterCount = highestParameter(tree)
-    const select = isFields(tree) && Object.keys(tree).length === 1 && tagOf(tree) === 'SelectStmt'
-    this.portalReady = alone && select && this.effects.readOnly && !this.effects.ddl
+    this.parameterCount = highestParameter(args ?? tree)
+    const tag = isFields(tree) && Object.keys(tree).length === 1 ? tagOf(tree) : ''
+    const reads = tag === 'SelectStmt' || tag === 'FetchStmt'
+    this.portalReady = alone && reads && this.effects.readOnly && !this.effects.ddl
+    this.named =
+      args === undefined
+        ? namedUse(tree, {
+            statement: (inner) =>
+              new Statement({ tree: inner, text, whole, alone: true, secret }, product, snapshot),
+            source: whole,
+          })
+        : undefined
+  }
+
+  execution(target: ParsedStatement): ParsedStatement | undefined {
+    const known = this.#executions.get(target)
+    if (known !== undefined) return known
+    const execute = executed(this.#source.tree)
+    if (execute === undefined || !(target instanceof Statement)) return undefined
+    const query = target.#source.tree
+    if (target.#source.args !== undefined || !isExecutable(query)) return undefined
+    const { alone, whole } = this.#source
+    const secret = this.secret === true || target.secret === true
+    const made = new Statement(
+      {
+        tree: withQuery(this.#source.tree, query),
+        text: told(target.text, this.text),
+        whole,
+        alone,
+        secret,
+        args: list(execute['params']),
+        prepared: target,
+      },
+      this.#product,
+      this.#snapshot,
+    )
+    this.#executions.set(target, made)
+    return made
   }
 
   classify(
@@ -221,7 +276,13 @@ class Statement implements ParsedStatement {
     searchPath: readonly string[],
     parameters?: readonly Parameter[],
   ): readonly PreviewQuery[] {
-    return previewsOf(this.#tree, this.text, {
+    const { tree, args, prepared } = this.#source
+    if (prepared !== undefined) {
+      const bound = parameters === undefined ? undefined : new BoundParameters(parameters)
+      const values = argumentValues(args ?? [], this.#around(catalogue, searchPath, bound))
+      return prepared.preview?.(catalogue, searchPath, values) ?? []
+    }
+    return previewsOf(tree, this.text, {
       catalogue: this.#snapshot(catalogue),
       path: searchPath,
       parameters,
@@ -233,12 +294,19 @@ class Statement implements ParsedStatement {
     path: readonly string[],
     parameters: BoundParameters | undefined,
   ): Classification {
-    return classifyTree(this.#tree, this.text, {
-      catalogue: this.#snapshot(catalogue),
-      path,
-      product: this.#product,
-      parameters,
-    })
+    const { tree, args } = this.#source
+    const around = this.#around(catalogue, path, parameters)
+    return args === undefined
+      ? classifyTree(tree, this.text, around)
+      : classifyExecution(tree, args, this.text, around)
+  }
+
+  #around(
+    catalogue: Catalogue,
+    path: readonly string[],
+    parameters: BoundParameters | undefined,
+  ): Surroundings {
+    return { catalogue: this.#snapshot(catalogue), path, product: this.#product, parameters }
   }
 }
 

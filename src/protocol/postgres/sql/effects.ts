@@ -2,6 +2,7 @@
 
 import type { StatementEffects } from '../statement.js'
 import { isDefinition } from './ddl.js'
+import { plain } from './named.js'
 import { isFields, list, tagOf, text } from './tree.js'
 
 const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transaction']>>> = {
@@ -46,12 +47,15 @@ export function effectsOf(tree: unknown): StatementEffects {
   const body = isFields(tree) ? tree[tag] : undefined
   const fields = isFields(body) ? body : {}
   switch (tag) {
-    case 'TransactionStmt':
+    case 'TransactionStmt': {
+      const savepoint = plain(fields['savepoint_name'])
       return {
         ddl: false,
         transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other',
+        ...(savepoint === undefined ? {} : { savepoint }),
         readOnly: false,
       }
+    }
     case 'DeallocateStmt':
       return {
         ddl: false,
@@ -61,12 +65,25 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'DiscardStmt':
       return {
         ddl: false,
-        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}),
+        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', closes: '*' } : {}),
         readOnly: false,
       }
     case 'ClosePortalStmt':
+      return {
+        ddl: false,
+        closes: typeof fields['portalname'] === 'string' ? fields['portalname'] : '*',
+        readOnly: false,
+      }
+    case 'PrepareStmt':
+    case 'ExecuteStmt':
     case 'DeclareCursorStmt':
-      return { ddl: false, cursors: true, readOnly: false }
+    case 'ListenStmt':
+    case 'NotifyStmt':
+    case 'UnlistenStmt':
+    case 'LockStmt':
+      return { ddl: false, readOnly: false }
+    case 'FetchStmt':
+      return { ddl: false, readOnly: true }
     case 'CopyStmt': {
       const into = fields['is_from'] === true
       return { ddl: false, copy: into ? 'in' : 'out', readOnly: !into && !holds(fields['query']) }

@@ -1,6 +1,8 @@
-// Owns statements about the session: settings, transactions, cursors to close. Only what the allow-list names.
+// Owns statements about the session: settings, transactions, prepared statements, cursors to close. Only what the
+// allow-list names. What a prepared statement would do is judged apart.
 
 import type { PostgresProduct } from '../../table.js'
+import { plain } from './named.js'
 import { allowsReset, allowsSetting, allowsShow } from './settings.js'
 import {
   constantText,
@@ -23,6 +25,10 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
     case 'VariableSetStmt':
       setting(fields(), product)
       return true
+    case 'PrepareStmt':
+      for (const type of list(fields()['argtypes'])) expectNode(type, 'TypeName')
+      plainName(fields()['name'])
+      return true
     case 'DiscardStmt':
     case 'DeallocateStmt':
     case 'ClosePortalStmt':
@@ -32,6 +38,17 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
     default:
       return false
   }
+}
+
+/** The name of a prepared statement, cursor or channel. */
+export function plainName(value: unknown): string {
+  const name = plain(value)
+  if (name === undefined)
+    throw new NotUnderstood(
+      'not supported yet: a prepared statement, cursor or channel whose name is not ASCII',
+      'name it in ASCII',
+    )
+  return name
 }
 
 /** Checks SHOW. */
