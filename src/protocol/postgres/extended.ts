@@ -1,10 +1,11 @@
 // Owns Parse, Bind, Describe and Close: what the client prepares and binds. Must never forward a Bind that was not
 // judged with its values.
 
+import { bindStandIn } from './existing.js'
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
 import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
-import { FULL, MULTIPLE, missing } from './name-replies.js'
+import { FULL, MULTIPLE, miscounted, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import type { Pipeline, RefusedForm } from './pipeline.js'
@@ -21,8 +22,11 @@ export class ExtendedQueries {
   readonly #pipeline: Pipeline
   readonly #judging: Judging
   readonly #simple: SimpleQueries
+  readonly #standIn: string
 
-  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries) {
+  /** `standIn` is a name that no client knows. */
+  constructor(pipeline: Pipeline, judging: Judging, simple: SimpleQueries, standIn: string) {
+    this.#standIn = standIn
     this.#pipeline = pipeline
     this.#judging = judging
     this.#simple = simple
@@ -148,6 +152,7 @@ export class ExtendedQueries {
       ),
     })
     const tally = new Tally()
+    const instead = (): Buffer => bindStandIn(this.#pipeline, this.#standIn, prepared, bind)
     const given = { recorded, values: parameters, exact, whole, tally }
     if (statement.named !== undefined) {
       const step = stepOf(statement, namesNow(this.#pipeline), { values: parameters, exact })
@@ -161,7 +166,16 @@ export class ExtendedQueries {
     const step = { statement, changes: {}, exact: [], counted: { tally, promise: () => 0 } }
     this.#simple.judgeRuns([step], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
-      this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
+      const [run] = result.runs
+      const answered = run?.found.existing !== undefined
+      const { length } = prepared.types
+      // PostgreSQL's own words would name the stand-in.
+      if (answered && length !== bind.values.length) {
+        this.#pipeline.over(run, { error: { sqlstate: '08P01', message: 'not bound' } })
+        return this.#pipeline.refuse('B', miscounted(bind, length))
+      }
+      const sent = answered ? instead() : bytes
+      this.#forwardBind(sent, bind.portal, prepared, run, given)
     })
     return true
   }

@@ -24,7 +24,12 @@ export class Requests {
     this.#pipeline = pipeline
     this.#judging = judging
     this.#simple = new SimpleQueries(context, pipeline, judging)
-    this.#extended = new ExtendedQueries(pipeline, judging, this.#simple)
+    this.#extended = new ExtendedQueries(
+      pipeline,
+      judging,
+      this.#simple,
+      `vgate_${context.randomBytes(12).toString('hex')}`,
+    )
     this.#executions = new Executions(pipeline, judging, this.#simple)
   }
 

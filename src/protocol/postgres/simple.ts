@@ -6,8 +6,9 @@ import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adap
 import type { Obligations } from '../../core/decision.js'
 import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
+import { AFTER_CHANGE, changesSchema, standingIn } from './existing.js'
 import { readQuery } from './frontend.js'
-import { type Judging, refusalReply, unclassified } from './judging.js'
+import { type Judging, refusalReply } from './judging.js'
 import { ABORTED } from './name-replies.js'
 import { namesNow, stepsOf } from './named-objects.js'
 import type { Portal } from './objects.js'
@@ -17,6 +18,7 @@ import type { Classification, Parameter, ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import { Tally } from './tally.js'
 import { toldWhole, type Whole } from './told.js'
+import { unclassified } from './unclassified.js'
 import { unenforceable } from './unenforceable.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
@@ -129,13 +131,9 @@ export class SimpleQueries {
   ddlTrouble(statements: readonly ParsedStatement[]): Trouble | undefined {
     let changed = this.#pipeline.ddlSince !== undefined
     for (const { effects } of statements) {
-      if (changed && !effects.ddl && effects.transaction === undefined) {
-        return {
-          reason: 'not supported yet: a statement after a schema change in the same transaction',
-          hint: 'commit first',
-        }
-      }
-      changed ||= effects.ddl
+      if (changed && !effects.ddl && effects.transaction === undefined) return AFTER_CHANGE
+      // Where the object is there, nothing changes: what it is the catalogue tells.
+      changed ||= effects.ddl && effects.ifAbsent !== true
     }
     return undefined
   }
@@ -197,7 +195,7 @@ export class SimpleQueries {
       const [run] = result.runs
       const [step] = steps
       if (run?.limit === undefined || step === undefined || steps.length > 1)
-        return this.#forward(bytes, steps, result.runs)
+        return this.#forward(this.#sent(bytes, text, steps, result.runs), steps, result.runs)
       this.#limited(text, step, run)
     })
   }
@@ -317,10 +315,17 @@ export class SimpleQueries {
     })
   }
 
+  #sent(bytes: Buffer, text: string, steps: readonly Step[], runs: readonly Run[]): Buffer {
+    if (runs.every(({ found }) => found.existing === undefined)) return bytes
+    const statements = steps.map(({ statement }) => statement)
+    return message('Q', cstr(standingIn(text, statements, runs)))
+  }
+
   #forward(bytes: Buffer, steps: readonly Step[], runs: readonly Run[]): void {
     const pipeline = this.#pipeline
     for (const run of runs) this.opened(run)
-    if (steps.some(({ statement }) => statement.effects.ddl)) pipeline.ddlSince ??= pipeline.segment
+    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
+      pipeline.ddlSince ??= pipeline.segment
     pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false })
     pipeline.closeSegment()
     if (steps[0]?.statement.effects.copy === 'in') pipeline.copying = 'wait'

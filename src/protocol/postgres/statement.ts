@@ -40,8 +40,21 @@ export interface CopyForm {
   readonly key?: { readonly collection: string; readonly at: number; readonly type: number }
 }
 
+/** What the database says where an object that is to be created, if absent, is there: nothing is to run. */
+export interface Existing {
+  /** The command's tag. */
+  readonly tag: string
+  /** Of its notice. */
+  readonly sqlstate: string
+  readonly message: string
+  /** What it is where the catalogue may have changed meanwhile, so that it runs. */
+  readonly otherwise: Operation | Unclassified
+}
+
 export interface Classification {
   readonly operation: Operation | Unclassified
+  /** Of CREATE … IF NOT EXISTS. */
+  readonly existing?: Existing
   /** Of COPY … FROM STDIN. */
   readonly copyIn?: CopyForm
   /** Which column of RETURNING names the keys of what was written. */
@@ -54,6 +67,8 @@ export interface Classification {
 export interface StatementEffects {
   /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
   readonly ddl: boolean
+  /** CREATE … IF NOT EXISTS: what it is only the catalogue of the moment tells. */
+  readonly ifAbsent?: true
   /** Name of the prepared statement that it removes; `*` for all. */
   readonly deallocates?: string
   /** Name of the cursor, which is a portal, that it closes; `*` for all. */
@@ -116,6 +131,8 @@ export interface ParsedStatement {
   /** Highest `$n`. */
   readonly parameterCount: number
   readonly effects: StatementEffects
+  /** Where it stands in the text, without the semicolon behind it. */
+  readonly place?: { readonly from: number; readonly to: number }
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean
   /** Absent where it names no such object. */

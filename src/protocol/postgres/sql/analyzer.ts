@@ -141,7 +141,9 @@ function outcomeOf(
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
       const secret = holdsSecret(tree, () => whole)
-      return new Statement({ tree, text: shown, whole, alone, secret }, product, snapshot)
+      const start = source.slice(0, from).length
+      const place = { from: start, to: start + whole.length }
+      return new Statement({ tree, text: shown, whole, alone, secret, place }, product, snapshot)
     }),
   }
 }
@@ -177,6 +179,8 @@ interface Source {
   readonly alone: boolean
   /** Its literals may be secrets. */
   readonly secret: boolean
+  /** Where it stands in the message; absent inside another statement. */
+  readonly place?: { readonly from: number; readonly to: number }
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
   /** Of what is executed: it was judged with its own text. */
@@ -188,6 +192,7 @@ class Statement implements ParsedStatement {
   readonly secret?: true
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
+  readonly place?: { readonly from: number; readonly to: number }
   readonly portalReady: boolean
   readonly named: ParsedStatement['named']
   readonly #source: Source
@@ -208,6 +213,7 @@ class Statement implements ParsedStatement {
     this.#snapshot = snapshot
     this.text = text
     this.effects = effectsOf(tree)
+    if (source.place !== undefined && this.effects.ifAbsent === true) this.place = source.place
     this.parameterCount = highestParameter(args ?? tree)
     const tag = isFields(tree) && Object.keys(tree).length === 1 ? tagOf(tree) : ''
     const reads = tag === 'SelectStmt' || tag === 'FetchStmt'
@@ -306,7 +312,14 @@ class Statement implements ParsedStatement {
     path: readonly string[],
     parameters: BoundParameters | undefined,
   ): Surroundings {
-    return { catalogue: this.#snapshot(catalogue), path, product: this.#product, parameters }
+    return {
+      catalogue: this.#snapshot(catalogue),
+      path,
+      product: this.#product,
+      parameters,
+      // Only by itself it is answered without being run, and so judged by what is there.
+      unlessThere: this.place !== undefined && this.#source.args === undefined,
+    }
   }
 }
 
