@@ -130,6 +130,8 @@ function outcomeOf(
     }
   }
   const source = new ByteText(text)
+  let start = 0
+  let counted = 0
   return {
     ok: true,
     statements: statements.map((each) => {
@@ -141,7 +143,9 @@ function outcomeOf(
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
       const secret = holdsSecret(tree, () => whole)
-      const start = source.slice(0, from).length
+      // Counted on from the one before: the text may be long, and they many.
+      start += source.slice(counted, from).length
+      counted = from
       const place = { from: start, to: start + whole.length }
       return new Statement({ tree, text: shown, whole, alone, secret, place }, product, snapshot)
     }),
