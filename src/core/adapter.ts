@@ -66,6 +66,8 @@ export interface JudgeRequest {
   readonly form: string
   /** Keys written or deleted as far as the request names them: collection → keys. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
+  /** The field whose values they are, where it is one for all of a collection: the same key is the same row. */
+  readonly keyedBy?: Readonly<Record<string, string>>
   /**
    * SHA-256 in hex over the exact text, the parameters (types, formats, bytes) and the search path: what tells this
    * request from any other. A request without it cannot be approved.

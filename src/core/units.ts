@@ -1,4 +1,4 @@
-// Owns durations and sizes as configuration writes them: a whole number and a unit, never a bare number.
+// Owns durations, sizes and rates as configuration writes them: a whole number and a unit, never a bare number.
 
 import { z } from 'zod'
 
@@ -45,6 +45,30 @@ function scaled(
   return scale === undefined ? undefined : Number(match?.[1]) * scale
 }
 
+/** So many in any span of this length. */
+export interface Rate {
+  readonly count: number
+  readonly perMs: number
+}
+
+/** The longest span and the highest number that a rate may have: it is kept in memory, one moment for each. */
+const RATE_UNITS = ['s', 'm']
+const RATE_MAX = 100_000
+
+/** `50/s`, `600/m`. Undefined for anything else, zero and more than 100,000 included. */
+export function parseRate(text: string): Rate | undefined {
+  const match = /^([1-9][0-9]{0,5})\/([a-z])$/.exec(text)
+  const unit = match?.[2]
+  if (unit === undefined || !RATE_UNITS.includes(unit)) return undefined
+  const count = Number(match?.[1])
+  return count <= RATE_MAX ? { count, perMs: DURATIONS[unit] ?? 0 } : undefined
+}
+
+/** A rate with its unit. */
+export function rate(): z.ZodType<Rate> {
+  return unit(parseRate, 'expected a rate such as 50/s or 600/m, at most 100000')
+}
+
 /** A duration with its unit; the value is milliseconds. */
 export function duration(): z.ZodType<number> {
   return unit(parseDuration, 'expected a duration with its unit, such as 60s, 30m, 24h or 365d')
@@ -55,7 +79,7 @@ export function size(): z.ZodType<number> {
   return unit(parseSize, 'expected a size with its unit, such as 50MB or 64MiB')
 }
 
-function unit(parse: (text: string) => number | undefined, message: string): z.ZodType<number> {
+function unit<T>(parse: (text: string) => T | undefined, message: string): z.ZodType<T> {
   return z.unknown().transform((input, context) => {
     const value = typeof input === 'string' ? parse(input) : undefined
     if (value !== undefined) return value

@@ -6,6 +6,7 @@ import type { FieldTransform, RecordLevel, ScoreTransform } from '../core/decisi
 import type { Access, Risk } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import { ConfigError, inFileOrder } from '../core/strict-yaml.js'
+import type { Rate } from '../core/units.js'
 import { checkPolicy } from './check.js'
 import { type ClaimRule, compileClaim } from './claims.js'
 import {
@@ -23,6 +24,7 @@ import { compilePattern, type Pattern } from './glob.js'
 import { qualifiedGroup } from './groups.js'
 import type { MaskEntry, PolicyDocument, PolicyFile, RoleEntry } from './schema.js'
 import { parseUntil } from './until.js'
+import { type Windows, windowsOf } from './windows.js'
 
 export type Level = Exclude<Access, 'none'>
 
@@ -59,6 +61,7 @@ export interface CompiledRole {
   readonly deny: readonly Condition[]
   readonly masks: readonly MaskRule[]
   readonly rows: number | undefined
+  readonly rate: Rate | undefined
   readonly functions: ReadonlySet<string>
   readonly record: RecordLevel
   readonly thresholds: Thresholds
@@ -107,6 +110,8 @@ export interface CompiledPolicy {
   readonly access: readonly AccessRule[]
   readonly holds: readonly HoldRule[]
   readonly deny: readonly DenyRule[]
+  /** How writes are counted over time; undefined where no rule asks about it. */
+  readonly windows: Windows | undefined
 }
 
 export interface WorkloadProvider {
@@ -134,20 +139,23 @@ export function compilePolicy(document: PolicyDocument, options: CompileOptions)
   for (const [name, entry] of Object.entries(file.roles)) {
     roles.set(name, compileRole(name, entry, file.thresholds))
   }
+  const holds = (file.holds ?? []).map((entry) => ({
+    ...condition(`holds.${entry.name}`, entry.match),
+    except: new Set((entry.except ?? []).map((exception) => exception.role)),
+    approval: termsOf(`holds.${entry.name}`, entry, options.peopleProviders),
+  }))
+  const deny = (file.deny ?? []).map((entry, index) => ({
+    ...condition(`deny[${index}]`, entry.match),
+    targets: entry.targets?.map(compilePattern),
+  }))
   return {
     hash: document.hash,
     actions: new Set(options.actions),
     roles,
     access: file.access.map((entry, index) => compileAccess(entry, index, options)),
-    holds: (file.holds ?? []).map((entry) => ({
-      ...condition(`holds.${entry.name}`, entry.match),
-      except: new Set((entry.except ?? []).map((exception) => exception.role)),
-      approval: termsOf(`holds.${entry.name}`, entry, options.peopleProviders),
-    })),
-    deny: (file.deny ?? []).map((entry, index) => ({
-      ...condition(`deny[${index}]`, entry.match),
-      targets: entry.targets?.map(compilePattern),
-    })),
+    holds,
+    deny,
+    windows: windowsOf([...roles.values()], [...holds, ...deny]),
   }
 }
 
@@ -170,6 +178,7 @@ function compileRole(
       compileMask(`roles.${name}.mask[${index}]`, rule),
     ),
     rows: entry.limits?.rows,
+    rate: entry.limits?.rate,
     functions: new Set((entry.functions ?? []).map(functionKey)),
     record: entry.record ?? DEFAULT_RECORD,
     thresholds: {

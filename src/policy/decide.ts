@@ -16,8 +16,8 @@ import { hintFor } from './hint.js'
 import { applyMasks, type MaskRefusal } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
-import { describeHold, describeOperation, describeUse } from './reasons.js'
-import { allRisks, gathersMore, readsData, risksOf } from './risks.js'
+import { describeHold, describeOperation, describeRecent, describeUse } from './reasons.js'
+import { allRisks, gathersMore, type RecentUses, readsData, risksOf } from './risks.js'
 
 export const DEFAULT_DENY = 'default deny'
 /** The rule of what needs no rule: session control, reading nothing, reading the catalogue. */
@@ -38,6 +38,8 @@ export interface DecideRequest {
   readonly phase: 'prepare' | 'execute'
   /** Patterns that the grant was narrowed to; absent: what its roles allow. */
   readonly collections?: readonly string[]
+  /** What its writes come to with those before them, where that may make them bulk. */
+  readonly recent?: RecentUses
 }
 
 /** Decides one operation under the roles of a grant. */
@@ -122,7 +124,7 @@ export function whom(
   return { roles: [...roles], groups: [...groups] }
 }
 
-type Question = Pick<DecideRequest, 'target' | 'operation' | 'phase'>
+type Question = Pick<DecideRequest, 'target' | 'operation' | 'phase' | 'recent'>
 
 /** The decision itself, on roles that are really held. */
 function judge(
@@ -134,7 +136,7 @@ function judge(
   const strange = unknownAction(policy, operation)
   if (strange !== undefined) return strange
   const limits = strictestThresholds(roles)
-  const risks = risksOf(operation, limits, 'bulk')
+  const risks = risksOf(operation, limits, 'bulk', request.recent)
   const denials = [
     ...policy.deny.filter((rule) => onTarget(rule, request.target)),
     ...roles.flatMap((role) => role.deny),
@@ -158,7 +160,10 @@ function judge(
     ...(writesHidden(roles, denials, operation) ? { hides: true } : {}),
   }
   const matching = holds.filter((rule) => conditionMet(rule, operation, risks))
-  if (matching.length > 0) return held(matching, operation, risks, obligations, permitted.rule)
+  if (matching.length > 0) {
+    const recent = describeRecent(operation, limits, request.recent)
+    return held(matching, operation, risks, obligations, permitted.rule, recent)
+  }
   return {
     verdict: 'permit',
     rule: permitted.rule,
@@ -186,10 +191,16 @@ function deniedBy(
   limits: Thresholds,
 ): Refusal | undefined {
   const { operation } = request
-  const risks = risksOf(operation, limits, request.phase === 'prepare' ? 'nothing' : 'bulk')
+  const presume = request.phase === 'prepare' ? 'nothing' : 'bulk'
+  const risks = risksOf(operation, limits, presume, request.recent)
   const rule = rules.find((candidate) => conditionMet(candidate, operation, risks))
   if (rule === undefined) return undefined
-  return { rule: rule.rule, reason: `${describeOperation(operation)} is denied by ${rule.rule}` }
+  const alone = risksOf(operation, limits, presume)
+  const recent = conditionMet(rule, operation, alone)
+    ? ''
+    : describeRecent(operation, limits, request.recent)
+  const reason = `${describeOperation(operation)} is denied by ${rule.rule}${recent}`
+  return { rule: rule.rule, reason }
 }
 
 function onTarget(rule: DenyRule, target: string): boolean {
@@ -276,6 +287,7 @@ function held(
   risks: Risks,
   obligations: Obligations,
   permittedBy: string,
+  recent: string,
 ): Hold {
   const found = allRisks(risks)
   const [first] = holds
@@ -286,7 +298,7 @@ function held(
     terms: termsOf(holds) ?? [],
     permittedBy,
     risks: found,
-    reason: describeHold(first, operation, found),
+    reason: `${describeHold(first, operation, found)}${recent}`,
     obligations,
   }
 }

@@ -6,7 +6,7 @@ import { DEFAULT_RECORD, DEFAULT_THRESHOLDS, type Thresholds } from './defaults.
 
 const CONTENT: readonly RecordLevel[] = ['metadata', 'text', 'full']
 
-/** The smallest of each threshold among the roles. */
+/** The smallest of each threshold among the roles, over the longest of their windows. */
 export function strictestThresholds(roles: readonly CompiledRole[]): Thresholds {
   const all = roles.length === 0 ? [DEFAULT_THRESHOLDS] : roles.map((role) => role.thresholds)
   return {

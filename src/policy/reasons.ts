@@ -2,6 +2,8 @@
 
 import type { CollectionUse, Effect, Operation, Risk } from '../core/operation.js'
 import type { HoldRule } from './compile.js'
+import type { Thresholds } from './defaults.js'
+import type { RecentUses } from './risks.js'
 
 /** `delete on "notes"`. */
 export function describeUse(use: CollectionUse): string {
@@ -26,6 +28,26 @@ export function describeHold(hold: HoldRule, operation: Operation, risks: readon
   const why = matched.length === 0 ? '' : `: ${matched.join(', ')}`
   return `${describeOperation(operation)}${amount} is held by ${hold.rule}${why}`
 }
+
+/** `; 101 keys of "notes" within 60 s, and more than 100 are bulk; the oldest count for another 43 s`. */
+export function describeRecent(
+  operation: Operation,
+  limits: Thresholds,
+  recent: RecentUses | undefined,
+): string {
+  const parts = operation.collections.flatMap((use) => {
+    const found = recent?.get(use)
+    if (found === undefined) return []
+    const [number, of, limit] =
+      found.keys > limits.ids ? [found.keys, 'keys', limits.ids] : [found.rows, 'rows', limits.rows]
+    if (number <= limit) return []
+    const { perMs, freesMs } = found
+    return `; ${number} ${of} of "${use.collection}" within ${seconds(perMs)}, and more than ${limit} are bulk; the oldest count for another ${seconds(freesMs)}`
+  })
+  return [...new Set(parts)].join('')
+}
+
+const seconds = (ms: number): string => `${Math.ceil(ms / 1000)} s`
 
 function describeEffect(effect: Effect): string {
   switch (effect.kind) {

@@ -1,5 +1,5 @@
 // Owns where bulk begins: the risks of an operation that depend on thresholds. What is not known to be small is bulk.
-// Counts are per request; windows are not counted yet.
+// What was written shortly before counts as if it were the same request.
 
 import {
   CATALOG,
@@ -10,19 +10,13 @@ import {
 } from '../core/operation.js'
 import type { Thresholds } from './defaults.js'
 import type { Risks } from './match.js'
+import type { Recent } from './windows.js'
+import { writeKind } from './write-kinds.js'
 
-const DELETES = new Set(['delete', 'delete_by_filter', 'truncate', 'delete_vectors'])
-const UPDATES = new Set([
-  'update',
-  'update_by_filter',
-  'update_payload',
-  'overwrite_payload',
-  'delete_payload',
-  'clear_payload',
-  'update_vectors',
-])
-const INSERTS = new Set(['insert', 'import'])
 const EXPORTS = new Set(['export', 'download_snapshot', 'create_snapshot'])
+
+/** What the uses of an operation come to with what was written before. */
+export type RecentUses = ReadonlyMap<CollectionUse, Recent>
 
 /**
  * The risks of an operation under the thresholds of the roles held. `presume` says how an effect that is not known
@@ -32,6 +26,7 @@ export function risksOf(
   operation: Operation,
   limits: Thresholds,
   presume: 'bulk' | 'nothing',
+  recent?: RecentUses,
 ): Risks {
   const whole = new Set<Risk>(operation.risks)
   if (
@@ -41,7 +36,8 @@ export function risksOf(
   )
     whole.add('bulk-export')
   const byUse = new Map<CollectionUse, ReadonlySet<Risk>>()
-  for (const use of operation.collections) byUse.set(use, useRisks(use, limits, presume))
+  for (const use of operation.collections)
+    byUse.set(use, useRisks(use, limits, presume, recent?.get(use)))
   return { whole, byUse }
 }
 
@@ -68,24 +64,31 @@ export function gathersMore(operation: Operation, rows: number): boolean {
   return gathers === 'unbounded' || !(gathers <= rows)
 }
 
-function useRisks(use: CollectionUse, limits: Thresholds, presume: 'bulk' | 'nothing'): Set<Risk> {
+function useRisks(
+  use: CollectionUse,
+  limits: Thresholds,
+  presume: 'bulk' | 'nothing',
+  recent: Recent | undefined,
+): Set<Risk> {
   const risks = new Set<Risk>()
   if (EXPORTS.has(use.action)) risks.add('bulk-export')
-  if (use.access !== 'write' && use.access !== 'admin') return risks
+  const kind = writeKind(use)
   const { effect } = use
-  if (effect.kind === 'none' || (effect.kind === 'unknown' && presume === 'nothing')) return risks
-  if (DELETES.has(use.action)) {
-    if (!names(effect, limits.ids)) risks.add('bulk-delete')
-  } else if (UPDATES.has(use.action)) {
-    if (!names(effect, limits.ids)) risks.add('bulk-update')
-  } else if (INSERTS.has(use.action)) {
-    if (!counts(effect, limits.rows)) risks.add('bulk-write')
-  } else if (use.action === 'upsert') {
-    if (!counts(effect, limits.rows)) risks.add('bulk-write')
+  if (kind === undefined || effect.kind === 'none') return risks
+  if (effect.kind === 'unknown' && presume === 'nothing') return risks
+  const manyKeys = (recent?.keys ?? 0) > limits.ids
+  const manyRows = (recent?.rows ?? 0) > limits.rows
+  if (kind === 'delete') {
+    if (manyKeys || !names(effect, limits.ids)) risks.add('bulk-delete')
+  } else if (kind === 'update') {
+    if (manyKeys || !names(effect, limits.ids)) risks.add('bulk-update')
+  } else if (kind === 'insert') {
+    if (manyRows || !counts(effect, limits.rows)) risks.add('bulk-write')
+  } else if (kind === 'upsert') {
+    if (manyRows || !counts(effect, limits.rows)) risks.add('bulk-write')
     // Every row may meet an existing key.
-    if (!counts(effect, limits.ids)) risks.add('overwrite')
-  } else if (use.access === 'write' && !names(effect, limits.ids)) {
-    // A mixed write (`batch_write`) may be any of them.
+    if (manyKeys || !counts(effect, limits.ids)) risks.add('overwrite')
+  } else if (manyKeys || manyRows || !names(effect, limits.ids)) {
     for (const risk of ['bulk-delete', 'bulk-update', 'bulk-write', 'overwrite'] as const)
       risks.add(risk)
   }

@@ -8,7 +8,7 @@ import { DETECTORS } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
 import { RISKS } from '../core/operation.js'
 import { readStrictYaml, type StrictDocument } from '../core/strict-yaml.js'
-import { duration } from '../core/units.js'
+import { duration, rate } from '../core/units.js'
 import { claimProblem } from './claims.js'
 import { patternProblem } from './glob.js'
 import { parseUntil } from './until.js'
@@ -30,7 +30,7 @@ const thresholds = z.strictObject({
   ids: z.number().int().min(0).max(1_000_000_000).optional(),
   /** A write or a read of more rows is a bulk one. */
   rows: count.optional(),
-  /** The window that counts distinct keys, in milliseconds. */
+  /** The window in which distinct keys and rows are counted, in milliseconds. */
   per: duration().optional(),
 })
 
@@ -112,7 +112,7 @@ const role = z.strictObject({
     .strictObject({
       rows: count.optional(),
       bytes: notSupportedYet(),
-      rate: notSupportedYet(),
+      rate: rate().optional(),
     })
     .optional(),
   budget: notSupportedYet(),

@@ -16,6 +16,7 @@ import { createMasker } from '../masking/masker.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { postgresFamily } from '../protocol/postgres/family.js'
 import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
+import { Pace } from './pace.js'
 import { Session, type SessionEvents } from './session.js'
 import { ShortLivedUsers } from './short-lived-users.js'
 import { type LeaseCredential, SideQueries } from './side-queries.js'
@@ -50,6 +51,8 @@ export class DataPlane {
   readonly #side = new Map<string, Promise<SideQueries>>()
   readonly #policies = new Map<string, CompiledPolicy>()
   readonly #sessions = new Map<string, Session>()
+  /** By a clock that nobody can set. */
+  readonly #pace = new Pace(() => performance.now())
   readonly #users: ShortLivedUsers
 
   constructor(options: DataPlaneOptions) {
@@ -149,6 +152,7 @@ export class DataPlane {
       handshakeMs,
       durability: recordings.durability,
       masker: this.#maskerOf(lease.target.name),
+      pace: this.#pace,
       compilePolicy: (policy) => this.#compiled(policy),
       openRecording: (id) =>
         openRecording({

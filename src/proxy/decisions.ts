@@ -13,11 +13,13 @@ const none = (): Known => ({ prepare: new WeakMap(), execute: new WeakMap() })
 /** Decides with a memory of operation objects, which are never changed after they were made. */
 export class Decisions {
   #policy: CompiledPolicy | undefined
-  #asker: Omit<DecideRequest, 'operation' | 'phase'> | undefined
+  #asker: Omit<DecideRequest, 'operation' | 'phase' | 'recent'> | undefined
   #known = none()
 
   /** What `decide` answers. */
   decide(policy: CompiledPolicy, request: DecideRequest): Decision {
+    // What was written before it changes with every write.
+    if (request.recent !== undefined) return decide(policy, request)
     if (policy !== this.#policy || !sameAsker(this.#asker, request)) {
       this.#known = none()
       this.#policy = policy
@@ -32,7 +34,7 @@ export class Decisions {
 }
 
 function sameAsker(
-  one: Omit<DecideRequest, 'operation' | 'phase'> | undefined,
+  one: Omit<DecideRequest, 'operation' | 'phase' | 'recent'> | undefined,
   other: DecideRequest,
 ): boolean {
   return (

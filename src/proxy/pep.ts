@@ -5,14 +5,16 @@ import type { RecordedApproval } from '../audit/records.js'
 import type { JudgeRequest, Refusal, Ruling } from '../core/adapter.js'
 import type { Clock } from '../core/clock.js'
 import type { Hold, Obligations, RecordLevel, RowLimit } from '../core/decision.js'
-import { asVgateError, ERRORS, VgateError } from '../core/errors.js'
+import { VgateError } from '../core/errors.js'
 import type { Grant } from '../core/grant.js'
-import { isOperation, type Unclassified } from '../core/operation.js'
+import { isOperation } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { recordLevel, strictestLevel } from '../policy/obligations.js'
 import type { Decisions } from './decisions.js'
 import { type HoldQuestion, holdQuestion, lifted, limitQuestion } from './hold-question.js'
+import type { Pace } from './pace.js'
+import { asRefusal, denial, unclassified } from './refusals.js'
 
 /** What the judgement of a session stands on, as of now. */
 export interface Standing {
@@ -73,6 +75,7 @@ export interface PepOptions {
   readonly standing: () => Standing
   readonly log: IntentLog
   readonly decisions: Decisions
+  readonly pace: Pace
   /** `strict` makes every intent durable before it is forwarded. */
   readonly durability: 'standard' | 'strict'
   /** Tells the session's owner of a refusal. */
@@ -81,7 +84,7 @@ export interface PepOptions {
 }
 
 /**
- * Judges request `id` of one connection: standing of the session, policy, record, then the answer. Answers at once where nothing has to
+ * Judges request `id` of one connection: standing of the session, policy, rates, record, then the answer. Answers at once where nothing has to
  * wait for the disk. Never throws: what goes wrong is a denial.
  */
 export function enforce(
@@ -97,7 +100,16 @@ export function enforce(
   }
   // 6: hold, and after it 2–5 again.
   if (outcome.hold !== undefined) return release(options, id, request, outcome, outcome.hold)
-  return record(options, id, request, outcome)
+  return record(options, id, request, paced(options, request, outcome))
+}
+
+/** Step 4: what is permitted counts, or is one too many. */
+function paced(options: PepOptions, request: JudgeRequest, outcome: Outcome): Outcome {
+  if (outcome.judgement.verdict !== 'permit') return outcome
+  const exceeded = options.pace.take(options.standing(), request)
+  if (exceeded !== undefined) return exceeded
+  outcome.count?.()
+  return outcome
 }
 
 /** Step 5, and what follows it. */
@@ -156,9 +168,13 @@ async function release(
     for (let round = 0; round < RELEASES_MAX; round += 1) {
       const approved = await options.holds.wait(id, request, question)
       const again = judge(options, request)
-      if (again.hold === undefined) return await record(options, id, request, again)
+      if (again.hold === undefined)
+        return await record(options, id, request, paced(options, request, again))
       const { digest } = again.hold
       if (digest === question.digest) {
+        // Before it is used up: what is one too many may be run again under the same approval.
+        const counted = paced(options, request, again)
+        if (counted.refusal !== undefined) return await record(options, id, request, counted)
         const approval = await options.holds.consume(id, request, approved, digest)
         if (approval !== undefined) return await approvedRun(options, id, request, again, approval)
       }
@@ -198,6 +214,8 @@ interface Outcome {
   readonly hold?: HoldQuestion
   /** What a second person would be asked if the read reaches its limit. */
   readonly limit?: HoldQuestion
+  /** Counts what it writes; called once it goes on. */
+  readonly count?: () => void
 }
 
 function judge(options: PepOptions, request: JudgeRequest): Outcome {
@@ -207,9 +225,11 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
   const rules: string[] = []
   const holds: Hold[] = []
   const ends: RowLimit[] = []
+  const before = options.pace.lookBack(standing, request)
   const obligations: Obligations[] = []
   for (const operation of request.operations) {
     if (!isOperation(operation)) return unclassified(operation)
+    const recent = before?.recent(operation)
     const decision = options.decisions.decide(standing.policy, {
       principal: standing.principal,
       roles: standing.grant.roles,
@@ -220,6 +240,7 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
       ...(standing.grant.collections === undefined
         ? {}
         : { collections: standing.grant.collections }),
+      ...(recent === undefined ? {} : { recent }),
     })
     if (decision.verdict === 'deny') {
       return denial(
@@ -244,10 +265,11 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
     rule: [...new Set(rules)].join(', ') || 'no operation',
     obligations,
   }
-  if (holds.length > 0) return held(standing, request, judgement, holds)
+  const counted = before === undefined ? {} : { count: before.count }
+  if (holds.length > 0) return { ...held(standing, request, judgement, holds), ...counted }
   return request.phase === 'execute' && ends.length > 0
-    ? unbounded(options, standing, request, judgement, ends)
-    : { judgement }
+    ? { ...unbounded(options, standing, request, judgement, ends), ...counted }
+    : { judgement, ...counted }
 }
 
 /** The grant has an absolute end, and without a fresh lease nobody knows whether it still stands. */
@@ -298,30 +320,6 @@ function unbounded(
   return { judgement: { ...judgement, obligations }, hold: question }
 }
 
-function unclassified(operation: Unclassified): Outcome {
-  const { serverError } = operation
-  const outcome = denial(
-    new VgateError('VGATE_OPERATION_UNKNOWN', `refused: ${operation.reason}`, {
-      hint: operation.hint ?? 'what the gateway does not understand it does not pass on',
-    }),
-    'default deny',
-  )
-  if (serverError === undefined || outcome.refusal === undefined) return outcome
-  return { ...outcome, refusal: { ...outcome.refusal, serverError } }
-}
-
-function denial(error: VgateError, rule: string): Outcome {
-  const refusal: Refusal = {
-    sqlstate: ERRORS[error.code].sqlstate,
-    http: ERRORS[error.code].http,
-    grpc: ERRORS[error.code].grpc,
-    rule,
-    message: error.message.includes(rule) ? error.message : `${error.message} (rule: ${rule})`,
-    hint: error.hint ?? '',
-  }
-  return { judgement: { verdict: 'deny', rule, reason: error.message, obligations: [] }, refusal }
-}
-
 /** recording.md, "Durability": reads survive the process, everything else survives the machine. */
 function mustBeDurable(options: PepOptions, request: JudgeRequest, judgement: Judgement): boolean {
   if (judgement.verdict === 'deny') return false
@@ -354,8 +352,4 @@ function describe(request: JudgeRequest): string {
     isOperation(operation) ? operation.name : 'unknown',
   )
   return [...new Set(names)].join(', ') || request.form
-}
-
-function asRefusal(error: unknown): VgateError {
-  return asVgateError(error, 'the gateway failed while judging this; nothing was run')
 }

@@ -27,8 +27,10 @@ import { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { Connection, type ConnectionSession } from './connection.js'
 import { Decisions } from './decisions.js'
+import { GrantTimer } from './grant-timer.js'
 import { Holds } from './holds.js'
 import { offload } from './offload.js'
+import type { Pace } from './pace.js'
 import { enforce, type Standing } from './pep.js'
 import { SessionRecorder } from './session-recorder.js'
 import { endError, opened } from './session-words.js'
@@ -36,8 +38,6 @@ import type { LeaseCredential, SideQueries } from './side-queries.js'
 import { sendCancel, type UpstreamConnection } from './upstream.js'
 
 export const LEASE_RENEWAL_MS = 2_000
-export const EXPIRY_WARNING_MS = 5 * 60_000
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** What the session tells its owner (over the tunnel). */
 export interface SessionEvents {
@@ -62,6 +62,7 @@ export interface SessionDependencies {
   readonly handshakeMs: number
   readonly durability: 'standard' | 'strict'
   readonly masker: MaskerFactory
+  readonly pace: Pace
   readonly compilePolicy: (policy: {
     readonly source: string
     readonly hash: string
@@ -96,8 +97,7 @@ export class Session {
   #renewing: Promise<void> | undefined
   #ended: VgateError | undefined
   #ending: Promise<void> | undefined
-  #expiry: NodeJS.Timeout | undefined
-  #warning: NodeJS.Timeout | undefined
+  readonly #grantTimer: GrantTimer
 
   /** Opens recording and policy; throws a VgateError when either cannot be had, and then nothing was opened. */
   constructor(
@@ -122,7 +122,10 @@ export class Session {
     this.#holds = this.#openHolds()
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
     this.#timers.push(setInterval(() => void this.#renew(), LEASE_RENEWAL_MS))
-    this.#armExpiry()
+    this.#grantTimer = new GrantTimer(lease.grant.endsAt, deps.clock, {
+      warn: () => events.expiring(lease.grant.endsAt),
+      end: () => this.#expire(),
+    })
   }
 
   /** Takes one stream of the client. Throws VGATE_LIMIT_EXCEEDED or why the session is over. */
@@ -208,6 +211,7 @@ export class Session {
             this.#recorder.intent(connection, op, asked, judgement, durable),
         },
         decisions: this.#decisions,
+        pace: this.#deps.pace,
         durability: this.#deps.durability,
         onDenied: (operation, refusal) => this.#events.denied(operation, refusal),
         holds: this.#holds.port(connection),
@@ -338,24 +342,6 @@ export class Session {
     void this.end(notice.reason, endError(notice.reason, notice.message))
   }
 
-  #armExpiry(): void {
-    const left = this.lease.grant.endsAt - this.#deps.clock.now()
-    if (left <= 0) return this.#expire()
-    if (left > LONGEST_TIMER_MS) {
-      this.#expiry = setTimeout(() => this.#armExpiry(), LONGEST_TIMER_MS)
-      return
-    }
-    // Not looked at again when it fires: a wall clock that was set back must not lengthen a grant.
-    this.#expiry = setTimeout(() => this.#expire(), left)
-    clearTimeout(this.#warning)
-    if (left > EXPIRY_WARNING_MS) {
-      this.#warning = setTimeout(
-        () => this.#events.expiring(this.lease.grant.endsAt),
-        left - EXPIRY_WARNING_MS,
-      )
-    }
-  }
-
   #expire(): void {
     void this.end('expired', endError('expired', 'the grant has ended'))
   }
@@ -368,7 +354,9 @@ export class Session {
   async #end(reason: CloseReason, error: VgateError): Promise<void> {
     this.#ended = error
     this.#unwatch()
-    for (const timer of [...this.#timers, this.#expiry, this.#warning]) clearTimeout(timer)
+    for (const timer of this.#timers) clearTimeout(timer)
+    // An end may come while the timer is made.
+    this.#grantTimer?.stop()
     for (const connection of [...this.#connections.values()]) connection.terminate(error)
     this.#connections.clear()
     this.#events.ending(reason, error)

@@ -60,14 +60,9 @@ function textsOf(item: CorpusItem): string[] {
 /** A simple query is judged by its own replies; other messages are judged by the last text among them. */
 function stopped(item: CorpusItem, seen: Transcript, log: string): boolean {
   if (seen.queries.length > 0) {
-    // The same text may have run before, or have been turned away by a transaction that had failed.
-    const harmless = (sql: string): number =>
-      seen.queries.filter(
-        (one) => one.sql === sql && errorsOf(one.replies).every(({ C }) => C === '25P02'),
-      ).length
+    // The same text may have run at another time. One that was turned away by a transaction that had failed tells nothing.
     return seen.queries.some(
-      ({ sql, replies }) =>
-        errorsOf(replies).some(({ C }) => C !== '25P02') && times(sql, log) <= harmless(sql),
+      (one) => errorsOf(one.replies).some(({ C }) => C !== '25P02') && !ran(one.sql, one.log),
     )
   }
   const last = textsOf(item).at(-1)

@@ -52,7 +52,15 @@ const sql: fc.Arbitrary<string> = fc.oneof(
   cursorName.map((name) => `CLOSE "${name}"`),
   cursorName.map((name) => `DELETE FROM notes WHERE CURRENT OF "${name}"`),
   fc.constantFrom('CLOSE ALL', 'DEALLOCATE ALL', 'DISCARD PLANS', 'DISCARD ALL', 'SELECT 1/0'),
-  fc.constantFrom('BEGIN', 'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s'),
+  fc.constantFrom('BEGIN', 'BEGIN', 'COMMIT', 'ROLLBACK', 'COMMIT AND CHAIN', 'ROLLBACK AND CHAIN'),
+  fc.constantFrom(
+    'SAVEPOINT s',
+    'SAVEPOINT s',
+    'SAVEPOINT t',
+    'ROLLBACK TO s',
+    'ROLLBACK TO t',
+    'RELEASE s',
+  ),
 )
 
 /** Several statements in one message; what they use they make. */

@@ -49,14 +49,19 @@ export function wholeOf(steps: readonly Step[], said: Whole): Whole {
 }
 
 /** Keys of all statements of one request. */
-function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys'> {
+function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys' | 'keyedBy'> {
   const keys: Record<string, string[]> = {}
+  const keyedBy: Record<string, string> = {}
   for (const one of found) {
     for (const [collection, values] of Object.entries(one.keys ?? {})) {
+      const column = one.keyedBy?.[collection] ?? ''
+      // Values of two columns are not the same keys.
+      const first = !Object.hasOwn(keys, collection)
+      keyedBy[collection] = first || keyedBy[collection] === column ? column : ''
       keys[collection] = [...(keys[collection] ?? []), ...values]
     }
   }
-  return Object.keys(keys).length === 0 ? {} : { keys }
+  return Object.keys(keys).length === 0 ? {} : { keys, keyedBy }
 }
 
 /** Takes Query and FunctionCall, and judges runs for both protocols. */

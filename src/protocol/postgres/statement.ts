@@ -59,8 +59,9 @@ export interface Classification {
   readonly copyIn?: CopyForm
   /** Which column of RETURNING names the keys of what was written. */
   readonly returnedKey?: { readonly collection: string; readonly at: number }
-  /** Keys written or deleted as far as the statement names them. */
+  /** Keys written or deleted as far as the statement names them, and the column whose values they are. */
   readonly keys?: Readonly<Record<string, readonly string[]>>
+  readonly keyedBy?: Readonly<Record<string, string>>
 }
 
 /** What a statement changes about the session, if it succeeds. */

@@ -107,7 +107,11 @@ test.each([
     'roles.reader.mask[1]: got a map, expected with: redact, partial, hash or null',
   ],
   ['{ rows: 500 }', '{ rows: 500, bytes: 5MB }', 'roles.reader.limits.bytes: not supported yet'],
-  ['{ rows: 500 }', '{ rows: 500, rate: 50/s }', 'roles.reader.limits.rate: not supported yet'],
+  [
+    '{ rows: 500 }',
+    '{ rows: 500, rate: 50/h }',
+    'roles.reader.limits.rate: got "50/h", expected a rate such as 50/s or 600/m, at most 100000',
+  ],
   ['    limits:', '    budget: []\n    limits:', 'roles.reader.budget: not supported yet'],
   ['access: read,', 'access: read, when: "true",', 'roles.reader.allow[0].when: not supported yet'],
   [

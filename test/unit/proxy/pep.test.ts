@@ -7,6 +7,7 @@ import { KNOWN_ACTIONS } from '../../../src/databases/list.js'
 import { compilePolicy } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 import { Decisions } from '../../../src/proxy/decisions.js'
+import { Pace } from '../../../src/proxy/pace.js'
 import {
   enforce,
   type HoldPort,
@@ -82,6 +83,7 @@ function world(log?: IntentLog['intent']): World {
   const intents: World['intents'] = []
   const denied: World['denied'] = []
   const decisions = new Decisions()
+  const pace = new Pace(() => made.now)
   const made: World = {
     now: 1_000,
     intents,
@@ -119,6 +121,7 @@ function world(log?: IntentLog['intent']): World {
           clock: { now: () => made.now },
           standing: () => made.standing,
           decisions,
+          pace,
           log: made.log,
           durability,
           onDenied: (name, refusal) => denied.push({ operation: name, refusal }),

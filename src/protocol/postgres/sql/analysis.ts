@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly parameters: BoundParameters | undefined
   /** What is there already is not created: the statement stands by itself, and is answered without being run. */
   readonly unlessThere?: boolean
+  /** The character, from 1, at a byte of the text; absent where that is not to be told. */
+  readonly position?: ((at: number) => number) | undefined
 }
 
 export class Analysis {
@@ -38,6 +40,8 @@ export class Analysis {
   readonly functions = new Set<string>()
   readonly risks = new Set<Risk>()
   readonly keys = new Map<string, string[]>()
+  /** The column that names them, where it is one. */
+  readonly keyedBy = new Map<string, string | undefined>()
   /** Of COPY … FROM STDIN. */
   copyIn: CopyForm | undefined
   /** The column of the last RETURNING that is the key of what was written. */
@@ -151,8 +155,10 @@ export class Analysis {
   }
 
   /** Keys that the statement names for a collection. */
-  nameKeys(collection: string, keys: readonly string[]): void {
+  nameKeys(collection: string, keys: readonly string[], column: string | undefined): void {
     const known = this.keys.get(collection)
+    const same = known === undefined || this.keyedBy.get(collection) === column
+    this.keyedBy.set(collection, same ? column : undefined)
     if (known === undefined) this.keys.set(collection, [...keys])
     else known.push(...keys)
   }

@@ -132,6 +132,8 @@ function outcomeOf(
   const source = new ByteText(text)
   let start = 0
   let counted = 0
+  // Kept with the statement: of a long text the place of an error is not told.
+  const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
   return {
     ok: true,
     statements: statements.map((each) => {
@@ -147,10 +149,13 @@ function outcomeOf(
       start += source.slice(counted, from).length
       counted = from
       const place = { from: start, to: start + whole.length }
-      return new Statement({ tree, text: shown, whole, alone, secret, place }, product, snapshot)
+      const given = { tree, text: shown, whole, alone, secret, place, position }
+      return new Statement(given, product, snapshot)
     }),
   }
 }
+
+const PLACED_CHARACTERS = 64 * 1024
 
 /** Texts in refusals are cut: they may be megabytes. */
 const SHOWN_CHARACTERS = 2000
@@ -185,6 +190,8 @@ interface Source {
   readonly secret: boolean
   /** Where it stands in the message; absent inside another statement. */
   readonly place?: { readonly from: number; readonly to: number }
+  /** The character, from 1, at a byte of the message; absent where that is not to be told. */
+  readonly position?: ((at: number) => number) | undefined
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
   /** Of what is executed: it was judged with its own text. */
@@ -210,7 +217,7 @@ class Statement implements ParsedStatement {
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
   ) {
-    const { tree, text, whole, alone, secret, args } = source
+    const { tree, text, whole, alone, secret, position, args } = source
     if (secret) this.secret = true
     this.#source = source
     this.#product = product
@@ -226,7 +233,11 @@ class Statement implements ParsedStatement {
       args === undefined
         ? namedUse(tree, {
             statement: (inner) =>
-              new Statement({ tree: inner, text, whole, alone: true, secret }, product, snapshot),
+              new Statement(
+                { tree: inner, text, whole, alone: true, secret, position },
+                product,
+                snapshot,
+              ),
             source: whole,
           })
         : undefined
@@ -316,6 +327,7 @@ class Statement implements ParsedStatement {
     path: readonly string[],
     parameters: BoundParameters | undefined,
   ): Surroundings {
+    const { position } = this.#source
     return {
       catalogue: this.#snapshot(catalogue),
       path,
@@ -323,6 +335,7 @@ class Statement implements ParsedStatement {
       parameters,
       // Only by itself it is answered without being run, and so judged by what is there.
       unlessThere: this.place !== undefined && this.#source.args === undefined,
+      position,
     }
   }
 }

@@ -63,7 +63,7 @@ export function classifyTree(
     return {
       operation: operationOf(found, shown, analysis),
       ...(existing === undefined ? {} : { existing: { ...existing, otherwise: otherwise() } }),
-      ...(analysis.keys.size > 0 ? { keys } : {}),
+      ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.
       ...(analysis.returnedKey === undefined || !isWrite(tagOf(tree))
@@ -71,11 +71,26 @@ export function classifyTree(
         : { returnedKey: analysis.returnedKey }),
     }
   } catch (error) {
-    if (error instanceof NotUnderstood)
-      return { operation: refused(error.message, shown, error.hint, serverErrorOf(error.message)) }
+    if (error instanceof NotUnderstood) {
+      const answer = placedError(error, tree, surroundings)
+      return { operation: refused(error.message, shown, error.hint, answer) }
+    }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }
   }
+}
+
+/** What PostgreSQL would answer; of a schema change it does not say where in the text. */
+function placedError(
+  { message, at }: NotUnderstood,
+  tree: unknown,
+  { position }: Surroundings,
+): ServerError | undefined {
+  const error = serverErrorOf(message)
+  const tag = isFields(tree) ? Object.keys(tree)[0] : undefined
+  const says = tag === 'SelectStmt' || tag === 'ExplainStmt' || (tag !== undefined && isWrite(tag))
+  if (error === undefined || at === undefined || !says) return error
+  return position === undefined ? error : { ...error, position: position(at) }
 }
 
 /** A refused statement. */
@@ -235,6 +250,10 @@ const WRITE_NAMES = [
   'upsert',
   'insert',
 ]
+
+function keyedBy({ keyedBy: found }: Analysis): Readonly<Record<string, string>> {
+  return Object.fromEntries([...found].flatMap(([name, key]) => (key ? [[name, key]] : [])))
+}
 
 function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
   const writes = analysis.collections.filter((use) => use.access === 'write')

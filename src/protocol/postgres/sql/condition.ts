@@ -107,14 +107,16 @@ function allTexts(values: readonly (string | null | undefined)[]): readonly stri
   return texts.length === values.length ? texts : undefined
 }
 
+/** Keys of an item; `column` is meant where `keys` answers. */
+export interface NamedKeys extends Pick<Binding, 'count' | 'keys'> {
+  readonly column: string | undefined
+}
+
 /** The keys that bindings name of an item: how many rows at most, and their texts for a single-column key. */
-export function namedKeys(
-  item: Item,
-  bindings: readonly Binding[],
-): Pick<Binding, 'count' | 'keys'> | undefined {
+export function namedKeys(item: Item, bindings: readonly Binding[]): NamedKeys | undefined {
   const relation = item.relation
   if (relation === undefined || item.mark === undefined) return undefined
-  let best: Pick<Binding, 'count' | 'keys'> | undefined
+  let best: NamedKeys | undefined
   for (const key of relation.keys) {
     const parts = key.map((column) => tightest(bindings, item, column))
     const found = parts.filter((part): part is Binding => part !== undefined)
@@ -130,7 +132,9 @@ export function namedKeys(
     )
       continue
     const [only, second] = found
-    best = { count, keys: () => (second === undefined ? only?.keys() : undefined) }
+    const keys = (): readonly string[] | undefined =>
+      second === undefined ? only?.keys() : undefined
+    best = { count, keys, column: key[0] }
   }
   return best
 }
