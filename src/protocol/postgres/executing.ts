@@ -2,7 +2,7 @@
 // judgement.
 
 import { readOn } from './cursor-reads.js'
-import { changesSchema } from './existing.js'
+import { AFTER_CHANGE, changesSchema } from './existing.js'
 import { readExecute } from './frontend.js'
 import type { Judging } from './judging.js'
 import { findPortal } from './lookups.js'
@@ -68,6 +68,13 @@ export class Executions {
     else if (mayEndSoon(portal, this.#pipeline)) return false
     else if (isOver(portal) && portal.run?.found.existing !== undefined)
       this.#pipeline.refuse('E', cannotRun(portal.name))
+    // Since its Bind this transaction may have dropped what was there.
+    else if (portal.run?.found.existing !== undefined && this.#pipeline.ddlSince !== undefined)
+      refuseMessage(this.#judging, this.#pipeline, 'E', {
+        text: statement.text,
+        why: AFTER_CHANGE.reason,
+        hint: AFTER_CHANGE.hint,
+      })
     else if (isOver(portal)) return this.#judge(bytes, portal, statement, max)
     // What has begun under its name goes on, whatever the name stands for now.
     else if (statement.named !== undefined) this.#forward(bytes, portal, max, {})
