@@ -74,7 +74,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Files that walk one recursive grammar and therefore call each other. No other circle is allowed. */
-const ONE_GRAMMAR = ['call', 'expression', 'from', 'query', 'write', 'with', 'view'].map(
+const ONE_GRAMMAR = ['call', 'expression', 'from', 'merge', 'query', 'write', 'with', 'view'].map(
   (name) => `protocol/postgres/sql/${name}.ts`,
 )
 

@@ -20,6 +20,9 @@ const prepared = fc.constantFrom(
   "INSERT INTO notes VALUES ($1 + 1000, 'made') RETURNING id",
   "UPDATE notes SET body = 'x' WHERE id = $1",
   'DELETE FROM notes WHERE id = $1',
+  `MERGE INTO notes t USING (VALUES ($1 + 1, 'm'), ($1 + 2000, 'n')) s(id, body) ON t.id = s.id
+   WHEN MATCHED AND t.id > 4 THEN DELETE WHEN MATCHED THEN UPDATE SET body = s.body
+   WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.body)`,
   'SELECT 10 / $1::int',
 )
 const read = fc.constantFrom(

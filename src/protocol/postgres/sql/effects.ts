@@ -112,6 +112,7 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'InsertStmt':
     case 'UpdateStmt':
     case 'DeleteStmt':
+    case 'MergeStmt':
       return { ddl: false, readOnly: false }
     default:
       return {

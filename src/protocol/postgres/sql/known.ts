@@ -72,6 +72,10 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     ReturningOption: row('option value location'),
     UpdateStmt: row('relation targetList whereClause fromClause returningClause withClause'),
     DeleteStmt: row('relation usingClause whereClause returningClause withClause'),
+    MergeStmt: row(
+      'relation sourceRelation joinCondition mergeWhenClauses returningClause withClause',
+    ),
+    MergeWhenClause: row('matchKind commandType override condition targetList values'),
     ExplainStmt: row('query options'),
     DefElem: row('defname arg defaction location'),
     TransactionStmt: row('kind options savepoint_name gid chain location'),

@@ -68,6 +68,7 @@ const EXECUTABLE: ReadonlySet<string> = new Set([
   'InsertStmt',
   'UpdateStmt',
   'DeleteStmt',
+  'MergeStmt',
 ])
 
 /** A query, which EXECUTE runs as it is. SELECT INTO is none: it makes a table, and Parse would let it have a name. */

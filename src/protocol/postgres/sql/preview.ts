@@ -45,6 +45,10 @@ export function previewsOf(tree: unknown, source: string, given: Given): readonl
         : undefined
     return one(range, fields['whereClause'], source, given, why)
   }
+  if (tag === 'MergeStmt') {
+    const range = isFields(fields['relation']) ? fields['relation'] : {}
+    return one(range, undefined, source, given, 'it joins another table')
+  }
   if (tag === 'TruncateStmt') {
     return list(fields['relations']).flatMap((each) => {
       const range = isFields(each) ? each['RangeVar'] : undefined

@@ -34,7 +34,7 @@ export interface Value {
   readonly elements?: readonly (string | null | undefined)[] | undefined
   /** A parameter that is not bound yet (the statement is being prepared). */
   readonly pending?: boolean
-  /** A constant that may be compared with a key and still names at most one. */
+  /** A constant, or one of several, that may be compared with a key and still names at most one. */
   readonly exact?: boolean
 }
 
@@ -66,6 +66,8 @@ export function unite(lists: readonly (readonly ColumnOrigin[])[]): readonly Col
 /** The value of a position where one of two queries' outputs stands (set operations, merged join columns). */
 export function merge(left: Value, right: Value): Value {
   const sources = unite([allSources(left), allSources(right)])
+  if (left.exact === true && right.exact === true && sources.length === 0)
+    return { ...NOTHING, exact: true }
   if (left.kind === 'constant' && right.kind === 'constant') return NOTHING
   const plain = (value: Value): boolean =>
     (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'

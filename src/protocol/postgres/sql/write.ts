@@ -1,4 +1,4 @@
-// Owns INSERT, UPDATE and DELETE: what they write, what they read to do it, and how much they touch.
+// Owns INSERT, UPDATE and DELETE, and what MERGE shares with them: what they write, what they read to do it, and how much they touch.
 
 import type { Effect } from '../../../core/operation.js'
 import type { Relation } from '../catalogue.js'
@@ -6,6 +6,7 @@ import type { Analysis } from './analysis.js'
 import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
 import { readRange, relationColumns, relationItem, resolveRelation } from './from.js'
+import { merge } from './merge.js'
 import { evaluateSelect, type Query, targetColumns } from './query.js'
 import { type Item, Scope } from './scope.js'
 import {
@@ -23,7 +24,7 @@ import {
 import { type Column, NOTHING, type Value } from './value.js'
 import { addCommonTables } from './with.js'
 
-const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt'])
+const WRITES: ReadonlySet<string> = new Set(['InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
 
 /** True for the tags that `evaluateWrite` reads. */
 export function isWrite(tag: string): boolean {
@@ -38,11 +39,12 @@ export function evaluateWrite(value: unknown, outer: Scope, analysis: Analysis):
   addCommonTables(fields['withClause'], scope, analysis)
   if (tag === 'InsertStmt') return insert(fields, scope, analysis)
   if (tag === 'UpdateStmt') return update(fields, scope, analysis)
+  if (tag === 'MergeStmt') return merge(fields, scope, analysis)
   return remove(fields, scope, analysis)
 }
 
 /** The table that is written. Views, rules and sequences are refused. */
-function target(
+export function target(
   value: unknown,
   scope: Scope,
   analysis: Analysis,
@@ -70,16 +72,28 @@ function aliasOf(value: unknown): string | undefined {
 }
 
 /** The written table as a range item. It does not count as read until something of it is used. */
-function targetItem(value: unknown, relation: Relation, only: boolean, analysis: Analysis): Item {
+export function targetItem(
+  value: unknown,
+  relation: Relation,
+  only: boolean,
+  analysis: Analysis,
+): Item {
   const alias = aliasOf(value)
   return analysis.dry((trial) => relationItem(relation, only, { name: alias, columns: [] }, trial))
 }
 
-function addItem(scope: Scope, item: Item): void {
+/** Adds one table to a scope. */
+export function addItem(scope: Scope, item: Item): void {
   scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
 }
 
-function noteWritten(relation: Relation, name: string, only: boolean, analysis: Analysis): void {
+/** Notes that a column is written, with what its name covers. */
+export function noteWritten(
+  relation: Relation,
+  name: string,
+  only: boolean,
+  analysis: Analysis,
+): void {
   const column = relation.columns.find((each) => each.name === name)
   if (column === undefined)
     throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
@@ -92,7 +106,7 @@ function noteWritten(relation: Relation, name: string, only: boolean, analysis: 
 }
 
 /** Steps after a column's name in a SET or column list: subscripts and fields. */
-function noteSteps(value: unknown, scope: Scope, analysis: Analysis): void {
+export function noteSteps(value: unknown, scope: Scope, analysis: Analysis): void {
   for (const step of list(value)) {
     const { tag, fields } = node(step)
     if (tag === 'String') continue
@@ -202,7 +216,7 @@ function onConflict(
 }
 
 /** SET lists. Gives true where an assigned value depends on something that is read. */
-function assignments(
+export function assignments(
   value: unknown,
   relation: Relation,
   only: boolean,
@@ -275,7 +289,8 @@ function effectOf(
   return { kind: 'ids', count: named.count }
 }
 
-function most(effect: Effect): number {
+/** Rows that an effect bounds. */
+export function most(effect: Effect): number {
   return effect.kind === 'ids' ? effect.count : Number.POSITIVE_INFINITY
 }
 
@@ -316,7 +331,8 @@ function remove(fields: Fields, scope: Scope, analysis: Analysis): Query {
   return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
 }
 
-function returning(
+/** RETURNING: what it gives, and which of its columns is the key. */
+export function returning(
   value: unknown,
   relation: Relation,
   item: Item,

@@ -306,7 +306,6 @@ describe('refusals', () => {
       "COPY notes FROM STDIN (ENCODING 'LATIN1')",
       'COPY in another encoding than UTF8 is not allowed',
     ],
-    ['MERGE INTO notes USING docs ON true WHEN MATCHED THEN DELETE', 'not supported yet: MERGE'],
     // What a name stands for only the session knows: by themselves these are never passed on.
     ['EXECUTE p', 'not supported yet: EXECUTE'],
     ['EXPLAIN EXECUTE p', 'not supported yet: EXPLAIN of EXECUTE'],

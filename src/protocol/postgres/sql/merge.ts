@@ -1,0 +1,186 @@
+// Owns MERGE: each WHEN by what it does to which rows. Rows that were matched are as many as the join proves, else all.
+
+import type { Effect } from '../../../core/operation.js'
+import type { Relation } from '../catalogue.js'
+import type { Analysis } from './analysis.js'
+import { type Binding, conjuncts, namedKeys, noteCondition } from './condition.js'
+import { evaluate } from './expression.js'
+import { readRange } from './from.js'
+import { resolveOperator } from './names.js'
+import type { Query } from './query.js'
+import { type Item, type Range, Scope } from './scope.js'
+import {
+  expectNode,
+  type Fields,
+  isFields,
+  list,
+  NotUnderstood,
+  names,
+  tagOf,
+  text,
+} from './tree.js'
+import {
+  addItem,
+  assignments,
+  most,
+  noteSteps,
+  noteWritten,
+  returning,
+  target,
+  targetItem,
+} from './write.js'
+
+interface Merge {
+  readonly relation: Relation
+  readonly only: boolean
+  readonly item: Item
+  readonly analysis: Analysis
+  /** What a WHEN may name, by whether the row has a match. */
+  readonly scopes: Readonly<Record<'both' | 'source' | 'target', Scope>>
+  /** Rows that the source has at most. */
+  readonly sourceRows: number
+}
+
+const SEEN: Readonly<Record<string, keyof Merge['scopes']>> = {
+  MERGE_WHEN_MATCHED: 'both',
+  MERGE_WHEN_NOT_MATCHED_BY_TARGET: 'source',
+  MERGE_WHEN_NOT_MATCHED_BY_SOURCE: 'target',
+}
+
+/** A MERGE; its columns are those of RETURNING. `scope` holds its common tables. */
+export function merge(fields: Fields, scope: Scope, analysis: Analysis): Query {
+  const { relation, only } = target(fields['relation'], scope, analysis)
+  const item = targetItem(fields['relation'], relation, only, analysis)
+  const source = readRange(fields['sourceRelation'], new Scope(scope), analysis)
+  const scopes = scopesOf(scope, item, source)
+  const sourceRows = source.rows(() => Number.POSITIVE_INFINITY)
+  const found: Merge = { relation, only, item, analysis, scopes, sourceRows }
+  // It is read to be joined, whatever is then done.
+  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  const bindings = conditions(fields['joinCondition'], scopes.both, found, 'join')
+  // Looked at where a WHEN writes what was matched: only then its keys are written.
+  let known: Effect | undefined
+  const matched = (): Effect => {
+    known ??= matchedEffect(fields['joinCondition'], bindings, found)
+    return known
+  }
+  const rows = list(fields['mergeWhenClauses'])
+    .map((each) => clause(expectNode(each, 'MergeWhenClause'), matched, found))
+    .reduce((sum, one) => sum + one, 0)
+  const all = new Scope(scope)
+  all.add(source)
+  return returning(fields['returningClause'], relation, item, only, all, rows, analysis)
+}
+
+function scopesOf(outer: Scope, item: Item, source: Range): Merge['scopes'] {
+  const [both, one, other] = [new Scope(outer), new Scope(outer), new Scope(outer)]
+  addItem(both, item)
+  both.add(source)
+  one.add(source)
+  addItem(other, item)
+  return { both, source: one, target: other }
+}
+
+function conditions(
+  value: unknown,
+  scope: Scope,
+  { analysis }: Merge,
+  how: 'join' | 'predicate',
+): readonly Binding[] {
+  return conjuncts(value).flatMap((each) => noteCondition(each, scope, analysis, how) ?? [])
+}
+
+/** How many rows of the target the join can match: those of named keys, or one for each row of the source. */
+function matchedEffect(join: unknown, bindings: readonly Binding[], found: Merge): Effect {
+  const { item, sourceRows } = found
+  const named = keyEffect(bindings, found)
+  if (named !== undefined) return named
+  const keyed = item.mark !== undefined && Number.isFinite(sourceRows) && joinsKeys(join, found)
+  return keyed ? { kind: 'ids', count: sourceRows } : { kind: 'all' }
+}
+
+/** The effect on keys that constants name; notes them. Undefined where they name none. */
+function keyEffect(bindings: readonly Binding[], { item, analysis }: Merge): Effect | undefined {
+  const named = namedKeys(item, bindings)
+  if (named === undefined) return undefined
+  if (named.count === 'unknown')
+    return { kind: 'unknown', reason: 'the number of keys is not known' }
+  const keys = named.keys()
+  if (keys !== undefined && item.relation !== undefined)
+    analysis.nameKeys(item.relation.collection, keys, named.column)
+  return { kind: 'ids', count: named.count }
+}
+
+/** Whether a whole key of the target is compared with what names one row each: columns of a list of exact constants. */
+function joinsKeys(join: unknown, { relation, item, analysis, scopes }: Merge): boolean {
+  const columns = new Set<string>()
+  for (const each of conjuncts(join)) {
+    if (tagOf(each) !== 'A_Expr') continue
+    const fields = expectNode(each, 'A_Expr')
+    const { lexpr, rexpr } = fields
+    const equal = fields['kind'] === 'AEXPR_OP' && names(fields['name']).at(-1) === '='
+    if (!equal || lexpr === undefined || rexpr === undefined) continue
+    analysis.dry((trial) => {
+      const left = evaluate(lexpr, scopes.both, trial)
+      const right = evaluate(rexpr, scopes.both, trial)
+      if (!resolveOperator(fields['name'], left, right, trial).plain) return
+      for (const [key, other, by] of [
+        [left, right, rexpr],
+        [right, left, lexpr],
+      ] as const) {
+        const names = other.exact === true && (other.kind === 'constant' || isColumn(by))
+        if (names && key.base?.item === item.mark && key.base !== undefined)
+          columns.add(key.base.column)
+      }
+    })
+  }
+  return relation.keys.some((key) => key.every((column) => columns.has(column)))
+}
+
+function isColumn(value: unknown): boolean {
+  return isFields(value) && tagOf(value) === 'ColumnRef'
+}
+
+/** One WHEN; answers how many rows it can touch. */
+function clause(fields: Fields, matched: () => Effect, found: Merge): number {
+  const seen = SEEN[text(fields['matchKind'])]
+  if (seen === undefined) throw new NotUnderstood('not supported yet: this WHEN of MERGE')
+  const scope = found.scopes[seen]
+  const bindings = conditions(fields['condition'], scope, found, 'predicate')
+  const command = text(fields['commandType'])
+  if (command === 'CMD_NOTHING') return 0
+  if (command === 'CMD_INSERT') return inserted(fields, scope, found)
+  const effect =
+    seen === 'both' ? matched() : (keyEffect(bindings, found) ?? ({ kind: 'all' } as const))
+  const { relation, only, analysis } = found
+  if (command === 'CMD_UPDATE') {
+    assignments(fields['targetList'], relation, only, scope, analysis)
+    const action = effect.kind === 'ids' ? 'update' : 'update_by_filter'
+    analysis.reach(relation, 'write', action, effect, only)
+    return most(effect)
+  }
+  if (command !== 'CMD_DELETE') throw new NotUnderstood('not supported yet: this WHEN of MERGE')
+  const action =
+    effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
+  analysis.reach(relation, 'write', action, effect, only)
+  return most(effect)
+}
+
+function inserted(fields: Fields, scope: Scope, found: Merge): number {
+  const { relation, only, analysis, sourceRows } = found
+  const values = list(fields['values'])
+  for (const each of values) analysis.use(evaluate(each, scope, analysis), 'copied')
+  const named = list(fields['targetList']).map((each) => {
+    const column = expectNode(each, 'ResTarget')
+    noteSteps(column['indirection'], scope, analysis)
+    return text(column['name'])
+  })
+  const written =
+    named.length > 0 ? named : relation.columns.slice(0, values.length).map(({ name }) => name)
+  for (const name of written) noteWritten(relation, name, only, analysis)
+  const effect: Effect = Number.isFinite(sourceRows)
+    ? { kind: 'rows', count: sourceRows }
+    : { kind: 'unknown', reason: 'the number of rows comes from a query' }
+  analysis.reach(relation, 'write', 'insert', effect, only)
+  return sourceRows
+}
