@@ -138,12 +138,10 @@ export function storeBehaviour(fresh: FreshStore): void {
         store.revokeGrant('grt_1', bob.id, 'left'),
         store.revokeGrant('grt_1', ana.id, 'other'),
       ])
-      expect(both).toEqual([true, false])
-      expect((await store.findGrant('grt_1'))?.revoked).toEqual({
-        at: 1_000_000,
-        by: bob.id,
-        reason: 'left',
-      })
+      // On PostgreSQL they go over two connections: either may be the first.
+      const first = both[0] ? { by: bob.id, reason: 'left' } : { by: ana.id, reason: 'other' }
+      expect(both.filter((revoked) => revoked)).toHaveLength(1)
+      expect((await store.findGrant('grt_1'))?.revoked).toEqual({ at: 1_000_000, ...first })
       await store.createGrant(grantOf(ana, 'grt_2'), 'hash')
       clock.at = 2_000_000
       expect(await store.revokeGrant('grt_2', bob.id, 'late')).toBe(false)

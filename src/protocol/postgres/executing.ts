@@ -2,6 +2,7 @@
 // judgement.
 
 import { readOn } from './cursor-reads.js'
+import { AFTER_CHANGE, changesSchema } from './existing.js'
 import { readExecute } from './frontend.js'
 import type { Guards } from './guards.js'
 import type { Judging } from './judging.js'
@@ -24,6 +25,11 @@ const CHANGED: ErrorReply = {
   message:
     'not supported yet: the name in this statement stands for something else than at its Bind',
   hint: 'bind it again',
+}
+
+/** As PostgreSQL says of a portal that has run and holds no rows. */
+function cannotRun(portal: string): ErrorReply {
+  return { severity: 'ERROR', sqlstate: '55000', message: `portal "${portal}" cannot be run` }
 }
 
 /** Its run is over: completed, or ended by an error or by a transaction that the portal outlives. */
@@ -69,6 +75,15 @@ export class Executions {
     const { statement } = portal.prepared
     if (statement === undefined) this.#forward(bytes, portal, max, {})
     else if (mayEndSoon(portal, this.#pipeline)) return false
+    else if (isOver(portal) && portal.run?.found.existing !== undefined)
+      this.#pipeline.refuse('E', cannotRun(portal.name))
+    // Since its Bind this transaction may have dropped what was there.
+    else if (portal.run?.found.existing !== undefined && this.#pipeline.ddlSince !== undefined)
+      refuseMessage(this.#judging, this.#pipeline, 'E', {
+        text: statement.text,
+        why: AFTER_CHANGE.reason,
+        hint: AFTER_CHANGE.hint,
+      })
     else if (isOver(portal)) return this.#judge(bytes, portal, statement, max)
     // What has begun under its name goes on, whatever the name stands for now.
     else if (statement.named !== undefined) this.#forward(bytes, portal, max, {})
@@ -130,16 +145,18 @@ export class Executions {
     if (pipeline.skipping) return
     const { run } = portal
     const effects = portal.prepared.statement?.effects
-    if (run !== undefined && !portal.describing) {
+    const standsIn = run?.found.existing !== undefined
+    if (run !== undefined && !portal.describing && !standsIn) {
       portal.describing = true
       const describe = message('D', 'P', cstr(portal.name))
       pipeline.send(describe, { kind: 'describe', portal, swallow: true, parameters: false })
     }
-    if (effects?.ddl === true) pipeline.ddlSince ??= pipeline.segment
+    if (changesSchema(portal.prepared.statement, run)) pipeline.ddlSince ??= pipeline.segment
     if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
     const sent = run?.most(max)
+    const asked = standsIn ? message('E', cstr(portal.name), i32(0)) : bytes
     const limited = sent !== undefined
-    pipeline.send(limited ? message('E', cstr(portal.name), i32(sent)) : bytes, {
+    pipeline.send(limited ? message('E', cstr(portal.name), i32(sent)) : asked, {
       kind: 'execute',
       portal,
       run,

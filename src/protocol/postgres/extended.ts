@@ -1,12 +1,13 @@
 // Owns Parse, Bind, Describe and Close: what the client prepares and binds. Must never forward a Bind that was not
 // judged with its values.
 
+import { bindStandIn } from './existing.js'
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
 import { GUARD_PREFIX, namesKey } from './guard-text.js'
 import { type Guards, RESERVED } from './guards.js'
 import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
-import { FULL, MULTIPLE, missing } from './name-replies.js'
+import { FULL, MULTIPLE, miscounted, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import type { Permits } from './permits.js'
@@ -26,14 +27,18 @@ export class ExtendedQueries {
   readonly #guards: Guards
   readonly #simple: SimpleQueries
   readonly #permits: Permits
+  readonly #standIn: string
 
+  /** `standIn` is a name that no client knows. */
   constructor(
     pipeline: Pipeline,
     judging: Judging,
     guards: Guards,
     permits: Permits,
     simple: SimpleQueries,
+    standIn: string,
   ) {
+    this.#standIn = standIn
     this.#pipeline = pipeline
     this.#judging = judging
     this.#guards = guards
@@ -164,6 +169,7 @@ export class ExtendedQueries {
       ),
     })
     const tally = new Tally()
+    const instead = (): Buffer => bindStandIn(this.#pipeline, this.#standIn, prepared, bind)
     const given = { recorded, values: parameters, exact, whole, tally }
     if (statement.named !== undefined) {
       const step = stepOf(statement, namesNow(this.#pipeline), { values: parameters, exact })
@@ -180,9 +186,18 @@ export class ExtendedQueries {
     }
     this.#permits.judgeRuns([step], parameters, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('B', result.reply)
+      const [run] = result.runs
+      const answered = run?.found.existing !== undefined
+      const { length } = prepared.types
+      // PostgreSQL's own words would name the stand-in.
+      if (answered && length !== bind.values.length) {
+        this.#pipeline.over(run, { error: { sqlstate: '08P01', message: 'not bound' } })
+        return this.#pipeline.refuse('B', miscounted(bind, length))
+      }
       this.#guards.front(result.uses)
-      this.#guards.plan(prepared, result.uses)
-      this.#forwardBind(bytes, bind.portal, prepared, result.runs[0], given)
+      if (!answered) this.#guards.plan(prepared, result.uses)
+      const sent = answered ? instead() : bytes
+      this.#forwardBind(sent, bind.portal, prepared, run, given)
     })
     return true
   }

@@ -10,7 +10,8 @@ import type {
   Ruling,
 } from '../../core/adapter.js'
 import type { VgateError } from '../../core/errors.js'
-import { isOperation, type ServerError, type Unclassified } from '../../core/operation.js'
+import { isOperation, type Unclassified } from '../../core/operation.js'
+import { whereItRuns } from './existing.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type {
@@ -21,6 +22,7 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from './statement.js'
+import { unclassified } from './unclassified.js'
 import type { ErrorReply } from './wire.js'
 
 /** A catalogue older than this is loaded again before a statement is judged, where nothing is open. */
@@ -38,21 +40,6 @@ export function refusalReply(refusal: Refusal): ErrorReply {
     message: refusal.message,
     detail: `rule: ${refusal.rule}`,
     hint: refusal.hint,
-  }
-}
-
-/** Trouble of the adapter's own as a request that is refused. */
-export function unclassified(
-  text: string,
-  reason: string,
-  hint?: string,
-  serverError?: ServerError,
-): Unclassified {
-  return {
-    reason,
-    text,
-    ...(hint === undefined ? {} : { hint }),
-    ...(serverError === undefined ? {} : { serverError }),
   }
 }
 
@@ -186,7 +173,10 @@ export class Judging {
     this.#load(0, (error) => then(error === undefined && this.catalogue === before, error))
   }
 
-  #fresh(then: (error?: VgateError) => void): void {
+  #fresh(statements: readonly ParsedStatement[], then: (error?: VgateError) => void): void {
+    // Whether something is there is asked of the database as it is now; after a schema change of its own nobody asks.
+    const asks = statements.some(({ effects }) => effects.ifAbsent === true)
+    if (asks && this.#pipeline.ddlSince === undefined) return this.#load(0, then)
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {
       then()
@@ -201,13 +191,14 @@ export class Judging {
     parameters: readonly Parameter[] | undefined,
   ): Classification[] {
     const path = this.searchPath ?? this.catalogue.defaultSearchPath
-    return statements.map((statement) => {
+    const found = statements.map((statement) => {
       try {
         return statement.classify(this.catalogue, path, parameters)
       } catch {
         return { operation: unclassified(statement.text, 'the statement could not be analysed') }
       }
     })
+    return whereItRuns(statements, found, this.#pipeline.ddlSince !== undefined)
   }
 
   /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */
@@ -245,7 +236,7 @@ export class Judging {
           ),
         })),
       )
-    this.#fresh((error) => {
+    this.#fresh(statements, (error) => {
       if (error !== undefined) return failed(error)
       const first = this.classifyNow(statements, parameters)
       const unknown = first.some(

@@ -32,3 +32,13 @@ export const FULL: ErrorReply = {
   message: 'too many prepared statements or portals are open on this connection',
   hint: 'close some (DEALLOCATE, the end of the transaction), or use the unnamed one',
 }
+
+/** A Bind brings another number of parameters than the statement takes. */
+export const miscounted = (
+  { statement, values }: { readonly statement: string; readonly values: readonly unknown[] },
+  takes: number,
+): ErrorReply => ({
+  severity: 'ERROR',
+  sqlstate: '08P01',
+  message: `bind message supplies ${values.length} parameters, but prepared statement "${statement}" requires ${takes}`,
+})

@@ -1,6 +1,7 @@
 // Owns how a Query of several transactions is sent: in parts, because a guard stands in front of a message and holds to
 // the end of its transaction. To the client they are one message. Must never send a part behind one that failed.
 
+import { standingIn } from './existing.js'
 import type { Run } from './run.js'
 import type { ParsedStatement, StatementEffects } from './statement.js'
 import type { Step } from './step.js'
@@ -31,11 +32,14 @@ export function partsOf(
   )
   return [0, ...cuts].map((from, index) => {
     const to = cuts[index] ?? steps.length
-    const [start = 0, end = text.length] = [statements[from]?.start, statements[to]?.start]
+    const own = runs.slice(from, to)
+    const start = statements[from]?.place?.from ?? 0
+    const end = statements[to]?.place?.from ?? text.length
+    const body = standingIn(text, statements.slice(from, to), own, [start, end])
     return {
-      text: `${blanks(text.slice(0, start))}${text.slice(start, end)}`,
+      text: `${blanks(text.slice(0, start))}${body}`,
       steps: steps.slice(from, to),
-      runs: runs.slice(from, to),
+      runs: own,
     }
   })
 }

@@ -1,8 +1,9 @@
 // Owns the refusal of one message of the extended protocol that was not understood: judged, so that it is recorded,
 // and answered. Must never let it pass.
 
-import { type Judging, refusalReply, unclassified } from './judging.js'
+import { type Judging, refusalReply } from './judging.js'
 import type { Pipeline, RefusedForm } from './pipeline.js'
+import { unclassified } from './unclassified.js'
 import type { ErrorReply } from './wire.js'
 
 /** Refuses in this form. `reply` stands in place of what policy would say. */

@@ -4,12 +4,20 @@
 import { VgateError } from '../../core/errors.js'
 import { readRowDescription } from './columns.js'
 import { limitReply, sanitised, withholds } from './error-text.js'
+import { ExistingReply } from './existing.js'
 import type { Expectation } from './expectation.js'
 import type { NameChanges } from './objects.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
-import type { ParsedStatement } from './statement.js'
-import { BodyReader, errorFields, errorResponse, fieldsMessage, violation } from './wire.js'
+import type { Existing, ParsedStatement } from './statement.js'
+import {
+  BodyReader,
+  errorFields,
+  errorResponse,
+  fieldsMessage,
+  message,
+  violation,
+} from './wire.js'
 
 type Query = Extract<Expectation, { kind: 'query' }>
 type Execute = Extract<Expectation, { kind: 'execute' }>
@@ -42,6 +50,7 @@ export class Replies {
 
   readonly #limit: (run: Run, then: (told: string) => void) => void
   readonly #notified: (bytes: Buffer) => void
+  readonly #standIns = new WeakMap<Run, ExistingReply>()
 
   /**
    * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
@@ -154,10 +163,22 @@ export class Replies {
     }
     if ((type !== 'T' && type !== 'n') || (head.prepared !== undefined && !head.parameters))
       return false
-    if (head.portal !== undefined && type === 'T')
-      head.portal.run?.describe(readRowDescription(bytes))
+    const run = head.portal?.run
+    if (type === 'T' && run?.found.existing === undefined) run?.describe(readRowDescription(bytes))
     this.#pipeline.shift()
-    return head.swallow || this.#pass(bytes)
+    // A statement of the client's own would have no rows.
+    const standsIn = type === 'T' && run?.found.existing !== undefined
+    return head.swallow || this.#pass(standsIn ? message('n') : bytes)
+  }
+
+  /** The message that the client is given in place of one about a stand-in; `true` where it is given nothing yet. */
+  #instead(type: string, bytes: Buffer, run: Run, existing: Existing): Buffer | boolean {
+    const reply = this.#standIns.get(run) ?? new ExistingReply(existing)
+    this.#standIns.set(run, reply)
+    const given = reply.take(type, bytes)
+    if (given === undefined || given === false) return given === undefined
+    if (given.notice !== undefined) this.#pass(given.notice)
+    return given.done
   }
 
   #row(run: Run, bytes: Buffer, limited: boolean): true {
@@ -176,6 +197,11 @@ export class Replies {
       if (type !== 'I') return false
       this.#pipeline.shift()
       return this.#pass(bytes)
+    }
+    const { existing } = run.found
+    if (existing !== undefined) {
+      const given = this.#instead(type, bytes, run, existing)
+      return typeof given === 'boolean' ? given : this.#executed('C', given, head, run)
     }
     if (type === 'D') return this.#row(run, bytes, head.limited)
     if (type === 'C' || type === 's') return this.#executed(type, bytes, head, run)
@@ -250,6 +276,11 @@ export class Replies {
     const run = head.runs[head.at]
     const effects = head.steps[head.at]?.statement.effects
     if (run === undefined || effects === undefined) return false
+    const { existing } = run.found
+    if (existing !== undefined) {
+      const given = this.#instead(type, bytes, run, existing)
+      return typeof given === 'boolean' ? given : this.#completed(given, head, run)
+    }
     if (type === 'T') {
       if (run.described) return false
       run.describe(readRowDescription(bytes))

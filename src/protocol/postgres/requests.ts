@@ -30,7 +30,14 @@ export class Requests {
     const guards = this.#guards
     const permits = new Permits(context, pipeline, judging, guards)
     this.#simple = new SimpleQueries(pipeline, judging, guards, permits)
-    this.#extended = new ExtendedQueries(pipeline, judging, guards, permits, this.#simple)
+    this.#extended = new ExtendedQueries(
+      pipeline,
+      judging,
+      guards,
+      permits,
+      this.#simple,
+      `vgate_${context.randomBytes(12).toString('hex')}`,
+    )
     this.#executions = new Executions(pipeline, judging, guards, permits, this.#simple)
   }
 

@@ -1,10 +1,11 @@
 // Owns Query and FunctionCall, and the rule about schema changes for both protocols. Must never send more than the
 // runs that were permitted.
 
+import { AFTER_CHANGE, changesSchema, standingIn } from './existing.js'
 import type { Expectation } from './expectation.js'
 import { readQuery } from './frontend.js'
 import { type Guards, UNSETTLED } from './guards.js'
-import { type Judging, refusalReply, unclassified } from './judging.js'
+import { type Judging, refusalReply } from './judging.js'
 import { ABORTED } from './name-replies.js'
 import { namesNow, stepsOf } from './named-objects.js'
 import type { Portal } from './objects.js'
@@ -15,6 +16,7 @@ import type { Run } from './run.js'
 import type { ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import { Tally } from './tally.js'
+import { unclassified } from './unclassified.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -102,13 +104,9 @@ export class SimpleQueries {
   ddlTrouble(statements: readonly ParsedStatement[]): Trouble | undefined {
     let changed = this.#pipeline.ddlSince !== undefined
     for (const { effects } of statements) {
-      if (changed && !effects.ddl && effects.transaction === undefined) {
-        return {
-          reason: 'not supported yet: a statement after a schema change in the same transaction',
-          hint: 'commit first',
-        }
-      }
-      changed ||= effects.ddl
+      if (changed && !effects.ddl && effects.transaction === undefined) return AFTER_CHANGE
+      // Where the object is there, nothing changes: what it is the catalogue tells.
+      changed ||= effects.ddl && effects.ifAbsent !== true
     }
     return undefined
   }
@@ -177,7 +175,7 @@ export class SimpleQueries {
       const parts = partsOf(text, statements, steps, result.runs)
       if (parts.length > 1) return this.#forwardParts(parts)
       if (run?.limit === undefined || step === undefined || steps.length > 1)
-        return this.#forward(bytes, steps, result)
+        return this.#forward(this.#sent(bytes, text, steps, result.runs), steps, result)
       this.#guards.front(result.uses)
       this.#limited(text, step, run)
     })
@@ -192,11 +190,18 @@ export class SimpleQueries {
     const pipeline = this.#pipeline
     this.#guards.front(uses)
     for (const run of runs) this.#permits.opened(run)
-    if (steps.some(({ statement }) => statement.effects.ddl)) pipeline.ddlSince ??= pipeline.segment
+    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
+      pipeline.ddlSince ??= pipeline.segment
     for (const { statement } of steps) this.#guards.passing(statement)
     pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false, ...more })
     pipeline.closeSegment()
     if (steps[0]?.statement.effects.copy === 'in') pipeline.copying = 'wait'
+  }
+
+  #sent(bytes: Buffer, text: string, steps: readonly Step[], runs: readonly Run[]): Buffer {
+    if (runs.every(({ found }) => found.existing === undefined)) return bytes
+    const statements = steps.map(({ statement }) => statement)
+    return message('Q', cstr(standingIn(text, statements, runs)))
   }
 
   /** Each part is guarded and sent when the one before it is done; the client sees one message. */

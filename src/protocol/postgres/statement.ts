@@ -57,10 +57,23 @@ export interface CopyForm {
   readonly key?: { readonly collection: string; readonly at: number; readonly type: number }
 }
 
+/** What the database says where an object that is to be created, if absent, is there: nothing is to run. */
+export interface Existing {
+  /** The command's tag. */
+  readonly tag: string
+  /** Of its notice. */
+  readonly sqlstate: string
+  readonly message: string
+  /** What it is where the catalogue may have changed meanwhile, so that it runs. */
+  readonly otherwise: Operation | Unclassified
+}
+
 export interface Classification {
   readonly operation: Operation | Unclassified
   /** Absent where nothing but the database's own catalogue is used. */
   readonly uses?: CatalogueUses
+  /** Of CREATE … IF NOT EXISTS. */
+  readonly existing?: Existing
   /** Of COPY … FROM STDIN. */
   readonly copyIn?: CopyForm
   /** Which column of RETURNING names the keys of what was written. */
@@ -78,6 +91,8 @@ export interface StatementEffects {
   readonly alone?: true
   /** Sets modes that must come before the first query of its transaction. */
   readonly modes?: true
+  /** CREATE … IF NOT EXISTS: what it is only the catalogue of the moment tells. */
+  readonly ifAbsent?: true
   /** Name of the prepared statement that it removes; `*` for all. */
   readonly deallocates?: string
   /** Name of the cursor, which is a portal, that it closes; `*` for all. */
@@ -139,9 +154,9 @@ export interface ParsedStatement {
   readonly secret?: true
   /** Highest `$n`. */
   readonly parameterCount: number
-  /** Where it begins in its message; absent where it stands for another one. */
-  readonly start?: number
   readonly effects: StatementEffects
+  /** Where it stands in the text, without the semicolon behind it. */
+  readonly place?: { readonly from: number; readonly to: number }
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean
   /** Absent where it names no such object. */

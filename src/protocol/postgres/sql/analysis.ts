@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly product: PostgresProduct
   /** Absent while the statement is only prepared. */
   readonly parameters: BoundParameters | undefined
+  /** What is there already is not created: the statement stands by itself, and is answered without being run. */
+  readonly unlessThere?: boolean
   /** The character, from 1, at a byte of the text; absent where that is not to be told. */
   readonly position?: ((at: number) => number) | undefined
 }
@@ -32,6 +34,7 @@ export class Analysis {
   readonly path: readonly string[]
   readonly product: PostgresProduct
   readonly parameters: BoundParameters | undefined
+  readonly unlessThere: boolean
   readonly collections: CollectionUse[] = []
   readonly fields: FieldUse[] = []
   readonly functions = new Set<string>()
@@ -67,6 +70,7 @@ export class Analysis {
     this.path = surroundings.path
     this.product = surroundings.product
     this.parameters = surroundings.parameters
+    this.unlessThere = surroundings.unlessThere === true
   }
 
   /** Runs one level deeper; refuses a tree that is too deep. */

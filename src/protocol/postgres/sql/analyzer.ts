@@ -130,9 +130,10 @@ function outcomeOf(
     }
   }
   const source = new ByteText(text)
+  let start = 0
+  let counted = 0
   // Kept with the statement: of a long text the place of an error is not told.
   const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
-  let [start, before] = [0, 0]
   return {
     ok: true,
     statements: statements.map((each) => {
@@ -142,13 +143,15 @@ function outcomeOf(
       const tree = fields['stmt']
       const [from, length] = [number(fields['stmt_location']), number(fields['stmt_len'])]
       const whole = source.slice(from, length > 0 ? from + length : undefined)
-      start += source.slice(before, from).length
-      before = from
       const shown = shownText(source, tree, from, length)
       const alone = statements.length === 1
       const secret = holdsSecret(tree, () => whole)
-      const own = { tree, text: shown, whole, alone, secret, position, start }
-      return new Statement(own, product, snapshot)
+      // Counted on from the one before: the text may be long, and they many.
+      start += source.slice(counted, from).length
+      counted = from
+      const place = { from: start, to: start + whole.length }
+      const given = { tree, text: shown, whole, alone, secret, place, position }
+      return new Statement(given, product, snapshot)
     }),
   }
 }
@@ -182,12 +185,13 @@ interface Source {
   /** As people see it, and as it was written. */
   readonly text: string
   readonly whole: string
-  readonly start?: number
   /** Nothing else stands in the message. */
   readonly alone: boolean
   /** Its literals may be secrets. */
   readonly secret: boolean
-  /** The character at a byte of the message; absent where that is not to be told. */
+  /** Where it stands in the message; absent inside another statement. */
+  readonly place?: { readonly from: number; readonly to: number }
+  /** The character, from 1, at a byte of the message; absent where that is not to be told. */
   readonly position?: ((at: number) => number) | undefined
   /** Arguments of the EXECUTE that runs it. */
   readonly args?: readonly unknown[]
@@ -198,9 +202,9 @@ interface Source {
 class Statement implements ParsedStatement {
   readonly text: string
   readonly secret?: true
-  readonly start?: number
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
+  readonly place?: { readonly from: number; readonly to: number }
   readonly portalReady: boolean
   readonly named: ParsedStatement['named']
   readonly #source: Source
@@ -216,12 +220,12 @@ class Statement implements ParsedStatement {
   ) {
     const { tree, text, whole, alone, secret, args, position } = source
     if (secret) this.secret = true
-    if (source.start !== undefined) this.start = source.start
     this.#source = source
     this.#product = product
     this.#snapshot = snapshot
     this.text = text
     this.effects = effectsOf(tree)
+    if (source.place !== undefined) this.place = source.place
     this.parameterCount = highestParameter(args ?? tree)
     const tag = isFields(tree) && Object.keys(tree).length === 1 ? tagOf(tree) : ''
     const reads = tag === 'SelectStmt' || tag === 'FetchStmt'
@@ -330,6 +334,11 @@ class Statement implements ParsedStatement {
       path,
       product: this.#product,
       parameters,
+      // Only by itself it is answered without being run, and so judged by what is there.
+      unlessThere:
+        this.effects.ifAbsent === true &&
+        this.place !== undefined &&
+        this.#source.args === undefined,
       position,
     }
   }

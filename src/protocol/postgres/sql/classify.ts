@@ -9,7 +9,7 @@ import type {
 } from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
 import { channelUse } from '../channel.js'
-import type { Classification } from '../statement.js'
+import type { Classification, Existing } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
 import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
@@ -39,6 +39,8 @@ const FEW_ROWS = 100
 
 interface Found {
   readonly name: string
+  /** What was to be created is there. */
+  readonly existing?: Omit<Existing, 'otherwise'>
   readonly outputs: readonly Output[]
   readonly rows: number
 }
@@ -55,9 +57,13 @@ export function classifyTree(
     if (analysis.unproved.size > 0)
       throw new NotUnderstood('pg_settings is read by name only', "add WHERE name = '…'")
     const keys = Object.fromEntries(analysis.keys)
+    const { existing } = found
+    const otherwise = (): Existing['otherwise'] =>
+      classifyTree(tree, shown, { ...surroundings, unlessThere: false }).operation
     return {
       operation: operationOf(found, shown, analysis),
       ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
+      ...(existing === undefined ? {} : { existing: { ...existing, otherwise: otherwise() } }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.
@@ -161,7 +167,7 @@ function judge(tree: unknown, analysis: Analysis): Found {
   }
   if (judgeSession(tag, fields, analysis.product)) return { name: 'connect', outputs: [], rows: 0 }
   const definition = define(tag, fields, analysis)
-  if (definition !== undefined) return { name: definition.name, outputs: [], rows: 0 }
+  if (definition !== undefined) return { ...definition, outputs: [], rows: 0 }
   throw new NotUnderstood(`not supported yet: ${statementName(tag)}`)
 }
 
@@ -193,7 +199,7 @@ function statementName(tag: string): string {
 function query(tree: unknown, analysis: Analysis): Found {
   const select = tagOf(tree) === 'SelectStmt' ? expectNode(tree, 'SelectStmt') : undefined
   if (select?.['intoClause'] !== undefined) {
-    const made = intoTable(open(select['intoClause'], 'IntoClause'), tree, false, analysis)
+    const made = intoTable(open(select['intoClause'], 'IntoClause'), tree, analysis)
     return { name: made.name, outputs: [], rows: 0 }
   }
   const settings = select === undefined ? undefined : settingOutputs(select, analysis)

@@ -1,17 +1,19 @@
 // Owns statements that define things: what they make, change and drop, and the risk that follows from the form.
 // What would need a role, a server or code is not here: it is refused.
 
-import { CATALOG } from '../../../core/operation.js'
 import { collectionName, type Relation } from '../catalogue.js'
 import { alterTable, comment, moveSchema, rename } from './alter.js'
 import type { Analysis } from './analysis.js'
 import {
   admin,
+  alreadyKnown,
+  alreadyThere,
   change,
   columnDefinition,
   constraint,
   create,
   type Definition,
+  existingRelation,
   indexed,
   NONE,
   options,
@@ -60,8 +62,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   IndexStmt: createIndex,
   CreateSchemaStmt: (fields, analysis) => {
     const name = text(fields['schemaname'])
-    if (fields['if_not_exists'] === true && analysis.catalogue.hasSchema(name))
-      return { name: 'describe_collection' }
+    if (mayBeThere(fields, analysis) && analysis.catalogue.hasSchema(name))
+      return alreadyKnown('42P06', `schema "${name}"`, 'CREATE SCHEMA', analysis)
     return admin(`${name}.*`, 'create_collection', ['schema'], analysis)
   },
   CreateSeqStmt: (fields, analysis) => {
@@ -69,22 +71,15 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       const name = text(expectNode(option, 'DefElem')['defname'])
       if (name === 'owned_by') throw new NotUnderstood('not supported yet: OWNED BY')
     }
-    return create(fields['sequence'], fields['if_not_exists'] === true, analysis)
+    const { sequence } = fields
+    const there = existingRelation(fields, sequence, 'CREATE SEQUENCE', analysis)
+    return there ?? create(sequence, analysis)
   },
   CreateExtensionStmt: (fields, analysis) => {
     // Client libraries do this at construction: where it is there, nothing happens.
-    if (
-      fields['if_not_exists'] === true &&
-      analysis.catalogue.extensions.has(text(fields['extname']))
-    ) {
-      analysis.collection({
-        collection: CATALOG,
-        access: 'read',
-        action: 'describe_collection',
-        effect: NONE,
-      })
-      return { name: 'describe_collection' }
-    }
+    const name = text(fields['extname'])
+    if (mayBeThere(fields, analysis) && analysis.catalogue.extensions.has(name))
+      return alreadyKnown('42710', `extension "${name}"`, 'CREATE EXTENSION', analysis)
     throw new NotUnderstood('not supported yet: CREATE EXTENSION')
   },
   DropStmt: drop,
@@ -118,7 +113,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   VacuumStmt: vacuum,
 }
 
+function mayBeThere(fields: Fields, analysis: Analysis): boolean {
+  return fields['if_not_exists'] === true && analysis.unlessThere
+}
+
 function createTable(fields: Fields, analysis: Analysis): Definition {
+  // What it would have been nobody reads: not the server either.
+  const there = existingRelation(fields, fields['relation'], 'CREATE TABLE', analysis)
+  if (there !== undefined) return there
   if (fields['oncommit'] !== 'ONCOMMIT_NOOP')
     throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(fields['options'])
@@ -141,36 +143,38 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
     else if (tag === 'Constraint') constraint(inner, own, analysis)
     else throw new NotUnderstood(`not supported yet: ${tag} in CREATE TABLE`)
   }
-  return create(fields['relation'], fields['if_not_exists'] === true, analysis)
+  return create(fields['relation'], analysis)
 }
 
 function createTableAs(fields: Fields, analysis: Analysis): Definition {
   const query = fields['query']
   if (!isFields(query) || tagOf(query) !== 'SelectStmt')
     throw new NotUnderstood('not supported yet: CREATE TABLE AS of this form')
-  return intoTable(
-    open(fields['into'], 'IntoClause'),
-    query,
-    fields['if_not_exists'] === true,
-    analysis,
-  )
+  const into = open(fields['into'], 'IntoClause')
+  const tag =
+    fields['objtype'] === 'OBJECT_MATVIEW' ? 'CREATE MATERIALIZED VIEW' : 'CREATE TABLE AS'
+  readForTable(into, query, analysis)
+  return existingRelation(fields, into['rel'], tag, analysis) ?? filledTable(into, analysis)
 }
 
-/** SELECT … INTO, and CREATE TABLE AS: what is read is copied. */
-export function intoTable(
-  into: Fields,
-  query: unknown,
-  unlessExists: boolean,
-  analysis: Analysis,
-): Definition {
+/** SELECT … INTO: what is read is copied. */
+export function intoTable(into: Fields, query: unknown, analysis: Analysis): Definition {
+  readForTable(into, query, analysis)
+  return filledTable(into, analysis)
+}
+
+function readForTable(into: Fields, query: unknown, analysis: Analysis): void {
   if (into['onCommit'] !== 'ONCOMMIT_NOOP') throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(into['options'])
   const select = { ...expectNode(query, 'SelectStmt') }
   delete select['intoClause']
   const result = evaluateSelect(select, new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, 'copied')
-  const made = create(into['rel'], unlessExists, analysis)
-  if (made.name === 'create_collection') analysis.writes += 1
+}
+
+function filledTable(into: Fields, analysis: Analysis): Definition {
+  const made = create(into['rel'], analysis)
+  analysis.writes += 1
   return made
 }
 
@@ -178,17 +182,20 @@ function createView(fields: Fields, analysis: Analysis): Definition {
   storage(fields['options'])
   const result = evaluateQuery(fields['query'], new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, 'copied')
-  return create(fields['view'], false, analysis)
+  return create(fields['view'], analysis)
 }
 
 function createIndex(fields: Fields, analysis: Analysis): Definition {
   const { relation, only } = resolveRelation(fields['relation'], analysis)
   storage(fields['options'])
   const index = fields['idxname']
-  const exists = typeof index === 'string' && analysis.named(relation.schema, index) !== undefined
-  if (fields['if_not_exists'] === true && exists) {
+  const there =
+    typeof index === 'string' && mayBeThere(fields, analysis)
+      ? analysis.named(relation.schema, index)
+      : undefined
+  if (there !== undefined && typeof index === 'string') {
     analysis.reach(relation, 'read', 'describe_collection', NONE)
-    return { name: 'describe_collection' }
+    return alreadyThere(there, index, 'CREATE INDEX', analysis)
   }
   const scope = new Scope()
   const item = analysis.dry((trial) =>

@@ -1,7 +1,8 @@
 // Owns what definitions share: names to be made or changed, columns, constraints and storage options.
 
-import type { Risk } from '../../../core/operation.js'
+import { CATALOG, type Risk } from '../../../core/operation.js'
 import { collectionName, type Relation } from '../catalogue.js'
+import type { Existing } from '../statement.js'
 import type { Analysis } from './analysis.js'
 import { evaluate } from './expression.js'
 import { resolveRelation } from './from.js'
@@ -12,6 +13,8 @@ import { expectNode, type Fields, list, NotUnderstood, names, open, tagOf, text 
 /** What a definition is called, beyond what it notes in the analysis. */
 export interface Definition {
   readonly name: string
+  /** It is there, so that nothing is made. */
+  readonly existing?: Omit<Existing, 'otherwise'>
 }
 
 /** Definitions touch no rows. */
@@ -75,15 +78,53 @@ export function newName(
   return { schema, name, collection: collectionName(schema, name) }
 }
 
-/** A new relation; creating one that is there, if absent, is a read of it. */
-export function create(value: unknown, unlessExists: boolean, analysis: Analysis): Definition {
-  const made = newName(value, analysis)
-  const existing = analysis.named(made.schema, made.name)
-  if (unlessExists && existing !== undefined) {
-    analysis.reach(existing, 'read', 'describe_collection', NONE)
-    return { name: 'describe_collection' }
-  }
-  return admin(made.collection, 'create_collection', ['schema'], analysis)
+/** A new relation. */
+export function create(value: unknown, analysis: Analysis): Definition {
+  const { collection } = newName(value, analysis)
+  return admin(collection, 'create_collection', ['schema'], analysis)
+}
+
+/** Creating a relation that is there, if absent, is a read of it; undefined where it is not there. */
+export function existingRelation(
+  fields: Fields,
+  value: unknown,
+  tag: string,
+  analysis: Analysis,
+): Definition | undefined {
+  if (fields['if_not_exists'] !== true || !analysis.unlessThere) return undefined
+  const { schema, name } = newName(value, analysis)
+  const existing = analysis.named(schema, name)
+  return existing === undefined ? undefined : alreadyThere(existing, name, tag, analysis)
+}
+
+/** A read of a relation that was to be created under this name. */
+export function alreadyThere(
+  existing: Relation,
+  name: string,
+  tag: string,
+  analysis: Analysis,
+): Definition {
+  const table =
+    existing.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(existing.indexOf)
+  analysis.reach(table ?? existing, 'read', 'describe_collection', NONE)
+  return skipped('42P07', `relation "${name}"`, tag)
+}
+
+/** A read of the catalogue alone: what was to be created is no collection. */
+export function alreadyKnown(
+  sqlstate: string,
+  what: string,
+  tag: string,
+  analysis: Analysis,
+): Definition {
+  const action = 'describe_collection'
+  analysis.collection({ collection: CATALOG, access: 'read', action, effect: NONE })
+  return skipped(sqlstate, what, tag)
+}
+
+function skipped(sqlstate: string, what: string, tag: string): Definition {
+  const message = `${what} already exists, skipping`
+  return { name: 'describe_collection', existing: { tag, sqlstate, message } }
 }
 
 /** Names of options; one that is not on the list is refused. */

@@ -24,6 +24,16 @@ const NOT_DDL: ReadonlySet<string> = new Set([
   'RefreshMatViewStmt',
 ])
 
+/** What may be created if it is absent. */
+const CREATES: ReadonlySet<string> = new Set([
+  'CreateStmt',
+  'CreateTableAsStmt',
+  'CreateSeqStmt',
+  'CreateSchemaStmt',
+  'CreateExtensionStmt',
+  'IndexStmt',
+])
+
 const WRITES: ReadonlySet<string> = new Set([
   'InsertStmt',
   'UpdateStmt',
@@ -112,6 +122,7 @@ export function effectsOf(tree: unknown): StatementEffects {
       return {
         ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true,
         ...(isAlone(tag, fields) ? { alone: true } : {}),
+        ...(CREATES.has(tag) && fields['if_not_exists'] === true ? { ifAbsent: true } : {}),
         readOnly: false,
       }
   }
