@@ -15,6 +15,7 @@ import { createMasker } from '../masking/masker.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { postgresFamily } from '../protocol/postgres/family.js'
 import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
+import { Budgets } from './budgets.js'
 import { Pace } from './pace.js'
 import { Session, type SessionEvents } from './session.js'
 import { type LeaseCredential, SideQueries } from './side-queries.js'
@@ -50,9 +51,11 @@ export class DataPlane {
   readonly #sessions = new Map<string, Session>()
   /** By a clock that nobody can set. */
   readonly #pace = new Pace(() => performance.now())
+  readonly #budgets: Budgets
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
+    this.#budgets = new Budgets(options.authority, options.report)
   }
 
   /** Warms up the parsers of the databases that are configured. */
@@ -113,6 +116,7 @@ export class DataPlane {
       hint: 'connect again when it is back',
     })
     await Promise.all([...this.#sessions.values()].map((session) => session.end('stopped', error)))
+    this.#budgets.close()
     const side = await Promise.allSettled(this.#side.values())
     await Promise.all(
       side.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)),
@@ -138,6 +142,7 @@ export class DataPlane {
       durability: recordings.durability,
       masker: this.#maskerOf(lease.target.name),
       pace: this.#pace,
+      budgets: this.#budgets,
       compilePolicy: (policy) => this.#compiled(policy),
       openRecording: (id) =>
         openRecording({

@@ -156,6 +156,14 @@ export interface Tables {
     request: string | null
     predicate: string | null
   }
+  /** What was taken and is held of a budget, as JSON of `budget-state.ts`. Changes by conditional updates only. */
+  budgets: {
+    principal: string
+    target: string
+    counter: string
+    state: string
+    version: number
+  }
 }
 
 export type SessionRecord = Selectable<Tables['sessions']>
@@ -244,6 +252,12 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
     `CREATE INDEX session_touches_time ON session_touches (key_hash, no)`,
     `CREATE INDEX session_touches_own ON session_touches (principal, key_hash, collection, no)`,
+  ],
+  [
+    `CREATE TABLE budgets (
+      principal TEXT NOT NULL REFERENCES principals (id), target TEXT NOT NULL,
+      counter TEXT NOT NULL, state TEXT NOT NULL, version BIGINT NOT NULL,
+      PRIMARY KEY (principal, target, counter))`,
   ],
 ]
 

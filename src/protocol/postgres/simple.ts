@@ -10,6 +10,7 @@ import { readQuery } from './frontend.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
 import type { Pipeline, Portal } from './pipeline.js'
 import { Run } from './run.js'
+import { SIZES } from './sizes.js'
 import type { Classification, Parameter, ParsedStatement } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
@@ -229,6 +230,7 @@ export class SimpleQueries {
           ...mergedKeys(found),
           inTransaction: this.#pipeline.inTransaction,
           preview: () => this.#previews(statements, parameters),
+          sizes: SIZES,
           unchanged: () => this.#judging.stillMeans(statements, parameters, found),
         },
         (ruling, id) => {
