@@ -7,6 +7,8 @@ export interface BudgetLease {
   readonly counter: string
   /** Whose part: a random name of the data plane. */
   readonly holder: string
+  /** Ascends with each message of the holder for the counter: one that comes late changes nothing. */
+  readonly seq: number
   /** Taken by this holder altogether. */
   readonly taken: number
   /** Of what it holds already, what it cannot give back. */

@@ -2,11 +2,16 @@
 // It must never give out more than it holds; what it cannot settle stays held.
 
 import type { BudgetLease, BudgetStanding } from '../core/budget.js'
+import { VgateError } from '../core/errors.js'
 
 /** A chunk is this part of the limit: what may lie idle in one data plane while others have none. */
 const CHUNKS = 20
 /** What was taken is said after this long, and what nobody needs is given back. */
 export const SETTLE_MS = 1_000
+/** Who finds less than wanted, and others who may give something back, waits so long for them. */
+export const PATIENCE_MS = 5_000
+/** An authority that is silent for longer is none. */
+export const ANSWER_MS = 5_000
 /** More than any limit. */
 export const ALL = Number.MAX_SAFE_INTEGER
 
@@ -36,7 +41,9 @@ export interface Part {
 interface Waiter {
   readonly min: number
   readonly want: number
-  asked: boolean
+  /** `parked`: the authority has answered, and others here may give something back; `late`: nobody did in time. */
+  state: 'new' | 'asked' | 'answered' | 'parked' | 'late'
+  readonly timer: NodeJS.Timeout
   readonly resolve: (part: Part | undefined) => void
   readonly reject: (error: unknown) => void
 }
@@ -51,13 +58,16 @@ export class BudgetPool {
   /** Altogether, and what of it the authority knows. */
   #taken = 0
   #said = 0
+  #seq = 0
   #standing: BudgetStanding = { hold: 0, taken: 0, others: 0 }
   #waiters: Waiter[] = []
   #syncing: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   /** Something was wanted since the last settling. */
   #busy = false
-  #failing = false
+  /** The last message may have come or not: what the authority holds for us is not known. */
+  #unsure = false
+  #reported = false
 
   constructor(deps: PoolDeps, terms: Terms) {
     this.#deps = deps
@@ -91,7 +101,18 @@ export class BudgetPool {
   /** At least `min` and at most `want`; undefined where so much is not left. Rejects when nobody can be asked. */
   reserve(min: number, want: number): Promise<Part | undefined> {
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ min, want, asked: false, resolve, reject })
+      const waiter: Waiter = {
+        min,
+        want,
+        state: 'new',
+        timer: setTimeout(() => {
+          if (waiter.state === 'parked') waiter.state = 'late'
+          this.#serve()
+        }, PATIENCE_MS),
+        resolve,
+        reject,
+      }
+      this.#waiters.push(waiter)
       this.#serve()
     })
   }
@@ -145,6 +166,7 @@ export class BudgetPool {
         this.#inUse -= left
         this.#taken += taken
         this.#arm()
+        this.#unpark()
       },
     }
   }
@@ -154,22 +176,40 @@ export class BudgetPool {
     const waiters = this.#waiters.sort((a, b) => Number(a.want === ALL) - Number(b.want === ALL))
     this.#waiters = []
     for (const waiter of waiters) {
-      const { min, want, asked, resolve } = waiter
-      if (want !== ALL && want <= this.#free) resolve(this.#give(want))
-      else if (!asked) this.#waiters.push(waiter)
-      else if (min <= this.#free) resolve(this.#give(Math.min(want, this.#free)))
-      else resolve(undefined)
+      const { min, want, state } = waiter
+      if (want !== ALL && want <= this.#free) this.#answer(waiter, want)
+      else if (state !== 'answered' && state !== 'late') this.#waiters.push(waiter)
+      else if (this.#inUse > 0 && state === 'answered') {
+        waiter.state = 'parked'
+        this.#waiters.push(waiter)
+      } else this.#answer(waiter, min <= this.#free ? Math.min(want, this.#free) : undefined)
     }
-    if (this.#waiters.length > 0) this.#sync(false).catch(() => undefined)
+    if (this.#waiters.some(({ state }) => state === 'new')) this.#sync(false).catch(() => undefined)
+  }
+
+  #answer({ timer, resolve }: Waiter, amount: number | undefined): void {
+    clearTimeout(timer)
+    resolve(amount === undefined ? undefined : this.#give(amount))
+  }
+
+  /** Something was given back: those who wait for that look again. */
+  #unpark(): void {
+    const parked = this.#waiters.filter(({ state }) => state === 'parked')
+    if (parked.length === 0) return
+    for (const waiter of parked) waiter.state = 'new'
+    this.#serve()
   }
 
   /** Says how it stands, in one message at a time. With `idle` nothing is held ahead. */
   #sync(idle: boolean): Promise<void> {
     this.#syncing ??= this.#say(idle)
       .catch((error: unknown) => {
-        const asked = this.#waiters.filter((one) => one.asked)
-        this.#waiters = this.#waiters.filter((one) => !one.asked)
-        for (const one of asked) one.reject(error)
+        const asked = this.#waiters.filter(({ state }) => state === 'asked')
+        this.#waiters = this.#waiters.filter(({ state }) => state !== 'asked')
+        for (const { timer, reject } of asked) {
+          clearTimeout(timer)
+          reject(error)
+        }
         throw error
       })
       .finally(() => {
@@ -182,7 +222,7 @@ export class BudgetPool {
   async #say(idle: boolean): Promise<void> {
     const { holder, counter } = this.#deps
     const wanted = this.#waiters.reduce((sum, { want }) => sum + want, 0)
-    for (const waiter of this.#waiters) waiter.asked = true
+    for (const waiter of this.#waiters) if (waiter.state === 'new') waiter.state = 'asked'
     const terms = this.#terms
     const taken = this.#taken
     const keep = this.#inUse
@@ -191,8 +231,14 @@ export class BudgetPool {
     // What is given back is not given out while the message is on its way, nor when nobody knows that it came.
     this.#hold = Math.min(this.#hold, hold + this.#unsaid)
     const settles = hold <= this.#hold - this.#unsaid
-    const asked = { holder, counter, taken, keep, hold, ...terms }
-    const standing = await this.#deps.lease(asked, settles)
+    this.#seq += 1
+    this.#unsure = true
+    this.#arm()
+    const asked = { holder, counter, seq: this.#seq, taken, keep, hold, ...terms }
+    const standing = await inTime(this.#deps.lease(asked, settles))
+    for (const waiter of this.#waiters) if (waiter.state === 'asked') waiter.state = 'answered'
+    this.#unsure = false
+    this.#reported = false
     this.#said = taken
     this.#standing = standing
     this.#hold = standing.hold
@@ -207,18 +253,28 @@ export class BudgetPool {
       this.#timer = undefined
       const idle = !this.#busy
       this.#busy = false
-      if (idle && this.#unsaid === 0 && this.#free <= 0) return
+      if (idle && !this.#unsure && this.#unsaid === 0 && this.#free <= 0) return
       this.#arm()
-      this.#sync(idle).then(
-        () => {
-          this.#failing = false
-        },
-        (error: unknown) => {
-          if (!this.#failing) this.#deps.report(error)
-          this.#failing = true
-        },
-      )
+      this.#sync(idle).catch((error: unknown) => {
+        if (!this.#reported) this.#deps.report(error)
+        this.#reported = true
+      })
     }, SETTLE_MS)
     this.#timer.unref()
+  }
+}
+
+/** Rejects when the answer does not come in time. A message that is late then changes nothing. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const silence = new Promise<never>((_resolve, reject) => {
+    const what = 'what is left of a budget could not be found out in time'
+    const error = new VgateError('VGATE_STORE_UNAVAILABLE', what, { hint: 'try again in a moment' })
+    timer = setTimeout(() => reject(error), ANSWER_MS)
+  })
+  try {
+    return await Promise.race([answer, silence])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -25,6 +25,8 @@ export interface Ask {
   readonly rows: number
   /** It can be made to end earlier. */
   readonly flexible: boolean
+  /** Nothing else ends it: it needs a limit. */
+  readonly open: boolean
 }
 
 /** Parts of one operation, until it is over. */
@@ -141,11 +143,11 @@ export class Budgets {
 
   #grant(
     owner: Owner,
-    { rows, flexible }: Ask,
+    { rows, flexible, open }: Ask,
     parts: readonly { readonly claim: Sized; readonly part: Part }[],
   ): Grant {
     let most = rows
-    let binding: Sized | undefined
+    let binding = open ? parts.find(({ claim }) => claim.perRow > 0)?.claim : undefined
     for (const { claim, part } of parts) {
       if (claim.perRow === 0) continue
       const fits = Math.floor((part.amount - claim.fixed) / claim.perRow)

@@ -180,10 +180,14 @@ function asksOf(
     const returned = isOperation(operation) ? operation.returns.rows : 0
     const limit = obligations[index]?.rowLimit?.rows
     const proved = returned === 'unbounded' ? Number.POSITIVE_INFINITY : returned
+    const flexible = returned === 'unbounded' || limit !== undefined
+    // Among other statements nothing can be made to end earlier: what nobody bounds is refused behind the permit.
+    const most = flexible && request.operations.length > 1 ? 1 : Number.POSITIVE_INFINITY
     return {
       claims: (claims[index] ?? []).flatMap((claim) => sized(claim, sizes)),
-      rows: Math.min(proved, limit ?? Number.POSITIVE_INFINITY),
-      flexible: returned === 'unbounded' || limit !== undefined,
+      rows: Math.min(proved, limit ?? Number.POSITIVE_INFINITY, most),
+      flexible,
+      open: returned === 'unbounded' && limit === undefined,
     }
   })
 }

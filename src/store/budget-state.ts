@@ -11,8 +11,8 @@ const whole = z.number().int().min(0)
 const stateSchema = z.strictObject({
   /** Beginning and end of a stretch, and what was taken in it; oldest first. */
   entries: z.array(z.tuple([z.number(), z.number(), whole])),
-  /** By holder: taken altogether, and held. */
-  holders: z.record(z.string(), z.tuple([whole, whole])),
+  /** By holder: taken altogether, held, and the number of its last message. */
+  holders: z.record(z.string(), z.tuple([whole, whole, whole])),
   /** The longest time that was asked about. */
   keepMs: z.number().min(0),
 })
@@ -39,10 +39,11 @@ export function lease(
   now: number,
   grow: boolean,
 ): { readonly state: BudgetState; readonly standing: BudgetStanding } {
-  const { holder, taken, hold, limit, perMs } = asked
+  const { holder, seq, taken, hold, limit, perMs } = asked
   const keepMs = Math.max(state.keepMs, perMs)
-  const [before, held] = state.holders[holder] ?? [0, 0]
-  const more = Math.max(0, taken - before)
+  const [before, held, last] = state.holders[holder] ?? [0, 0, 0]
+  const late = seq <= last
+  const more = late ? 0 : Math.max(0, taken - before)
   const entries = withTaken(youngerThan(state.entries, now - keepMs), more, now, perMs)
   const counted = youngerThan(entries, now - perMs)
   const sum = counted.reduce((total, [, , count]) => total + count, 0)
@@ -51,10 +52,10 @@ export function lease(
   const had = Math.max(0, held - more)
   const keep = Math.min(asked.keep, had)
   const room = Math.max(0, limit - sum - others)
-  const given = Math.max(keep, grow ? Math.min(hold, room) : Math.min(hold, had))
+  const given = late ? held : Math.max(keep, Math.min(hold, grow ? room : had))
   const holders = {
     ...state.holders,
-    [holder]: [Math.max(before, taken), given] as [number, number],
+    [holder]: [before + more, given, Math.max(last, seq)] as [number, number, number],
   }
   const [oldest] = counted
   return {

@@ -2,8 +2,10 @@
 
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { VgateError } from '../../src/core/errors.js'
 import { startTestGateway, type TestConnection, type TestGateway } from '../support/gateway.js'
 import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+import { serialising } from '../support/serialising-authority.js'
 
 const POLICY = `
 roles:
@@ -17,24 +19,34 @@ roles:
   sharer:
     allow: [{ access: read, collections: ["*"] }]
     budget: [{ collections: ["*"], share: 10%, per: 24h }]
+  prober:
+    allow: [{ access: read, collections: [items] }]
+    mask: [{ collections: [items], fields: [hidden], with: null }]
+    budget: [{ collections: [items], vectors: 3, probes: 4, per: 24h }]
 access:
+  - { who: { group: probers }, role: prober, targets: ["*"] }
   - { who: { group: readers }, role: reader, targets: ["*"] }
   - { who: { group: exporters }, role: exporter, targets: ["*"] }
   - { who: { group: sharers }, role: sharer, targets: ["*"] }
 `
-const SETUP = `CREATE TABLE docs(id int PRIMARY KEY, body text);
+const SETUP = `CREATE EXTENSION vector;
+  CREATE TABLE items(id int PRIMARY KEY, embedding vector(2), hidden vector(2));
+  INSERT INTO items SELECT g, '[1,2]', '[3,4]' FROM generate_series(1, 20) g;
+  CREATE TABLE docs(id int PRIMARY KEY, body text);
   INSERT INTO docs SELECT g, 'x' FROM generate_series(1, 2000) g;
   CREATE TABLE notes(id int PRIMARY KEY); INSERT INTO notes SELECT generate_series(1, 3000);
   CREATE TABLE fresh(id int PRIMARY KEY); CREATE TABLE scratch(id int);
   CREATE VIEW vdocs AS SELECT id FROM docs; ANALYZE docs; ANALYZE notes`
 
-describe.skipIf(!hasPostgres('plain'))('budgets', () => {
+describe.skipIf(!hasPostgres('pgvector'))('budgets', () => {
   let postgres: TestPostgres
   let gateway: TestGateway
+  /** The store cannot be used. */
+  let broken = false
   const open: pg.Client[] = []
 
   beforeAll(async () => {
-    postgres = await startPostgres({ kind: 'plain' })
+    postgres = await startPostgres({ kind: 'pgvector' })
   })
   afterAll(() => postgres?.stop())
   beforeEach(async () => {
@@ -44,8 +56,20 @@ describe.skipIf(!hasPostgres('plain'))('budgets', () => {
       bob: ['corp:readers'],
       erin: ['corp:exporters'],
       sam: ['corp:sharers'],
+      pam: ['corp:probers'],
     }
-    gateway = await startTestGateway({ postgres, database, policy: POLICY, users })
+    broken = false
+    gateway = await startTestGateway({
+      ...{ postgres, database, policy: POLICY, users },
+      wrapAuthority: (authority) =>
+        serialising({
+          ...authority,
+          leaseBudget: (given) =>
+            broken
+              ? Promise.reject(new VgateError('VGATE_STORE_UNAVAILABLE', 'the store is away'))
+              : authority.leaseBudget(given),
+        }),
+    })
   })
   afterEach(async () => {
     await Promise.all(open.splice(0).map((client) => client.end()))
@@ -155,6 +179,10 @@ describe.skipIf(!hasPostgres('plain'))('budgets', () => {
     const gathered = 'SELECT json_agg(id) FROM (SELECT id FROM docs LIMIT 100) d'
     expect((await client.query(gathered)).rowCount).toBe(1)
     // 299 are left: one gathered row is a row too.
+    await expect(client.query('SELECT id FROM docs; SELECT 1')).rejects.toMatchObject({
+      code: '0A000',
+    })
+    await expect(client.query('COPY docs TO STDOUT')).rejects.toMatchObject({ code: '0A000' })
     await expect(client.query('SELECT id FROM docs')).rejects.toThrow('past 299 rows')
     await expect(client.query('COPY docs TO STDOUT')).rejects.toMatchObject({ code: '53400' })
   })
@@ -172,5 +200,61 @@ describe.skipIf(!hasPostgres('plain'))('budgets', () => {
     await expect(client.query('SELECT id FROM fresh LIMIT 1')).rejects.toThrow(
       'the database does not know how many there are',
     )
+  })
+
+  it('count embeddings that leave, and vectors that are chosen to probe with', async () => {
+    const client = await as('pam')
+    const near = "SELECT id FROM items ORDER BY embedding <-> '[0,1]' LIMIT 5"
+    for (let probe = 0; probe < 2; probe += 1) await client.query(near)
+    const scores = "SELECT embedding <-> '[0,1]', embedding <-> '[1,0]' FROM items LIMIT 5"
+    expect((await client.query(scores)).rowCount).toBe(5)
+    await expect(client.query(near)).rejects.toMatchObject({
+      code: '53400',
+      message: 'roles.prober.budget[0] allows 4 probes in 24 h: 0 are left',
+    })
+    expect((await client.query('SELECT hidden FROM items LIMIT 9')).rows[0]).toEqual({
+      hidden: null,
+    })
+    expect((await client.query('SELECT * FROM items LIMIT 2')).rowCount).toBe(2)
+    // Of what is left one more may come, and the read that wants more ends there.
+    await expect(client.query('SELECT embedding FROM items')).rejects.toMatchObject({
+      message:
+        'the read went past 1 rows, all that is left of roles.prober.budget[0]: 3 embeddings in 24 h',
+    })
+    await expect(client.query('SELECT embedding FROM items LIMIT 1')).rejects.toThrow('0 are left')
+    expect((await client.query('SELECT id FROM items')).rowCount).toBe(20)
+  })
+
+  it('of a changed policy count what was taken before', async () => {
+    const at = await gateway.connectAs('alice')
+    const client = await clientOf(at)
+    await client.query('SELECT * FROM docs LIMIT 300')
+    const change = (rows: number): void => {
+      const source = POLICY.replace('rows: 1000', `rows: ${rows}`)
+      gateway.notify(at.session.id, { kind: 'policy', source, hash: `${rows}` })
+    }
+    change(310)
+    await expect(client.query('SELECT * FROM docs LIMIT 20')).rejects.toThrow(
+      'allows 310 rows in 24 h: 10 are left, this needs 20',
+    )
+    change(100)
+    await expect(client.query('SELECT * FROM docs LIMIT 1')).rejects.toThrow('0 are left')
+    change(350)
+    expect((await client.query('SELECT * FROM docs LIMIT 50')).rowCount).toBe(50)
+    await expect(client.query('SELECT * FROM docs LIMIT 1')).rejects.toThrow('0 are left')
+  })
+
+  it('let nothing through while the store cannot be asked, but what was leased before', async () => {
+    const client = await as('alice')
+    await client.query('SELECT * FROM docs LIMIT 10')
+    broken = true
+    expect((await client.query('SELECT * FROM docs LIMIT 10')).rowCount).toBe(10)
+    await expect(client.query('SELECT * FROM docs LIMIT 200')).rejects.toMatchObject({
+      code: '58030',
+      message: expect.stringContaining('the store is away'),
+    })
+    expect((await client.query('SELECT * FROM notes LIMIT 200')).rowCount).toBe(200)
+    broken = false
+    expect(await exported(client, 20)).toMatchObject({ rows: 980 })
   })
 })
