@@ -174,7 +174,8 @@ export class Budgets {
   }
 
   #whose({ principal, target }: Owner, session: string): Whose {
-    const key = JSON.stringify([principal, target])
+    // None of these names can hold a NUL.
+    const key = `${principal}\u0000${target}`
     let whose = this.#owners.get(key)
     if (whose === undefined) {
       whose = { sessions: new Set(), last: session, pools: new Map() }

@@ -2,11 +2,11 @@
 // ends. What an unfinished read took is what was given of it.
 
 import type { Delivery, JudgeRequest } from '../core/adapter.js'
-import type { Obligations } from '../core/decision.js'
+import type { FieldMask, Obligations } from '../core/decision.js'
 import { VgateError } from '../core/errors.js'
-import { isOperation } from '../core/operation.js'
+import { isOperation, type Operation } from '../core/operation.js'
 import { type Claim, claimsOf } from '../policy/budgets.js'
-import type { CompiledRole } from '../policy/compile.js'
+import type { CompiledPolicy, CompiledRole } from '../policy/compile.js'
 import {
   type Ask,
   BudgetExceeded,
@@ -67,6 +67,10 @@ interface Running {
 export class SessionBudgets {
   readonly #deps: SessionBudgetsDeps
   readonly #running = new Map<string, Running>()
+  readonly #known = new WeakMap<
+    Operation,
+    { policy: CompiledPolicy; masks: readonly FieldMask[]; claims: readonly Claim[] }
+  >()
   /** Requests that wait for more of a budget. */
   readonly #waiting = new Set<{ readonly connection: string; gone: boolean }>()
 
@@ -88,6 +92,7 @@ export class SessionBudgets {
   }
 
   delivered(connection: string, { request, index, rowCount, done }: Delivery): void {
+    if (this.#running.size === 0) return
     const key = `${connection}/${request}`
     const running = this.#running.get(key)
     if (running === undefined) return
@@ -129,7 +134,7 @@ export class SessionBudgets {
     const roles = budgetedRoles(standing)
     if (roles.length === 0) return undefined
     const claims = request.operations.map((operation, index) =>
-      isOperation(operation) ? demandClaims(roles, operation, obligations[index]) : [],
+      isOperation(operation) ? this.#claimsOf(standing, roles, operation, obligations[index]) : [],
     )
     if (claims.every((each) => each.length === 0)) return undefined
     const ask = (sizes: Sizes): readonly Grant[] | Promise<readonly Grant[]> =>
@@ -142,6 +147,21 @@ export class SessionBudgets {
     const sizes = shares ? this.#sizes(request) : NO_SIZES
     const grants = sizes instanceof Promise ? sizes.then(ask) : ask(sizes)
     return grants instanceof Promise ? this.#waited(of.connection, grants, run) : run(grants)
+  }
+
+  /** Claims of the same operation under the same policy and masks are the same. */
+  #claimsOf(
+    { policy }: Standing,
+    roles: readonly CompiledRole[],
+    operation: Operation,
+    obligations: Obligations | undefined,
+  ): readonly Claim[] {
+    const masks = obligations?.masks ?? []
+    const known = this.#known.get(operation)
+    if (known !== undefined && known.policy === policy && known.masks === masks) return known.claims
+    const claims = demandClaims(roles, operation, masks)
+    this.#known.set(operation, { policy, masks, claims })
+    return claims
   }
 
   #sizes({ sizes }: JudgeRequest): Sizes | Promise<Sizes> {
@@ -203,10 +223,10 @@ function budgetedRoles({ policy, grant }: Standing): readonly CompiledRole[] {
 
 function demandClaims(
   roles: readonly CompiledRole[],
-  operation: Parameters<typeof claimsOf>[1],
-  obligations: Obligations | undefined,
+  operation: Operation,
+  masks: readonly FieldMask[],
 ): readonly Claim[] {
-  const claims = claimsOf(roles, operation, obligations?.masks ?? [])
+  const claims = claimsOf(roles, operation, masks)
   if (!('reason' in claims)) return claims
   throw new BudgetExceeded(claims.rule, claims.reason, claims.hint)
 }
