@@ -6,6 +6,7 @@ import type { RecordLevel } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
 import type { Access, CollectionUse, Operation, Risk, Unclassified } from '../core/operation.js'
 import type { SearchRecord } from './search-records.js'
+import type { UserRecord } from './user-records.js'
 import type { RecordedKeys } from './written-keys.js'
 
 export interface RecordedPrincipal {
@@ -323,6 +324,7 @@ export type LogRecord =
       readonly how: 'replay' | 'download' | 'search'
     }
   | SearchRecord
+  | UserRecord
   | { readonly type: 'log.closed'; readonly reason: string }
 
 export type RecordBody = SessionRecord | LogRecord

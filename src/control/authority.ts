@@ -8,6 +8,7 @@ import type {
   SessionLease,
   SessionNotice,
   SessionSummary,
+  UserLedger,
 } from '../core/authority.js'
 import type { BudgetStanding } from '../core/budget.js'
 import type { Clock } from '../core/clock.js'
@@ -16,7 +17,7 @@ import type { CloseReason, Grant } from '../core/grant.js'
 import { newId } from '../core/ids.js'
 import type { Principal } from '../core/principal.js'
 import { mayTake } from '../policy/access.js'
-import { createSecretSource, type SecretDeps, type SecretSource } from '../secrets/resolve.js'
+import type { SecretDeps } from '../secrets/resolve.js'
 import type { Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
 import { EndedSessions } from './ended-sessions.js'
@@ -25,6 +26,8 @@ import type { Requests } from './requests.js'
 import type { Schedule } from './schedule.js'
 import type { SessionIndex } from './session-indexer.js'
 import type { TargetSettings } from './settings.js'
+import { TargetCredentials } from './target-credentials.js'
+import { createUserLedger } from './user-ledger.js'
 import { proofEnded, provedPrincipal } from './workload-grants.js'
 
 /** A lease without renewal ends after this long. */
@@ -80,13 +83,16 @@ export function createAuthority(deps: AuthorityDeps): ControlAuthority {
 class LocalAuthority implements ControlAuthority {
   readonly #deps: AuthorityDeps
   readonly #live = new Map<string, Live>()
-  readonly #secrets = new Map<string, SecretSource>()
+  readonly #credentials: TargetCredentials
+  readonly users: UserLedger
   readonly #ended: EndedSessions
   #stopped = false
 
   constructor(deps: AuthorityDeps) {
     this.#deps = deps
     this.#ended = new EndedSessions(deps)
+    this.#credentials = new TargetCredentials(deps.secretDeps)
+    this.users = createUserLedger(deps, this.#credentials, (session) => this.#standing(session))
     deps.requests.onChange((record, request) => {
       for (const { principal, grant, listeners } of this.#live.values()) {
         if (principal.id !== record.principal || grant.target !== record.target) continue
@@ -167,14 +173,7 @@ class LocalAuthority implements ControlAuthority {
   }
 
   async leaseCredential(session: string): Promise<{ username: string; password: string }> {
-    const { target } = await this.#standing(session)
-    const { username, password } = target.credential
-    let source = this.#secrets.get(target.spec.name)
-    if (source === undefined) {
-      source = createSecretSource(password, this.#deps.secretDeps)
-      this.#secrets.set(target.spec.name, source)
-    }
-    return { username, password: source.resolve().value.reveal() }
+    return this.#credentials.of((await this.#standing(session)).target)
   }
 
   async renewLease(session: string): Promise<{ leaseUntil: number; policyHash: string }> {

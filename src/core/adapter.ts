@@ -200,6 +200,8 @@ export interface AdapterHost {
 /** What the database said when the upstream connection was authenticated. */
 export interface UpstreamGreeting {
   readonly parameters: Readonly<Record<string, string>>
+  /** The schemas in which it looks names up, where that was asked. */
+  readonly searchPath?: readonly string[]
 }
 
 /** One per client connection. Any throw out of a method ends that connection alone. */
@@ -264,6 +266,8 @@ export interface ProtocolFamily {
       readonly randomBytes: (size: number) => Buffer
       /** A password may be sent in clear or as MD5 without TLS: for a literal loopback address only. Default: no. */
       readonly allowPlaintextPassword?: boolean
+      /** Ask where it looks names up: it may be elsewhere than on the connections of side queries. */
+      readonly askPath?: boolean
     },
     host: UpstreamLoginHost,
   ): UpstreamLogin
@@ -274,6 +278,39 @@ export interface ProtocolFamily {
   ): UpstreamLogin
   /** Warm-up of parsers; called once before the first connection. */
   prepare(): Promise<void>
+  readonly users: UserMaker
+}
+
+/** What a short-lived database user is to be. */
+export interface NewUser {
+  readonly memberOf: readonly string[]
+  /** Marks it in the database, so that none is dropped that is somebody else's. */
+  readonly grant: string
+  /** How long it may log in. Milliseconds. */
+  readonly lifeMs: number
+  /** Connections that it may have at once. */
+  readonly connections: number
+}
+
+/** Makes and drops database users on a connection of the gateway's own. */
+export interface UserMaker {
+  /** A name that nobody has, and a password, which no statement holds. */
+  invent(prefix: string, randomBytes: (size: number) => Buffer): UpstreamCredential
+  /** Rejects with VGATE_UPSTREAM_FAILED, naming the privilege that lacks. */
+  create(
+    query: SideQuery,
+    credential: UpstreamCredential,
+    user: NewUser,
+    randomBytes: (size: number) => Buffer,
+  ): Promise<void>
+  /**
+   * Ends its connections, gives what it owns to `heir`, and drops it. Does nothing where there is none of this name and
+   * mark. Rejects with VGATE_UPSTREAM_FAILED; then it cannot log in any more, where that could be done.
+   */
+  drop(
+    query: SideQuery,
+    user: { readonly name: string; readonly grant: string; readonly heir: string },
+  ): Promise<void>
 }
 
 export type { JsonValue, RecordLevel }

@@ -20,6 +20,39 @@ export interface TargetSpec {
     | { readonly verify: 'full'; readonly ca?: string; readonly serverName?: string }
     | { readonly verify: 'off' }
   readonly contact?: string
+  /** Each grant gets a database user of its own, a member of these, called by this prefix and something random. */
+  readonly mint?: {
+    readonly role: { readonly memberOf: readonly string[]; readonly prefix: string }
+  }
+}
+
+/** A short-lived database user that is not known to be gone. */
+export interface LeftUser {
+  readonly user: string
+  /** Marks it in the database as this grant's. */
+  readonly grant: string
+  /** The database's own role that gets what it owns. */
+  readonly heir: string
+  readonly target: TargetSpec
+}
+
+/**
+ * Keeps what short-lived database users there are, so that none outlives the process that made it. Never a password:
+ * that is in the memory of the process that logs in with it.
+ */
+export interface UserLedger {
+  /** It is about to be made: durable before this answers, and in the audit log. Rejects when the session is over. */
+  begun(given: { readonly session: string; readonly user: string }): Promise<void>
+  /** It could not be made; the reason is for the audit log. What may be left of it is still to be dropped. */
+  failed(given: { readonly user: string; readonly message: string }): Promise<void>
+  /** The database has it no more. */
+  dropped(user: string): Promise<void>
+  /** It could not be dropped now; the reason is for the audit log. */
+  kept(given: { readonly user: string; readonly message: string }): Promise<void>
+  /** All that are not gone, on targets that there still are. */
+  left(): Promise<readonly LeftUser[]>
+  /** The target's own credential, to drop this user. Rejects where it is gone. */
+  leaseCredential(user: string): Promise<{ readonly username: string; readonly password: string }>
 }
 
 export interface OpenSessionRequest {
@@ -107,4 +140,5 @@ export interface Authority {
     readonly outcome: ApprovalOutcome
     readonly message?: string
   }): Promise<void>
+  readonly users: UserLedger
 }

@@ -117,13 +117,37 @@ const targetTls = z.union([
   z.strictObject({ verify: z.literal('full'), ca: file.optional() }),
 ])
 
+/** Bytes of a name that PostgreSQL keeps (NAMEDATALEN − 1); behind a prefix comes something random. */
+const NAME_BYTES = 63
+const PREFIX_LETTERS = 40
+
+const mintedRole = z.strictObject({
+  memberOf: z
+    .array(
+      shown.refine((name) => Buffer.byteLength(name) <= NAME_BYTES, {
+        error: `expected a role's name of at most ${NAME_BYTES} bytes`,
+      }),
+    )
+    .min(1)
+    .max(20)
+    .refine((names) => new Set(names).size === names.length, { error: 'a role is named twice' }),
+  prefix: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]*$/, { error: 'expected lower-case letters, digits and _' })
+    .max(PREFIX_LETTERS)
+    .refine((prefix) => !prefix.startsWith('pg_'), {
+      error: 'PostgreSQL keeps names that begin with pg_ for itself',
+    })
+    .default('vg_'),
+})
+
 const pgvector = z.strictObject({
   database: z.literal('pgvector'),
   address: z.string().min(1).max(2000),
   tls: targetTls.optional(),
   credential: z.strictObject({ username: shown, password: reference }),
   contact: shown.optional(),
-  mint: notSupportedYet(),
+  mint: z.strictObject({ role: mintedRole }).optional(),
   listen: notSupportedYet(),
   agent: notSupportedYet(),
   operations: notSupportedYet(),

@@ -41,8 +41,17 @@ function readTarget(
     if (tls === undefined) return undefined
     const contact = entry.contact === undefined ? {} : { contact: entry.contact }
     const { username, password } = entry.credential
+    if (entry.mint?.role.memberOf.includes(username) === true) {
+      check.report(
+        [...path, 'mint', 'role', 'memberOf'],
+        "names the gateway's own user, whose privileges nobody else is to have",
+        'name roles with the privileges that the users of this target need',
+      )
+      return undefined
+    }
+    const mint = entry.mint === undefined ? {} : { mint: entry.mint }
     return {
-      spec: { name, database: entry.database, host, port, databaseName, tls, ...contact },
+      spec: { name, database: entry.database, host, port, databaseName, tls, ...contact, ...mint },
       credential: { username, password },
     }
   } catch (error) {

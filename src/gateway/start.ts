@@ -283,6 +283,8 @@ async function startDataPlane(
     report: deps.report,
   })
   await dataPlane.prepare([...config.targets.values()].map((target) => target.spec.database))
+  // Not waited for: a database that is down must not keep the gateway from starting.
+  void dataPlane.dropLeftUsers()
   return dataPlane
 }
 

@@ -11,8 +11,9 @@ import type { CompiledPolicy, CompiledRole, Condition, DenyRule, HoldRule } from
 import type { Thresholds } from './defaults.js'
 import { functionKey } from './function-key.js'
 import { compilePattern, covers, permits } from './glob.js'
+import { writesHidden } from './hiding.js'
 import { hintFor } from './hint.js'
-import { applyMasks, type MaskRefusal, writesMasked } from './masks.js'
+import { applyMasks, type MaskRefusal } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
 import { describeHold, describeOperation, describeRecent, describeUse } from './reasons.js'
@@ -156,7 +157,7 @@ function judge(
     ...(rowLimit === undefined ? {} : { rowLimit }),
     ...(approved === undefined ? {} : { rowLimitApproved: approved }),
     record: strictestRecord(roles),
-    ...(writesMasked(roles, operation) ? { hides: true } : {}),
+    ...(writesHidden(roles, denials, operation) ? { hides: true } : {}),
   }
   const matching = holds.filter((rule) => conditionMet(rule, operation, risks))
   if (matching.length > 0) {

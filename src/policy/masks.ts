@@ -69,16 +69,6 @@ export function applyMasks(roles: readonly CompiledRole[], operation: Operation)
   return { masks: [...masks.values()] }
 }
 
-/** Whether it writes a collection of which a role masks something, whatever of it the operation names. */
-export function writesMasked(roles: readonly CompiledRole[], operation: Operation): boolean {
-  const rules = roles.flatMap((role) => role.masks)
-  return operation.collections.some(
-    (use) =>
-      (use.access === 'write' || use.access === 'admin') &&
-      rules.some((rule) => rule.collections.some((pattern) => covers(pattern, use.collection))),
-  )
-}
-
 /** Outputs as uses, so that a result column is masked even where the list of fields forgot it. */
 function outputUses(operation: Operation): FieldUse[] {
   return operation.returns.outputs.flatMap((output) =>

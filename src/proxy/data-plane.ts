@@ -5,10 +5,11 @@ import type { SigningKeyPair } from '../audit/keys.js'
 import type { RecordingFs } from '../audit/recording-fs.js'
 import { openRecording } from '../audit/writer.js'
 import type { AdapterLimits, ProtocolFamily, ScramVerifier } from '../core/adapter.js'
-import type { Authority, OpenSessionRequest, SessionLease } from '../core/authority.js'
+import type { Authority, OpenSessionRequest, SessionLease, TargetSpec } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { MaskerFactory } from '../core/masker.js'
+import { Secret } from '../core/secret.js'
 import { findDatabase } from '../databases/list.js'
 import type { Database } from '../databases/types.js'
 import { createMasker } from '../masking/masker.js'
@@ -18,7 +19,9 @@ import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
 import { Budgets } from './budgets.js'
 import { Pace } from './pace.js'
 import { Session, type SessionEvents } from './session.js'
+import { ShortLivedUsers } from './short-lived-users.js'
 import { type LeaseCredential, SideQueries } from './side-queries.js'
+import { dial } from './upstream.js'
 
 const COMPILED_POLICIES_MAX = 8
 
@@ -52,10 +55,24 @@ export class DataPlane {
   /** By a clock that nobody can set. */
   readonly #pace = new Pace(() => performance.now())
   readonly #budgets: Budgets
+  readonly #users: ShortLivedUsers
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
     this.#budgets = new Budgets(options.authority, options.report)
+    this.#users = new ShortLivedUsers({
+      ledger: options.authority.users,
+      now: options.clock.now,
+      connectionsPerSession: options.connectionsPerSession,
+      makerOf: (target) => this.#familyOf(target).users,
+      sideQueries: (target, key, credential) => this.#sideQueriesOf(target, key, credential),
+      report: options.report,
+    })
+  }
+
+  /** Drops the database users that processes that died have left. Never rejects; tries again until it is done. */
+  async dropLeftUsers(): Promise<void> {
+    await this.#users.dropLeft()
   }
 
   /** Warms up the parsers of the databases that are configured. */
@@ -87,12 +104,14 @@ export class DataPlane {
           ending: (reason, error) => events.ending(reason, error),
           ended: (reason, error) => {
             this.#sessions.delete(lease.session)
+            this.#users.end(lease)
             events.ended(reason, error)
           },
         },
         this.#dependencies(lease),
       )
       this.#sessions.set(lease.session, session)
+      this.#users.begin(lease, () => this.#leased(lease.session))
       return session
     } catch (error) {
       await authority
@@ -117,6 +136,7 @@ export class DataPlane {
     })
     await Promise.all([...this.#sessions.values()].map((session) => session.end('stopped', error)))
     this.#budgets.close()
+    await this.#users.stop()
     const side = await Promise.allSettled(this.#side.values())
     await Promise.all(
       side.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)),
@@ -126,12 +146,7 @@ export class DataPlane {
   #dependencies(lease: SessionLease): ConstructorParameters<typeof Session>[3] {
     const { authority, clock, limits, connectionsPerSession, handshakeMs, recordings, report } =
       this.#options
-    const family = this.#families.get(lease.target.database)
-    if (family === undefined)
-      throw new VgateError(
-        'VGATE_UNEXPECTED',
-        `the database ${lease.target.database} is not prepared`,
-      )
+    const family = this.#familyOf(lease.target)
     return {
       authority,
       clock,
@@ -153,7 +168,17 @@ export class DataPlane {
           clock,
           ...(recordings.fs === undefined ? {} : { fs: recordings.fs }),
         }),
-      sideQueries: (of, credential) => this.#sideQueriesOf(of, credential),
+      sideQueries: (of, credential) => this.#sideQueriesOf(of.target, of.session, credential),
+      dial: async (of, parameters, credential) => {
+        const { target } = of
+        const own = this.#users.login(of, credential)
+        // Both a user of its own and a path that it named itself may mean other schemas than the catalogue's user has.
+        const askPath = own !== undefined || parameters['search_path'] !== undefined
+        return dial({
+          ...{ family, target, parameters, askPath },
+          credential: await (own ?? credential()),
+        })
+      },
       report,
     }
   }
@@ -177,9 +202,23 @@ export class DataPlane {
     return compiled
   }
 
-  /** What the sessions of a target share. It outlives them, so that each lends its own credential. */
-  async #sideQueriesOf(lease: SessionLease, credential: LeaseCredential): Promise<SideQueries> {
-    const { target } = lease
+  #familyOf(target: TargetSpec): ProtocolFamily {
+    const family = this.#families.get(target.database)
+    if (family !== undefined) return family
+    throw new VgateError('VGATE_UNEXPECTED', `the database ${target.database} is not prepared`)
+  }
+
+  async #leased(session: string): ReturnType<LeaseCredential> {
+    const { username, password } = await this.#options.authority.leaseCredential(session)
+    return { username, password: new Secret(password) }
+  }
+
+  /** What the sessions of a target share. It outlives them, so that each lends its own credential under its `key`. */
+  async #sideQueriesOf(
+    target: TargetSpec,
+    key: string,
+    credential: LeaseCredential,
+  ): Promise<SideQueries> {
     let side = this.#side.get(target.name)
     if (side === undefined) {
       side = credential().then(
@@ -189,7 +228,7 @@ export class DataPlane {
       this.#side.set(target.name, side)
     }
     const shared = await side
-    shared.lend(lease.session, credential)
+    shared.lend(key, credential)
     return shared
   }
 }

@@ -5,11 +5,11 @@ import type { AdapterLimits, ProtocolFamily } from '../core/adapter.js'
 import type { Authority, SessionLease } from '../core/authority.js'
 import type { Clock } from '../core/clock.js'
 import type { MaskerFactory } from '../core/masker.js'
-import type { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import type { Budgets } from './budgets.js'
 import type { Pace } from './pace.js'
-import type { SideQueries } from './side-queries.js'
+import type { LeaseCredential, SideQueries } from './side-queries.js'
+import type { UpstreamConnection } from './upstream.js'
 
 export interface SessionDependencies {
   readonly authority: Authority
@@ -27,10 +27,12 @@ export interface SessionDependencies {
     readonly hash: string
   }) => CompiledPolicy
   readonly openRecording: (session: string) => Recording
-  readonly sideQueries: (
+  readonly sideQueries: (lease: SessionLease, credential: LeaseCredential) => Promise<SideQueries>
+  readonly dial: (
     lease: SessionLease,
-    credential: () => Promise<{ readonly username: string; readonly password: Secret }>,
-  ) => Promise<SideQueries>
+    parameters: Readonly<Record<string, string>>,
+    credential: LeaseCredential,
+  ) => Promise<UpstreamConnection>
   /** For unexpected failures; never given data. */
   readonly report: (event: string, error: unknown) => void
 }

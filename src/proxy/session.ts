@@ -23,7 +23,7 @@ import { SessionRecorder } from './session-recorder.js'
 import { endError, opened } from './session-words.js'
 import type { SideQueries } from './side-queries.js'
 import type { Standing } from './standing.js'
-import { dial, sendCancel } from './upstream.js'
+import { sendCancel } from './upstream.js'
 
 export const LEASE_RENEWAL_MS = 2_000
 
@@ -144,13 +144,7 @@ export class Session {
       flush: () => this.#recorder.flush(),
       known: (question) => (question.kind === 'load' ? this.#side?.known(question) : undefined),
       answer: (connection, question) => this.#answer(connection, question),
-      dial: async (parameters) =>
-        dial({
-          family,
-          target: this.lease.target,
-          credential: await this.#credential(),
-          parameters,
-        }),
+      dial: (parameters) => this.#deps.dial(this.lease, parameters, () => this.#credential()),
       cancel: (packet) => void sendCancel(family, this.lease.target, packet),
       cancelOther: (key) => this.#cancelOther(key),
       closed: (connection, error) => this.#connectionClosed(connection, error),

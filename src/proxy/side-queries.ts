@@ -5,7 +5,7 @@ import pg from 'pg'
 import type { PreviewQuery, SideQuery } from '../core/adapter.js'
 import type { PreviewCount } from '../core/approval.js'
 import type { TargetSpec } from '../core/authority.js'
-import { VgateError } from '../core/errors.js'
+import { asVgateError, VgateError } from '../core/errors.js'
 import type { Secret } from '../core/secret.js'
 import { Answers, type LoadQuestion } from './answers.js'
 import { tlsOptions } from './upstream.js'
@@ -34,7 +34,7 @@ export class SideQueries {
 
   constructor(target: TargetSpec, username: string, now: () => number) {
     this.#target = target
-    this.#answers = new Answers(now, (question, previous) => this.#run(question, previous))
+    this.#answers = new Answers(now, (question, previous) => this.#load(question, previous))
     this.#pool = new pg.Pool({
       host: target.host,
       port: target.port,
@@ -96,6 +96,13 @@ export class SideQueries {
     }
   }
 
+  /** Statements that change something, on one connection; what fails ends it. Rejects as `work` does. */
+  async administer<T>(work: (query: SideQuery) => Promise<T>): Promise<T> {
+    return await this.#run(work, (error) =>
+      asVgateError(error, `cannot reach ${this.#target.name}`, 'VGATE_UPSTREAM_FAILED'),
+    )
+  }
+
   async close(): Promise<void> {
     await this.#pool.end()
   }
@@ -114,24 +121,35 @@ export class SideQueries {
     throw refused ?? new Error('no session lends its credential')
   }
 
-  async #run(question: LoadQuestion, previous: unknown): Promise<unknown> {
+  async #load(question: LoadQuestion, previous: unknown): Promise<unknown> {
+    return await this.#run(
+      (query) => question.load(query, previous),
+      (error) =>
+        new VgateError(
+          'VGATE_UPSTREAM_FAILED',
+          `cannot read the catalogue of ${this.#target.name}`,
+          {
+            cause: error,
+            hint: 'check that the database is up and not blocked, and what the credential of the target may read',
+          },
+        ),
+    )
+  }
+
+  async #run<T>(
+    work: (query: SideQuery) => Promise<T>,
+    failed: (error: unknown) => VgateError,
+  ): Promise<T> {
     let client: pg.PoolClient | undefined
     try {
       client = await this.#pool.connect()
-      const answer = await question.load(queryOn(client), previous)
+      const answer = await work(queryOn(client))
       client.release()
       return answer
     } catch (error) {
       // A connection whose query failed or timed out may still be busy: it is not used again.
       client?.release(true)
-      throw new VgateError(
-        'VGATE_UPSTREAM_FAILED',
-        `cannot read the catalogue of ${this.#target.name}`,
-        {
-          cause: error,
-          hint: 'check that the database is up and not blocked, and what the credential of the target may read',
-        },
-      )
+      throw failed(error)
     }
   }
 }

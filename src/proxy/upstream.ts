@@ -26,6 +26,8 @@ export interface DialOptions {
   readonly target: TargetSpec
   readonly credential: { readonly username: string; readonly password: Secret }
   readonly parameters: Readonly<Record<string, string>>
+  /** Ask where the session looks names up. */
+  readonly askPath?: boolean
 }
 
 /** Dials, upgrades to TLS where the target asks for it (verified, always), and logs in. Rejects with VGATE_UPSTREAM_FAILED. */
@@ -56,6 +58,7 @@ export function dial(options: DialOptions): Promise<UpstreamConnection> {
         tls: target.tls.verify === 'full',
         // Without TLS a target is on a literal loopback address; the configuration refuses anything else.
         allowPlaintextPassword: true,
+        askPath: options.askPath === true,
         randomBytes,
       },
       {

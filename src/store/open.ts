@@ -2,6 +2,7 @@
 
 import type { Clock } from '../core/clock.js'
 import { createBudgets } from './budgets.js'
+import { createDatabaseUsers } from './database-users.js'
 import { claimDirectory } from './directory-lock.js'
 import type { Dialect } from './full-text.js'
 import { createGrants } from './grants.js'
@@ -54,6 +55,7 @@ function assemble(database: StoreDatabase, clock: Clock, dialect: Dialect): Stor
     ...createGrants(run, clock),
     ...createSessions(database, clock),
     ...createWorkloadGrants(run),
+    ...createDatabaseUsers(run, clock),
     ...createRequests(run, clock),
     ...createBudgets(run, clock),
     ...createSessionIndex(run, dialect),

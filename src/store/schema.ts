@@ -54,6 +54,15 @@ export interface Tables {
     proof: string
     proof_until: number
   }
+  /** Short-lived users of target databases that are not known to be gone. */
+  database_users: {
+    name: string
+    grant_id: string
+    target: string
+    /** The database's own role that gets what it owns. */
+    heir: string
+    created_at: number
+  }
   sessions: {
     id: string
     grant_id: string
@@ -252,6 +261,11 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE INDEX session_touches_key ON session_touches (key_hash, collection, no)`,
     `CREATE INDEX session_touches_time ON session_touches (key_hash, no)`,
     `CREATE INDEX session_touches_own ON session_touches (principal, key_hash, collection, no)`,
+  ],
+  [
+    `CREATE TABLE database_users (
+      name TEXT PRIMARY KEY, grant_id TEXT NOT NULL REFERENCES grants (id), target TEXT NOT NULL,
+      heir TEXT NOT NULL, created_at BIGINT NOT NULL)`,
   ],
   [
     `CREATE TABLE budgets (

@@ -78,6 +78,14 @@ export interface WorkloadProof {
   readonly until: number
 }
 
+/** A short-lived user of a target's database. */
+export interface DatabaseUser {
+  readonly name: string
+  readonly grant: string
+  readonly target: string
+  readonly heir: string
+}
+
 export interface Store extends SessionIndexStore, SessionSearchStore {
   /** Writes what was learnt at a login. False when the principal is disabled. */
   upsertPrincipal(principal: Principal): Promise<boolean>
@@ -102,6 +110,12 @@ export interface Store extends SessionIndexStore, SessionSearchStore {
   /** Moves the proof on. False when it was as late before, or is unknown. */
   renewProof(grant: string, principal: Principal, until: number): Promise<boolean>
   findProof(grant: string): Promise<WorkloadProof | undefined>
+  /** Written before it is made, and forgotten when it is gone. */
+  recordUser(user: DatabaseUser): Promise<void>
+  /** False when it was not there. */
+  forgetUser(name: string): Promise<boolean>
+  /** Oldest first. */
+  listUsers(): Promise<DatabaseUser[]>
   /** Grants of a principal that are neither over nor revoked. */
   liveGrants(principal: string): Promise<StoredGrant[]>
   /** Ends every login of a principal; answers how many there were. */

@@ -33,6 +33,7 @@ import { DataPlane } from '../../src/proxy/data-plane.js'
 import type { Session } from '../../src/proxy/session.js'
 import { openStore } from '../../src/store/open.js'
 import type { Store } from '../../src/store/store.js'
+import { type MemoryLedger, memoryLedger } from './memory-ledger.js'
 
 export interface TestGatewayOptions {
   readonly postgres: {
@@ -50,6 +51,11 @@ export interface TestGatewayOptions {
   readonly tls?: TargetSpec['tls']
   readonly host?: string
   readonly contact?: string
+  /** What the gateway logs in as; the superuser by default. */
+  readonly credential?: { readonly username: string; readonly password: string }
+  readonly mint?: TargetSpec['mint']
+  /** Short-lived users that a gateway before this one left over. */
+  readonly leftUsers?: MemoryLedger['users']
   readonly limits?: Partial<AdapterLimits>
   readonly durability?: 'standard' | 'strict'
   /** For recordings, in place of the machine's. */
@@ -85,6 +91,9 @@ export interface TestGateway {
   readonly requests: Requests
   person(name: string, groups: readonly string[]): Promise<Principal>
   readonly summaries: Map<string, SessionSummary>
+  readonly ledger: MemoryLedger
+  /** As a gateway does at its start. */
+  dropLeftUsers(): Promise<void>
   readonly reports: { event: string; error: unknown }[]
   stop(): Promise<void>
 }
@@ -114,6 +123,15 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     for (const [session, owner] of owners)
       if (owner.id === record.principal) listeners.get(session)?.({ kind: 'request', request })
   })
+  /** By session. */
+  const sessions = new Map<string, string>()
+  const ledger = memoryLedger(targetOf(options), credentialOf(options), (session) => {
+    const grant = sessions.get(session)
+    if (grant === undefined || summaries.has(session))
+      throw new VgateError('VGATE_NOT_FOUND', 'the session is over')
+    return grant
+  })
+  for (const [name, left] of options.leftUsers ?? []) ledger.users.set(name, left)
   const inner = memoryAuthority({
     options,
     grants,
@@ -123,6 +141,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     requests,
     owners,
     store,
+    sessions,
+    ledger,
   })
   const dataPlane = new DataPlane({
     authority: options.wrapAuthority?.(inner) ?? inner,
@@ -146,6 +166,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     recordings,
     summaries,
     reports,
+    ledger,
+    dropLeftUsers: () => dataPlane.dropLeftUsers(),
     notify: (session, notice) => listeners.get(session)?.(notice),
     revoke: async ({ session }) => {
       grants.delete(session.lease.grant.id)
@@ -242,8 +264,21 @@ function memoryAuthority(state: {
   requests: Requests
   owners: Map<string, Principal>
   store: Store
+  sessions: Map<string, string>
+  ledger: MemoryLedger
 }): Authority {
-  const { options, grants, policy, listeners, summaries, requests, owners, store } = state
+  const {
+    options,
+    grants,
+    policy,
+    listeners,
+    summaries,
+    requests,
+    owners,
+    store,
+    sessions,
+    ledger,
+  } = state
   const target = options.target ?? 'prod-vectors'
   return {
     openSession: async ({ grant, principal: id }): Promise<SessionLease> => {
@@ -254,6 +289,7 @@ function memoryAuthority(state: {
       await store.upsertPrincipal(principal)
       const session = newId('ses')
       owners.set(session, principal)
+      sessions.set(session, grant)
       return {
         session,
         requests: await requests.live(id, target),
@@ -266,15 +302,7 @@ function memoryAuthority(state: {
           startsAt: now,
           endsAt: now + (options.grantMs ?? 3_600_000),
         },
-        target: {
-          name: target,
-          database: 'pgvector',
-          host: options.host ?? options.postgres.host,
-          port: options.postgres.port,
-          databaseName: options.database,
-          tls: options.tls ?? { verify: 'off' },
-          ...(options.contact === undefined ? {} : { contact: options.contact }),
-        },
+        target: targetOf(options),
         policy: {
           source: options.policy,
           hash: createHash('sha256').update(options.policy).digest('hex'),
@@ -284,7 +312,7 @@ function memoryAuthority(state: {
     },
     leaseCredential: async (session) => {
       if (summaries.has(session)) throw new VgateError('VGATE_REVOKED', 'the session is over')
-      return { username: options.postgres.superuser, password: options.postgres.password }
+      return credentialOf(options)
     },
     renewLease: async () => ({
       leaseUntil: (options.clock ?? systemClock).now() + 5_000,
@@ -316,6 +344,27 @@ function memoryAuthority(state: {
     },
     voidApproval: ({ request, reason }) => requests.void(request, reason),
     recordOutcome: ({ request, outcome, message }) => requests.outcome(request, outcome, message),
+    users: ledger,
+  }
+}
+
+function credentialOf({ credential, postgres }: TestGatewayOptions): {
+  readonly username: string
+  readonly password: string
+} {
+  return credential ?? { username: postgres.superuser, password: postgres.password }
+}
+
+function targetOf(options: TestGatewayOptions): TargetSpec {
+  return {
+    name: options.target ?? 'prod-vectors',
+    database: 'pgvector',
+    host: options.host ?? options.postgres.host,
+    port: options.postgres.port,
+    databaseName: options.database,
+    tls: options.tls ?? { verify: 'off' },
+    ...(options.contact === undefined ? {} : { contact: options.contact }),
+    ...(options.mint === undefined ? {} : { mint: options.mint }),
   }
 }
 

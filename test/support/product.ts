@@ -87,6 +87,8 @@ export interface ProductOptions {
   readonly target?: string
   /** A line for the target's TLS; `tls: off` by default. */
   readonly tls?: string
+  /** YAML lines to put below the target, indented by four. */
+  readonly targetMore?: string
   readonly env?: Record<string, string>
   /** The gateway's data directory; one in the product's own by default. */
   readonly data?: string
@@ -207,7 +209,7 @@ targets:
     ${options.tls ?? 'tls: off'}
     credential: { username: ${superuser}, password: env:VGATE_TEST_DB_PASSWORD }
     contact: "#vector-help"
-policy: file:policy.yaml
+${options.targetMore ?? ''}policy: file:policy.yaml
 ${options.more ?? ''}`
 }
 

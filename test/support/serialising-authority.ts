@@ -48,6 +48,15 @@ export function serialising(
       call('consumeApproval', given, (sent) => inner.consumeApproval(sent)),
     voidApproval: (given) => call('voidApproval', given, (sent) => inner.voidApproval(sent)),
     recordOutcome: (given) => call('recordOutcome', given, (sent) => inner.recordOutcome(sent)),
+    users: {
+      begun: (given) => call('users.begun', given, (sent) => inner.users.begun(sent)),
+      failed: (given) => call('users.failed', given, (sent) => inner.users.failed(sent)),
+      dropped: (user) => call('users.dropped', user, (sent) => inner.users.dropped(sent)),
+      kept: (given) => call('users.kept', given, (sent) => inner.users.kept(sent)),
+      left: () => call('users.left', null, () => inner.users.left()),
+      leaseCredential: (user) =>
+        call('users.leaseCredential', user, (sent) => inner.users.leaseCredential(sent)),
+    },
     watch: (session, listener) =>
       inner.watch(cross(session), (notice: SessionNotice) => {
         crossings.set('watch', (crossings.get('watch') ?? 0) + 1)

@@ -107,6 +107,23 @@ export function storeBehaviour(fresh: FreshStore): void {
     })
   })
 
+  describe('short-lived database users', () => {
+    it('are known from before they are made until they are gone', async () => {
+      const { store, clock } = await withGrant(fresh)
+      const user = (name: string) => ({ name, grant: 'grt_1', target: 'prod', heir: 'reader' })
+      await store.recordUser(user('vg_b'))
+      clock.at += 5
+      await store.recordUser(user('vg_a'))
+      await expect(store.recordUser(user('vg_a'))).rejects.toThrow()
+      expect(await store.listUsers()).toEqual([user('vg_b'), user('vg_a')])
+      expect([await store.forgetUser('vg_b'), await store.forgetUser('vg_b')]).toEqual([
+        true,
+        false,
+      ])
+      expect(await store.listUsers()).toEqual([user('vg_a')])
+    })
+  })
+
   describe('grants', () => {
     it('are found as they were made', async () => {
       const { store, grant } = await withGrant(fresh, { reason: 'why', ticket: 'T-1' })

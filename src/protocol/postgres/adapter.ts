@@ -241,7 +241,9 @@ export class PostgresAdapter implements Adapter {
       this.#session !== undefined
     )
       return
-    const start = { catalogue: this.#catalogue, searchPath: this.#searchPath, lastId: FIRST_LOAD }
+    // Schemas that the session's own user may not use are none that it looks into, whatever was set.
+    const searchPath = this.#greeting.searchPath ?? this.#searchPath
+    const start = { catalogue: this.#catalogue, searchPath, lastId: FIRST_LOAD }
     const session = new Session(this.#host, this.#context, this.#analyzer, start, (error) =>
       this.#host.close(error),
     )

@@ -37,7 +37,7 @@ export const FUNCTION_QUERY = `SELECT n.nspname::text, p.proname::text, p.provol
    AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text END
  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  JOIN pg_catalog.pg_type t ON t.oid = p.prorettype
- WHERE n.nspname NOT IN ('information_schema')`
+ WHERE n.nspname <> 'information_schema' OR p.proname = '_pg_expandarray'`
 
 /** Types outside pg_catalog that are not row types of tables or arrays: oid, schema, name, kind, base type, extension. */
 export const TYPE_QUERY = `SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text,

@@ -35,35 +35,35 @@ const HARMLESS = new Set([
   '26000',
   '34000',
 ])
+/** What of a unit's rows the caller may not see: nothing, some of what it writes, some of what it reads. */
+export type Hidden = false | 'inside' | 'all'
+
 const PASSED = ['S', 'V', 'C', 'M', 'P', 'n', 's', 't', 'c', 'd']
 
 /**
  * Whether a message may quote what the caller may not see. With `inside` only where the database's own code (a trigger)
  * raised it: the context tells; that of COPY is the caller's own line.
  */
-export function withholds(
-  fields: ReadonlyMap<string, string>,
-  masked: false | 'inside' | 'all',
-): boolean {
+export function withholds(fields: ReadonlyMap<string, string>, masked: Hidden): boolean {
   if (masked !== 'inside') return masked === 'all'
   const context = fields.get('W')
   return context !== undefined && !/^COPY [^\n]*$/.test(context)
 }
 
 /**
- * Fields that the client may see. `masked`: something with masks runs, so message, detail, hint and context
- * are replaced by a text of the SQLSTATE's class. DETAIL of constraint violations goes in any case: it quotes
- * the row.
+ * Fields that the client may see. `masked`: what the unit that runs hides. With `all`, and with `inside` where the
+ * database's own code raised it, message, detail, hint and context are replaced by a text of the SQLSTATE's class.
+ * DETAIL of constraint violations quotes the row: it goes wherever anything is hidden.
  */
 export function sanitised(
   fields: ReadonlyMap<string, string>,
-  masked: boolean,
+  masked: Hidden,
 ): Map<string, string> {
   const shown = new Map(fields)
   const sqlstate = fields.get('C') ?? ''
   const group = sqlstate.slice(0, 2)
-  if (group === '23' || group === '44') shown.delete('D')
-  if (!masked || HARMLESS.has(sqlstate)) return shown
+  if (masked !== false && (group === '23' || group === '44')) shown.delete('D')
+  if (!withholds(fields, masked) || HARMLESS.has(sqlstate)) return shown
   for (const letter of shown.keys()) if (!PASSED.includes(letter)) shown.delete(letter)
   if (group !== '42') {
     shown.set(

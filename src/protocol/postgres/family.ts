@@ -13,6 +13,7 @@ import type { PostgresProduct } from '../table.js'
 import { PostgresAdapter } from './adapter.js'
 import { PostgresCancel } from './cancel.js'
 import { type LoginOptions, PostgresLogin } from './login.js'
+import { POSTGRES_USERS } from './short-lived-user.js'
 import type { SqlAnalyzer } from './statement.js'
 
 /** The Postgres wire family for one product. `analyzer` is made for the same product. */
@@ -25,5 +26,6 @@ export function postgresFamily(_product: PostgresProduct, analyzer: SqlAnalyzer)
     createCancel: (options, host: UpstreamCancelHost): UpstreamLogin =>
       new PostgresCancel(options, host),
     prepare: () => analyzer.prepare(),
+    users: POSTGRES_USERS,
   }
 }

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import type { UpstreamCredential, UpstreamLogin, UpstreamLoginHost } from '../../core/adapter.js'
 import { VgateError } from '../../core/errors.js'
 import { Framer, UPSTREAM_TYPES } from './framing.js'
+import { PATH_QUERY, PathAnswer } from './path-answer.js'
 import { MECHANISM, ScramClient } from './scram.js'
 import { CANCEL_REQUEST, PROTOCOL_3_0, SSL_REQUEST } from './startup.js'
 import { BodyReader, cstr, errorFields, i32, message, untyped, violation } from './wire.js'
@@ -20,6 +21,8 @@ export interface LoginOptions {
   readonly randomBytes: (size: number) => Buffer
   /** A password may be sent in clear or as MD5 without TLS (literal loopback only). Default: only over TLS. */
   readonly allowPlaintextPassword?: boolean
+  /** Ask the session where it looks names up. */
+  readonly askPath?: boolean
 }
 
 const failure = (text: string, hint?: string): VgateError =>
@@ -46,7 +49,9 @@ function refusal(bytes: Buffer, username: string): VgateError {
 export class PostgresLogin implements UpstreamLogin {
   readonly #options: LoginOptions
   readonly #host: UpstreamLoginHost
-  #state: 'new' | 'tls-asked' | 'tls-handshake' | 'login' | 'authenticated' | 'over' = 'new'
+  #state: 'new' | 'tls-asked' | 'tls-handshake' | 'login' | 'authenticated' | 'path' | 'over' =
+    'new'
+  readonly #path = new PathAnswer()
   #scram: ScramClient | undefined
   #scramDone = false
   #parameters: Record<string, string> = {}
@@ -98,7 +103,9 @@ export class PostgresLogin implements UpstreamLogin {
     )
     if (this.#readyNow) {
       this.#state = 'over'
-      this.#host.ready({ parameters: this.#parameters }, this.#cancel, rest)
+      const { searchPath } = this.#path
+      const greeting = { parameters: this.#parameters, ...(searchPath && { searchPath }) }
+      this.#host.ready(greeting, this.#cancel, rest)
     } else if (this.#total > LOGIN_TOTAL_BYTES) {
       throw failure('the database sends too much before the login is done')
     }
@@ -134,7 +141,14 @@ export class PostgresLogin implements UpstreamLogin {
       this.#authentication(new BodyReader(bytes))
       return
     }
-    this.#greeting(type, bytes)
+    if (this.#state === 'path') {
+      if (this.#path.take(type, bytes)) this.#ready()
+    } else this.#greeting(type, bytes)
+  }
+
+  #ready(): void {
+    this.#readyNow = true
+    this.#framer.stop() // what follows belongs to the session
   }
 
   #greeting(type: string, bytes: Buffer): void {
@@ -147,8 +161,9 @@ export class PostgresLogin implements UpstreamLogin {
         throw violation('the database sent a malformed cancel key')
       this.#cancel = untyped(i32(CANCEL_REQUEST), key)
     } else if (type === 'Z') {
-      this.#readyNow = true
-      this.#framer.stop() // what follows belongs to the session
+      if (this.#options.askPath !== true) return this.#ready()
+      this.#state = 'path'
+      this.#host.toUpstream(message('Q', cstr(PATH_QUERY)))
     } else throw violation(`the database sent ${type} before it was ready`)
   }
 

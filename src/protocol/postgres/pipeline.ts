@@ -2,6 +2,7 @@
 // segments between Syncs, names, and the two outboxes. Must never forward a message without knowing its reply.
 
 import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
+import type { Hidden } from './error-text.js'
 import { type NameChange, NameTable } from './names.js'
 import { Outbox } from './outbox.js'
 import type { Run } from './run.js'
@@ -119,7 +120,7 @@ export class Pipeline {
   /** Something ran in this unit: others may wait for its locks. */
   unitRan = false
   /** Something with masks ran in this unit: texts of the database may carry values. `inside`: those of code that it runs by itself. */
-  unitMasked: false | 'inside' | 'all' = false
+  unitMasked: Hidden = false
   /** The open transaction has changed the catalogue, since this segment. */
   ddlSince: number | undefined
   catalogueStale = false

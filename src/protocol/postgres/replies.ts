@@ -88,8 +88,8 @@ export class Replies {
 
   #notice(bytes: Buffer): void {
     const fields = errorFields(bytes)
-    const masked = withholds(fields, this.#pipeline.unitMasked)
-    this.#pass(masked ? fieldsMessage('N', sanitised(fields, true)) : bytes)
+    const masked = this.#pipeline.unitMasked
+    this.#pass(withholds(fields, masked) ? fieldsMessage('N', sanitised(fields, masked)) : bytes)
   }
 
   #expected(type: string, bytes: Buffer, head: Expectation): boolean {
@@ -272,8 +272,7 @@ export class Replies {
     const { head } = this.#pipeline
     const exchanged =
       head?.kind === 'refused' && head.codes.includes(sqlstate) ? head.reply : undefined
-    const masked = withholds(fields, this.#pipeline.unitMasked)
-    const shown = sanitised(fields, masked)
+    const shown = sanitised(fields, this.#pipeline.unitMasked)
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#pass(fieldsMessage('E', shown))
       this.#lost(

@@ -330,7 +330,6 @@ describe('a configuration stops the start with', () => {
       '3:76',
     ],
     ['targets.prod.database', GOOD.replace('pgvector', 'qdrant'), '6:5'],
-    ['targets.prod.mint', GOOD.replace('database:', 'mint: { role: {} }\n    database:'), '6:5'],
     ['targets.prod.listen', GOOD.replace('database:', 'listen: {}\n    database:'), '6:5'],
     ['targets.prod.agent', GOOD.replace('database:', 'agent: eu-1\n    database:'), '6:5'],
     [

@@ -423,3 +423,17 @@ test('a deny on a broad rule leaves the catalogue readable; naming it does not',
   const named = POLICY.replace('operations: [truncate]', 'collections: [$catalog]')
   expect(short(ask(['owner'], catalogue, { policy: compile(named) }))).toBe('deny deny[0]')
 })
+
+test('what the database says of a write is withheld where the caller may not see all of what it writes', () => {
+  const insert = operation('insert', [use('docs', 'insert', { access: 'write' })])
+  const allowed = 'operations: [upsert, insert, delete_by_filter]'
+  const writer = POLICY.replace(allowed, 'access: write')
+  const under = (policy: string) => ask(['ingest'], insert, { policy: compile(policy) })
+  const hidden = { obligations: { hides: true } }
+  expect(under(writer)).not.toHaveProperty('obligations.hides')
+  expect(under(POLICY), 'no rule lets it read').toMatchObject(hidden)
+  const masked = '}], mask: [{ collections: ["*"], fields: [ssn], with: redact }] }\n  owner'
+  expect(under(writer.replace(/ }\] }\s+owner/, masked))).toMatchObject(hidden)
+  const denied = writer.replace('operations: [truncate]', 'operations: [get]')
+  expect(under(denied), 'reading is denied').toMatchObject(hidden)
+})

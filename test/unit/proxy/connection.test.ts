@@ -10,6 +10,10 @@ import type { VgateError } from '../../../src/core/errors.js'
 import { createMasker } from '../../../src/masking/masker.js'
 import { Connection, type ConnectionSession } from '../../../src/proxy/connection.js'
 
+const notHere = (): never => {
+  throw new Error('not here')
+}
+
 const LOAD: Question = { kind: 'load', key: 'k', maxAgeMs: 1, load: async () => undefined }
 const nothing = (): void => undefined
 
@@ -37,13 +41,10 @@ function connection(over: Partial<ConnectionSession>) {
           host = given
           return adapter
         },
-        createLogin: () => {
-          throw new Error('not here')
-        },
-        createCancel: () => {
-          throw new Error('not here')
-        },
+        createLogin: notHere,
+        createCancel: notHere,
         prepare: async () => undefined,
+        users: { invent: notHere, create: notHere, drop: notHere },
       },
       context: {
         databaseName: 'vectors',

@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly product: PostgresProduct
   /** Absent while the statement is only prepared. */
   readonly parameters: BoundParameters | undefined
+  /** The character, from 1, at a byte of the text; absent where that is not to be told. */
+  readonly position?: ((at: number) => number) | undefined
 }
 
 export class Analysis {

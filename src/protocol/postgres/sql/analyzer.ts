@@ -126,6 +126,8 @@ function outcomeOf(
     }
   }
   const source = new ByteText(text)
+  // Kept with the statement: of a long text the place of an error is not told.
+  const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
   return {
     ok: true,
     statements: statements.map((each) => {
@@ -137,10 +139,13 @@ function outcomeOf(
       const shown = shownText(source, tree, from, length)
       const own = (): string => source.slice(from, length > 0 ? from + length : undefined)
       const secret = holdsSecret(tree, own)
-      return new Statement(tree, shown, statements.length === 1, product, snapshot, secret)
+      const alone = statements.length === 1
+      return new Statement(tree, shown, alone, product, snapshot, secret, position)
     }),
   }
 }
+
+const PLACED_CHARACTERS = 64 * 1024
 
 /** Texts in refusals are cut: they may be megabytes. */
 const SHOWN_CHARACTERS = 2000
@@ -169,6 +174,7 @@ class Statement implements ParsedStatement {
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
+  readonly #position: ((at: number) => number) | undefined
   readonly #tree: unknown
   readonly #product: PostgresProduct
   readonly #snapshot: (catalogue: Catalogue) => CatalogueSnapshot
@@ -181,7 +187,9 @@ class Statement implements ParsedStatement {
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
     secret: boolean,
+    position: ((at: number) => number) | undefined,
   ) {
+    this.#position = position
     if (secret) this.secret = true
     this.#tree = tree
     this.#product = product
@@ -238,6 +246,7 @@ class Statement implements ParsedStatement {
       path,
       product: this.#product,
       parameters,
+      position: this.#position,
     })
   }
 }

@@ -10,7 +10,7 @@ import type {
 import { CATALOG } from '../../../core/operation.js'
 import type { Classification } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
-import { isAllowedSetConfig } from './call.js'
+import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
 import { evaluateQuery, type Query } from './query.js'
@@ -23,6 +23,7 @@ import {
   isFields,
   list,
   NotUnderstood,
+  names,
   node,
   open,
   tagOf,
@@ -62,11 +63,26 @@ export function classifyTree(
         : { returnedKey: analysis.returnedKey }),
     }
   } catch (error) {
-    if (error instanceof NotUnderstood)
-      return { operation: refused(error.message, shown, error.hint, serverErrorOf(error.message)) }
+    if (error instanceof NotUnderstood) {
+      const answer = placedError(error, tree, surroundings)
+      return { operation: refused(error.message, shown, error.hint, answer) }
+    }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }
   }
+}
+
+/** What PostgreSQL would answer; of a schema change it does not say where in the text. */
+function placedError(
+  { message, at }: NotUnderstood,
+  tree: unknown,
+  { position }: Surroundings,
+): ServerError | undefined {
+  const error = serverErrorOf(message)
+  const tag = isFields(tree) ? Object.keys(tree)[0] : undefined
+  const says = tag === 'SelectStmt' || tag === 'ExplainStmt' || (tag !== undefined && isWrite(tag))
+  if (error === undefined || at === undefined || !says) return error
+  return position === undefined ? error : { ...error, position: position(at) }
 }
 
 /** A refused statement. */
@@ -162,22 +178,16 @@ function query(tree: unknown, analysis: Analysis): Found {
     const made = intoTable(open(select['intoClause'], 'IntoClause'), tree, false, analysis)
     return { name: made.name, outputs: [], rows: 0 }
   }
-  if (select !== undefined && isSetConfig(select, analysis)) {
-    return {
-      name: 'connect',
-      outputs: [{ name: 'set_config', kind: 'derived', sources: [] }],
-      rows: 1,
-    }
-  }
+  const settings = select === undefined ? undefined : settingOutputs(select, analysis)
+  if (settings !== undefined) return { name: 'connect', outputs: settings, rows: 1 }
   const result = evaluateQuery(tree, new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, leaving(column.value))
   const name = nameOf(select, result, analysis)
   return { name, outputs: outputsOf(result.columns), rows: result.rows }
 }
 
-/** `SELECT set_config('…', '…', …)` and nothing else. */
-function isSetConfig(select: Fields, analysis: Analysis): boolean {
-  const targets = list(select['targetList'])
+/** `SELECT set_config('…', '…', …)`, also beside current_setting: asyncpg asks for `jit` and sets it at once. */
+function settingOutputs(select: Fields, analysis: Analysis): readonly Output[] | undefined {
   const plain = [
     'fromClause',
     'whereClause',
@@ -190,15 +200,22 @@ function isSetConfig(select: Fields, analysis: Analysis): boolean {
     'havingClause',
     'windowClause',
   ]
-  if (targets.length === 0 || plain.some((key) => select[key] !== undefined)) return false
-  const calls = targets.map((each) => {
-    const value = expectNode(each, 'ResTarget')['val']
-    return isFields(value) && tagOf(value) === 'FuncCall'
-      ? expectNode(value, 'FuncCall')
-      : undefined
+  if (plain.some((key) => select[key] !== undefined)) return undefined
+  const calls = list(select['targetList']).map((each) => {
+    const { name, val } = expectNode(each, 'ResTarget')
+    const call = isFields(val) && tagOf(val) === 'FuncCall' ? expectNode(val, 'FuncCall') : {}
+    const called = call['funcname'] === undefined ? '' : (names(call['funcname']).at(-1) ?? '')
+    return { name: name === undefined ? called : text(name), call, called }
   })
-  const [only] = calls
-  return only !== undefined && calls.length === 1 && isAllowedSetConfig(only, new Scope(), analysis)
+  if (!calls.some(({ called }) => called === 'set_config')) return undefined
+  for (const { call, called } of calls) {
+    const known =
+      called === 'current_setting'
+        ? evaluateCall(call, new Scope(), analysis)
+        : called === 'set_config' && isAllowedSetConfig(call, new Scope(), analysis)
+    if (known === false) return undefined
+  }
+  return calls.map(({ name }) => ({ name, kind: 'derived', sources: [] }))
 }
 
 const WRITE_NAMES = [

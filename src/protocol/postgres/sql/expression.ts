@@ -15,6 +15,7 @@ import {
   names,
   node,
   open,
+  placed,
   tagOf,
   text,
 } from './tree.js'
@@ -89,6 +90,10 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 }
 
 function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Value {
+  return placed(fields, () => referred(fields, scope, analysis))
+}
+
+function referred(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const parts = list(fields['fields'])
   const last = parts[parts.length - 1]
   const star = last !== undefined && tagOf(last) === 'A_Star'

@@ -20,6 +20,7 @@ import {
   names,
   node,
   open,
+  placed,
   tagOf,
   text,
 } from './tree.js'
@@ -71,7 +72,9 @@ export function resolveRelation(
   const relation = analysis.catalogue.relation(schema, name, analysis.path)
   if (relation === undefined) {
     const shown = schema === undefined ? name : `${schema}.${name}`
-    throw new NotUnderstood(`unknown relation "${shown}"`)
+    return placed(fields, () => {
+      throw new NotUnderstood(`unknown relation "${shown}"`)
+    })
   }
   if (relation.kind === 'i' || relation.kind === 'I')
     throw new NotUnderstood(`"${name}" is an index`)

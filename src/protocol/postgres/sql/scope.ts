@@ -119,7 +119,7 @@ export class Scope {
     if (column !== undefined) return column.value
     if (item.rest !== undefined) return derived(item.rest)
     if (item.relation !== undefined && SYSTEM_COLUMNS.has(name)) return NOTHING
-    throw new NotUnderstood(`unknown column "${name}" of "${item.alias}"`)
+    throw new NotUnderstood(`unknown column ${item.alias}.${name}`)
   }
 }
 

@@ -19,6 +19,10 @@ const FORMS: readonly {
     error: (name) => ({ sqlstate: '42P01', message: `relation "${name}" does not exist` }),
   },
   {
+    reason: /^unknown column ([^"].*)$/,
+    error: (name) => ({ sqlstate: '42703', message: `column ${name} does not exist` }),
+  },
+  {
     reason: /^unknown column "(.+?)"(?: of "(.+)")?$/,
     error: (name, of) => ({
       sqlstate: '42703',

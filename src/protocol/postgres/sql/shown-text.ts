@@ -40,6 +40,11 @@ export class ByteText {
     this.#bytes = bytes === text.length ? undefined : Buffer.from(text)
   }
 
+  /** The character, from 1, at a byte, as PostgreSQL counts them: pairs of surrogates are one. */
+  position(at: number): number {
+    return this.#bytes === undefined ? at + 1 : [...this.slice(0, at)].length + 1
+  }
+
   slice(from: number, to?: number): string {
     return this.#bytes === undefined
       ? this.#text.slice(from, to)

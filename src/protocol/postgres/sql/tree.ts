@@ -6,6 +6,8 @@ import { KNOWN } from './known.js'
 /** The statement, or something in it, was not understood: it is refused with this reason. Never leaves the room. */
 export class NotUnderstood extends Error {
   readonly hint: string | undefined
+  /** Where in the text, in bytes from 0. */
+  at: number | undefined
 
   constructor(reason: string, hint?: string) {
     super(reason)
@@ -16,6 +18,18 @@ export class NotUnderstood extends Error {
 
 /** The fields of one opened node. */
 export type Fields = Readonly<Record<string, unknown>>
+
+/** Runs a part of the analysis; what it does not understand stands where the node does. */
+export function placed<T>(fields: Fields, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    // The parser leaves a location of 0 out.
+    const { location = 0 } = fields
+    if (error instanceof NotUnderstood && typeof location === 'number') error.at ??= location
+    throw error
+  }
+}
 
 /** Opens a node whose type stands in the grammar (not wrapped), checking its fields. */
 export function open(value: unknown, tag: string): Fields {

@@ -16,6 +16,7 @@ import {
   NotUnderstood,
   node,
   open,
+  placed,
   tagOf,
   text,
 } from './tree.js'
@@ -116,7 +117,11 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
     columns.length > 0
       ? columns
       : relation.columns.slice(0, source.columns.length).map((each) => each.name)
-  for (const name of written) noteWritten(relation, name, only, analysis)
+  for (const [index, name] of written.entries()) {
+    const stands =
+      columns.length > 0 ? expectNode(list(fields['cols'])[index], 'ResTarget') : fields
+    placed(stands, () => noteWritten(relation, name, only, analysis))
+  }
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }
@@ -208,7 +213,7 @@ function assignments(
   const shared = new Map<unknown, Value>()
   for (const each of list(value)) {
     const assignment = expectNode(each, 'ResTarget')
-    noteWritten(relation, text(assignment['name']), only, analysis)
+    placed(assignment, () => noteWritten(relation, text(assignment['name']), only, analysis))
     noteSteps(assignment['indirection'], scope, analysis)
     const assigned = assignedValue(assignment['val'], shared, scope, analysis)
     analysis.use(assigned, 'copied')

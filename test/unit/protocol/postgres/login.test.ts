@@ -5,7 +5,7 @@ import type { UpstreamGreeting } from '../../../../src/core/adapter.js'
 import type { VgateError } from '../../../../src/core/errors.js'
 import { type LoginOptions, PostgresLogin } from '../../../../src/protocol/postgres/login.js'
 import { ScramServer, scramVerifier } from '../../../../src/protocol/postgres/scram.js'
-import { cstr, errorResponse, i32, message } from '../../../../src/protocol/postgres/wire.js'
+import { cstr, errorResponse, i16, i32, message } from '../../../../src/protocol/postgres/wire.js'
 
 class Database {
   readonly sent: Buffer[] = []
@@ -85,6 +85,56 @@ describe('a login that succeeds', () => {
     expect(database.ready?.greeting.parameters).toEqual({ server_version: '15' })
     expect(database.ready?.cancel.toString('hex')).toBe('0000001004d2162e0000000700000008')
     expect(database.ready?.rest).toEqual(rest)
+  })
+
+  describe('and is asked where it looks names up', () => {
+    const asked = (): Database => {
+      const database = new Database({ askPath: true })
+      database.says(auth(0), message('S', cstr('TimeZone'), cstr('UTC')), KEY, READY)
+      expect(database.ready).toBeUndefined()
+      expect(database.last().toString('latin1')).toMatch(/^Q.*current_schemas\(false\)/s)
+      return database
+    }
+    const named = (name: string): Buffer => {
+      const bytes = Buffer.from(name)
+      return message('D', i16(1), i32(bytes.length), bytes)
+    }
+    const columns = message('T', i16(0))
+    const complete = message('C', cstr('SELECT 2'))
+
+    test('answers before it is ready', () => {
+      const database = asked()
+      const rest = message('N', Buffer.from([0])).subarray(0, 3)
+      database.says(columns, named('app'), named('odd " ö'), complete, READY, rest)
+      expect(database.ready?.greeting).toEqual({
+        parameters: { TimeZone: 'UTC' },
+        searchPath: ['app', 'odd " ö'],
+      })
+      expect(database.ready?.rest).toEqual(rest)
+    })
+
+    test('may look nowhere', () => {
+      const database = asked()
+      database.says(columns, complete, READY)
+      expect(database.ready?.greeting.searchPath).toEqual([])
+    })
+
+    test.each([
+      ['with nothing', [READY]],
+      ['with a row of no result', [named('app')]],
+      ['without an end', [columns, named('app'), READY]],
+      ['with two columns', [columns, message('D', i16(2), i32(-1), i32(-1))]],
+      [
+        'with an error',
+        [message('E', cstr('SERROR'), cstr('C42501'), cstr('Mno'), Buffer.from([0]))],
+      ],
+      ['with something else', [message('G', Buffer.from([0, 0, 0]))]],
+    ])('fails %s', (_how, answer) => {
+      const database = asked()
+      database.says(...answer)
+      expect(database.ready).toBeUndefined()
+      expect(database.failed).toMatchObject({ code: 'VGATE_UPSTREAM_FAILED' })
+    })
   })
 
   test('by MD5 and in clear where that is allowed', () => {
