@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const slow = ['test/integration/**', 'test/security/**', 'test/e2e/**', 'test/docs/**']
+const slow = ['test/integration/**', 'test/security/**', 'test/e2e/**', 'test/docs/**', 'test/clients/**']
 
 export default defineConfig({
   root,

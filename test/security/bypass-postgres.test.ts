@@ -104,7 +104,11 @@ describe.skipIf(!hasPostgres('pgvector'))('further rows through a gateway', () =
       const before = server.logSize()
       const log = (): string => server.log(before)
       const control = controlOf(bench.gateway, session, log)
-      const seen = await runItem(item, { host, port, password, database, user: as }, control)
+      const seen = await runItem(
+        item,
+        { host, port, password, database, user: as },
+        { control, log },
+      )
       const verdict = await observe({
         item,
         seen,

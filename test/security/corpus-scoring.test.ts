@@ -3,7 +3,18 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { type CorpusItem, isBypass, isStricter, leaksIn, postgresItems } from '../support/corpus.js'
+import { errorResponse } from '../../src/protocol/postgres/wire.js'
+import {
+  type CorpusItem,
+  isBypass,
+  isStricter,
+  leaksIn,
+  postgresItems,
+  type Verdict,
+} from '../support/corpus.js'
+import { outcomeOf } from '../support/corpus-driver.js'
+import { observe } from '../support/corpus-observe.js'
+import type { RawPostgres, Reply } from '../support/raw-postgres.js'
 
 const item = (parts: Partial<CorpusItem>): CorpusItem => ({
   id: 'x',
@@ -64,6 +75,51 @@ describe('a leak', () => {
 
   it('is not found where there is none', () => {
     expect(leaksIn(one, Buffer.from('[masked] 900-55-xxxx leak'))).toEqual([])
+  })
+})
+
+describe('what was observed', () => {
+  const error = (sqlstate: string): Reply[] => {
+    const body = errorResponse({ severity: 'ERROR', sqlstate, message: 'no' }).subarray(5)
+    return [{ type: 'E', body }]
+  }
+  const TEXT = 'FETCH 1 FROM c'
+  const RAN = `LOG:  statement: ${TEXT}\n`
+
+  /** Queries of one text, by their error and whether the database logged them. */
+  const observed = (...queries: readonly (readonly [string, boolean])[]): Promise<Verdict> => {
+    const seen = queries.map(([code, ran]) => ({
+      sql: TEXT,
+      replies: code === '' ? [] : error(code),
+      log: ran ? RAN : '',
+    }))
+    const replies = seen.flatMap((one) => one.replies)
+    return observe({
+      item: item({ send: TEXT }),
+      seen: {
+        connection: {} as RawPostgres,
+        replies,
+        queries: seen,
+        bytes: Buffer.alloc(0),
+        closedByServer: false,
+        timedOut: false,
+      },
+      statementLog: seen.map(({ log }) => log).join(''),
+      holds: { requests: [], logBefore: '', approved: false, revoked: false },
+      direct: async () => outcomeOf(replies),
+    })
+  }
+
+  it('is a text that was turned away, whatever ran before', async () => {
+    expect(await observed(['42501', false])).toBe('deny')
+    expect(await observed(['', true], ['42501', false])).toBe('deny')
+    expect(await observed(['42501', false], ['22012', true])).toBe('deny')
+  })
+
+  it('is no text that ran and failed, whatever was turned away before', async () => {
+    expect(await observed(['22012', true])).toBe('allow')
+    expect(await observed(['25P02', false], ['22012', true])).toBe('allow')
+    expect(await observed(['', true], ['25P02', false], ['22012', true])).toBe('allow')
   })
 })
 

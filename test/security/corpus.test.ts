@@ -177,7 +177,7 @@ async function send(
     const { verdict, connection } = await twoClients(endpoint)
     return { seen: connection, verdict }
   }
-  const seen = await runItem(item, endpoint, control)
+  const seen = await runItem(item, endpoint, { control, log: from.log })
   expect({ id: item.id, timedOut: seen.timedOut }).toEqual({ id: item.id, timedOut: false })
   const statementLog = from.log()
   const verdict = await observe({

@@ -44,6 +44,8 @@ export class AdapterServer {
   readonly #server: Server
   readonly #cancels = new Map<string, Buffer>()
   readonly #sockets = new Set<Socket>()
+  /** What was loaded last, by its key. */
+  readonly #loaded = new Map<string, unknown>()
   #side: pg.Client | undefined
 
   private constructor(options: AdapterHostOptions) {
@@ -119,9 +121,11 @@ export class AdapterServer {
       },
       ask: (id, question) => {
         if (question.kind !== 'load') throw new Error('no worker in this host')
-        void this.#ask((query) => question.load(query, undefined)).then((value) =>
-          adapter.answered(id, { ok: true, value }),
-        )
+        const { key } = question
+        void this.#ask((query) => question.load(query, this.#loaded.get(key))).then((value) => {
+          this.#loaded.set(key, value)
+          adapter.answered(id, { ok: true, value })
+        })
       },
       delivered: (delivery) => this.deliveries.push(delivery),
       cancelUpstream: () => this.#cancel(adapter.cancelKey),

@@ -22,14 +22,27 @@ export interface Endpoint {
   readonly database: string
 }
 
+/** A simple query with its own replies, and what the database logged from its sending to its answer. */
+export interface Query {
+  readonly sql: string
+  readonly replies: readonly Reply[]
+  readonly log: string
+}
+
+/** Who answers what is held, and the database's log since the item began. */
+export interface Watch {
+  readonly control: Control
+  readonly log: () => string
+}
+
 /** What was seen of one item. */
 export interface Transcript {
   /** The connection it ran on, perhaps over. */
   readonly connection: RawPostgres
   /** Replies after the log-in, or all of them where the item starts up by itself. */
   readonly replies: readonly Reply[]
-  /** Each simple query of the item with its own replies. */
-  readonly queries: readonly { readonly sql: string; readonly replies: readonly Reply[] }[]
+  /** Each simple query of the item. */
+  readonly queries: readonly Query[]
   /** Every byte received. */
   readonly bytes: Buffer
   /** The server ended the connection, unasked. */
@@ -40,18 +53,18 @@ export interface Transcript {
 
 /**
  * Runs an item to its end. Never throws for what the server does. Where something is held and the item says nothing of
- * it, `control` denies it.
+ * it, `watch.control` denies it.
  */
 export async function runItem(
   item: CorpusItem,
   endpoint: Endpoint,
-  control?: Control,
+  watch?: Watch,
 ): Promise<Transcript> {
   const starts = item.mode === 'raw-connection' && stepsOf(item).some(startsConnection)
   const connection = starts
     ? await RawPostgres.open(endpoint)
     : await RawPostgres.login({ ...endpoint, timeoutMs: 20_000 })
-  const script = new Script(connection, endpoint, control)
+  const script = new Script(connection, endpoint, watch)
   const steps = stepsOf(item)
   for (const [index, step] of steps.entries()) {
     if (connection.closed) break
@@ -72,8 +85,9 @@ class Script {
   readonly #raw: RawPostgres
   readonly #endpoint: Endpoint
   readonly #from: number
-  readonly #queries: { sql: string; replies: Reply[] }[] = []
+  readonly #queries: Query[] = []
   readonly #control: Control | undefined
+  readonly #log: () => string
   /** Where the replies of a query begin whose answer has to wait for steps of the item. */
   #open: number | undefined
   #seenNotices: number
@@ -81,10 +95,11 @@ class Script {
   #terminated = false
   #timedOut = false
 
-  constructor(raw: RawPostgres, endpoint: Endpoint, control: Control | undefined) {
+  constructor(raw: RawPostgres, endpoint: Endpoint, watch: Watch | undefined) {
     this.#raw = raw
     this.#endpoint = endpoint
-    this.#control = control
+    this.#control = watch?.control
+    this.#log = watch?.log ?? (() => '')
     this.#from = raw.replies.length
     this.#seenNotices = this.#from
   }
@@ -169,6 +184,7 @@ class Script {
 
   async #simple(sql: string): Promise<void> {
     const from = this.#raw.replies.length
+    const before = this.#log().length
     this.#raw.step({ m: 'Q', sql })
     await this.#answered('ZG', from)
     if (this.#raw.replies.at(-1)?.type === 'G') {
@@ -176,7 +192,8 @@ class Script {
       this.#raw.step({ m: 'c' })
       await this.#answered('Z', behind)
     }
-    this.#queries.push({ sql, replies: this.#raw.replies.slice(from) })
+    const replies = this.#raw.replies.slice(from)
+    this.#queries.push({ sql, replies, log: this.#log().slice(before) })
   }
 
   async #answered(types: string, from: number): Promise<void> {

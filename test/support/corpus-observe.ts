@@ -47,7 +47,7 @@ export async function observe(evidence: Evidence): Promise<Verdict> {
 /** How often the item's last text ran. */
 function runsOf(item: CorpusItem, log: string): number {
   const last = textsOf(item).at(-1)
-  return last === undefined ? 0 : log.split(logged(last)).length - 1
+  return last === undefined ? 0 : times(last, log)
 }
 
 function textsOf(item: CorpusItem): string[] {
@@ -60,7 +60,10 @@ function textsOf(item: CorpusItem): string[] {
 /** A simple query is judged by its own replies; other messages are judged by the last text among them. */
 function stopped(item: CorpusItem, seen: Transcript, log: string): boolean {
   if (seen.queries.length > 0) {
-    return seen.queries.some(({ sql, replies }) => errorsOf(replies).length > 0 && !ran(sql, log))
+    // The same text may have run at another time. One that was turned away by a transaction that had failed tells nothing.
+    return seen.queries.some(
+      (one) => errorsOf(one.replies).some(({ C }) => C !== '25P02') && !ran(one.sql, one.log),
+    )
   }
   const last = textsOf(item).at(-1)
   return last === undefined || !ran(last, log)
@@ -71,8 +74,12 @@ function logged(sql: string): string {
   return `: ${sql.trim().replaceAll('\n', '\n\t')}`
 }
 
+function times(sql: string, log: string): number {
+  return log.split(logged(sql)).length - 1
+}
+
 function ran(sql: string, log: string): boolean {
-  return log.includes(logged(sql))
+  return times(sql, log) > 0
 }
 
 /** Leaves whatever the item left open, then asks for 1. True when the answer is exactly that. */

@@ -131,6 +131,8 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     definition: row[7] ?? undefined,
     hasRules: row[8] === 'rules',
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
+    version: row[10] ?? '',
+    leaf: row[11] === 'leaf',
   }
 }
 

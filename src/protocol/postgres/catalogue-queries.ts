@@ -8,7 +8,24 @@ export const SESSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current
  (SELECT pg_catalog.json_agg(DISTINCT typname) FROM pg_catalog.pg_type
    WHERE typnamespace OPERATOR(pg_catalog.=) 11::oid AND typrelid OPERATOR(pg_catalog.=) 0::oid)::text`
 
-/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index. */
+/** Count and sum of hashes over the versions of rows: xmin and ctid name one version (PostgreSQL docs, "System Columns"). */
+const versionOf = (table: string, where = 'true', more = ''): string =>
+  `(SELECT pg_catalog.concat(pg_catalog.count(*), ' ',
+ pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(x.ctid, x.xmin${more}), 0)))
+ FROM pg_catalog.${table} x WHERE ${where})`
+
+const ofRelation = (column: string): string => `x.${column} OPERATOR(pg_catalog.=) c.oid`
+
+/**
+ * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, parents
+ * and children. Not with TRUNCATE or ANALYZE.
+ */
+const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relkind, c.relhasrules,
+ ${versionOf('pg_attribute', ofRelation('attrelid'))}, ${versionOf('pg_index', ofRelation('indrelid'))},
+ ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
+ ${versionOf('pg_inherits', ofRelation('inhparent'))})`
+
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf. */
 export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::int8, a.attnotnull) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text,
@@ -19,7 +36,9 @@ export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::t
  CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
    THEN pg_catalog.pg_get_viewdef(c.oid) END,
  CASE WHEN c.relkind IN ('r', 'p', 'f') AND c.relhasrules THEN 'rules' END,
- (SELECT i.indrelid::text FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid)
+ (SELECT i.indrelid::text FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid),
+ CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN ${RELATION_VERSION} END,
+ CASE WHEN c.relispartition AND c.relkind <> 'p' THEN 'leaf' END
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE (c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
    OR (c.relkind IN ('i', 'I') AND n.nspname NOT IN ('pg_catalog', 'information_schema')))
@@ -82,12 +101,6 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ['pg_depend', "x.deptype OPERATOR(pg_catalog.=) 'e'"],
 ]
 
-/** Count and sum of hashes over the versions of rows: xmin and ctid name one version (PostgreSQL docs, "System Columns"). */
-const versionOf = (table: string, where = 'true', more = ''): string =>
-  `(SELECT pg_catalog.concat(pg_catalog.count(*), ' ',
- pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(x.ctid, x.xmin${more}), 0)))
- FROM pg_catalog.${table} x WHERE ${where})`
-
 /**
  * What changes with anything that the queries above answer: one row, a fraction of their work. VACUUM clears
  * relhasrules without making a new version of the row, so that it is named.
@@ -97,3 +110,9 @@ export const VERSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current
    versionOf('pg_class', "x.relpersistence OPERATOR(pg_catalog.<>) 't'", ', x.relhasrules'),
    ...READ.map(([table, where]) => versionOf(table, where)),
  ].join(',\n ')}`
+
+/** Versions of the relations of an array of OIDs, as `guard.ts` compares them, and the isolation level. */
+export const VERSIONS_QUERY = `SELECT pg_catalog.string_agg(pg_catalog.concat(c.oid, ' ', ${RELATION_VERSION}), ';' ORDER BY c.oid),
+ pg_catalog.current_setting('transaction_isolation')
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+ WHERE c.oid OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.oid[])`

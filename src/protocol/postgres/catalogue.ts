@@ -33,6 +33,10 @@ export interface Relation {
   readonly hasRules: boolean
   /** The table of an index. */
   readonly indexOf: number | undefined
+  /** What changes with its definition: see RELATION_VERSION. */
+  readonly version: string
+  /** A partition that cannot have tables below it. */
+  readonly leaf: boolean
 }
 
 /** A function, aggregate or procedure. */

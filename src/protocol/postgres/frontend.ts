@@ -1,7 +1,8 @@
 // Owns the reading of the client's messages into what they say. Throws a violation where the bytes do not
 // add up. Must never judge.
 
-import { isUtf8 } from 'node:buffer'
+import { isAscii, isUtf8 } from 'node:buffer'
+import { NAME_BYTES } from './names.js'
 import { BodyReader, violation } from './wire.js'
 
 /** A text of the client: undefined where it is not UTF-8. */
@@ -35,15 +36,13 @@ function text(bytes: Buffer): ClientText {
   return isUtf8(bytes) ? bytes.toString('utf8') : undefined
 }
 
-/** What PostgreSQL tells the names of statements and portals by, in bytes (NAMEDATALEN less its end). */
-const NAME_BYTES = 63
-
 // Names are compared as map keys: two byte strings that the server tells apart must never become one name, nor one of
-// its names two here. What follows the 63rd byte does not count for it.
+// its names two here.
 function name(bytes: Buffer): string {
-  const told = bytes.subarray(0, NAME_BYTES)
-  if (!isUtf8(told)) throw violation('a name is not UTF-8, or not in its first 63 bytes')
-  return told.toString('utf8')
+  if (!isUtf8(bytes)) throw violation('a name is not UTF-8')
+  // The server cuts it in its own encoding: where, cannot be known.
+  if (bytes.length > NAME_BYTES && !isAscii(bytes)) throw violation('a long name that is not ASCII')
+  return bytes.toString('utf8')
 }
 
 /** Text of a Query. PostgreSQL and its grammar both stop at a NUL, so the only one must be the last byte. */

@@ -56,6 +56,10 @@ export function unclassified(
   }
 }
 
+/** What was judged, without how it is defined. */
+const meaning = (found: readonly Classification[]): string =>
+  JSON.stringify(found.map(({ operation, keys }) => [operation, keys]))
+
 /** Asks one thing at a time and remembers what to do with the answer. */
 export class Judging {
   readonly #host: AdapterHost
@@ -176,6 +180,12 @@ export class Judging {
     })
   }
 
+  /** Reads the catalogue from now on. `then` is told whether it is the one that was judged with. */
+  reload(then: (same: boolean, error?: VgateError) => void): void {
+    const before = this.catalogue
+    this.#load(0, (error) => then(error === undefined && this.catalogue === before, error))
+  }
+
   #fresh(then: (error?: VgateError) => void): void {
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {
@@ -185,7 +195,8 @@ export class Judging {
     this.#load(this.#pipeline.catalogueStale ? 0 : CATALOGUE_MAX_AGE_MS, then)
   }
 
-  #classifyNow(
+  /** Against the catalogue at hand. */
+  classifyNow(
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
   ): Classification[] {
@@ -199,19 +210,21 @@ export class Judging {
     })
   }
 
-  /** Whether these statements are classified now as they were before a wait. */
+  /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */
   stillMeans(
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
     before: readonly Classification[],
+    prove: (now: readonly Classification[], then: (proved: boolean) => void) => void,
   ): Promise<boolean> {
     // As in `#fresh`: what is open would be waited for.
     if (this.#pipeline.inTransaction) return Promise.resolve(true)
     return new Promise((resolve) => {
       this.#load(0, (error) => {
-        const same = (): boolean =>
-          JSON.stringify(this.#classifyNow(statements, parameters)) === JSON.stringify(before)
-        resolve(error === undefined && same())
+        if (error !== undefined) return resolve(false)
+        const now = this.classifyNow(statements, parameters)
+        if (meaning(now) === meaning(before)) prove(now, resolve)
+        else resolve(false)
       })
     })
   }
@@ -234,13 +247,13 @@ export class Judging {
       )
     this.#fresh((error) => {
       if (error !== undefined) return failed(error)
-      const first = this.#classifyNow(statements, parameters)
+      const first = this.classifyNow(statements, parameters)
       const unknown = first.some(
         ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
       )
       if (!unknown || !this.#pipeline.resting) return then(first)
       this.#load(0, (again) =>
-        again === undefined ? then(this.#classifyNow(statements, parameters)) : failed(again),
+        again === undefined ? then(this.classifyNow(statements, parameters)) : failed(again),
       )
     })
   }

@@ -2,15 +2,22 @@
 
 import type { ErrorReply } from './wire.js'
 
-/** A statement (`S`) or portal (`P`) of that name does not exist. */
-export const missing = (what: 'S' | 'P', name: string): ErrorReply =>
+/** A statement (`S`) or portal (`P`) of that name does not exist; SQL calls a portal a cursor. */
+export const missing = (what: 'S' | 'P', name: string, called = 'portal'): ErrorReply =>
   what === 'S'
     ? {
         severity: 'ERROR',
         sqlstate: '26000',
         message: `prepared statement "${name}" does not exist`,
       }
-    : { severity: 'ERROR', sqlstate: '34000', message: `portal "${name}" does not exist` }
+    : { severity: 'ERROR', sqlstate: '34000', message: `${called} "${name}" does not exist` }
+
+/** In a transaction that has failed the database looks at nothing but its end. */
+export const ABORTED: ErrorReply = {
+  severity: 'ERROR',
+  sqlstate: '25P02',
+  message: 'current transaction is aborted, commands ignored until end of transaction block',
+}
 
 export const MULTIPLE: ErrorReply = {
   severity: 'ERROR',

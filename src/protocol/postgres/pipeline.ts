@@ -1,91 +1,24 @@
 // Owns the state that both directions of one session share: what was sent upstream and awaits its reply,
 // segments between Syncs, names, and the two outboxes. Must never forward a message without knowing its reply.
 
-import type { AdapterContext, AdapterHost, Delivery, JudgeRequest } from '../../core/adapter.js'
+import type { AdapterContext, AdapterHost, Delivery } from '../../core/adapter.js'
 import type { Hidden } from './error-text.js'
-import { type NameChange, NameTable } from './names.js'
+import type { Expectation } from './expectation.js'
+import { NameTable } from './names.js'
+import type { NameChanges, Portal, Prepared } from './objects.js'
 import { Outbox } from './outbox.js'
+import { Proved } from './proved.js'
 import type { Run } from './run.js'
-import type { Parameter, ParsedStatement, StatementEffects } from './statement.js'
+import type { Savepoints } from './savepoints.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
-
-/** A statement that the client has parsed. */
-export interface Prepared {
-  readonly name: string
-  readonly text: string
-  /** Undefined for an empty query. */
-  readonly statement: ParsedStatement | undefined
-  /** Type OIDs as Parse gave them, then as ParameterDescription did. */
-  types: readonly number[]
-  readonly segment: number
-}
-
-/** A portal that the client has bound. */
-export interface Portal {
-  readonly name: string
-  readonly prepared: Prepared
-  /** Undefined for an empty query. A portal that is run again after its end gets a new one. */
-  run: Run | undefined
-  /** Parameters as recorded, and as the analysis saw them. */
-  readonly parameters: readonly (string | null)[]
-  readonly values: readonly Parameter[]
-  /** What tells its request from any other. */
-  readonly exact: () => string
-  readonly whole: NonNullable<JudgeRequest['whole']>
-  readonly segment: number
-  /** A Describe of it has been sent. */
-  describing: boolean
-  completed: boolean
-}
-
-export interface NameChanges {
-  readonly statements?: readonly NameChange<Prepared>[]
-  readonly portals?: readonly NameChange<Portal>[]
-}
-
-/** What the database must answer next. `swallow`: the client did not ask, so it is not told. */
-export type Expectation =
-  | {
-      readonly kind: 'parse' | 'bind' | 'close'
-      readonly changes: NameChanges
-      readonly swallow: boolean
-      readonly run?: Run
-    }
-  | {
-      readonly kind: 'describe'
-      readonly prepared?: Prepared
-      readonly portal?: Portal
-      readonly swallow: boolean
-      parameters: boolean
-    }
-  | {
-      readonly kind: 'execute'
-      readonly portal: Portal
-      readonly run: Run | undefined
-      readonly changes: NameChanges
-      readonly limited: boolean
-      readonly copy: StatementEffects['copy']
-    }
-  | {
-      readonly kind: 'query'
-      readonly runs: readonly Run[]
-      readonly statements: readonly ParsedStatement[]
-      at: number
-      failed: boolean
-    }
-  | {
-      readonly kind: 'refused'
-      readonly simple: boolean
-      readonly reply: ErrorReply
-      readonly codes: readonly string[]
-    }
-  /** `own`: behind a Sync that the client knows nothing of. */
-  | { readonly kind: 'ready'; readonly sync: boolean; readonly own?: true }
 
 interface Waiting {
   readonly segment: number
   readonly expectation: Expectation
 }
+
+/** Messages that may wait for their answers before the next is sent: whatever looks through them stays quick. */
+const WAITING_MAX = 4096
 
 /** A text that no grammar accepts: what stands upstream in place of a refused statement. */
 export const REFUSED_TEXT = 'vgate refused this statement'
@@ -103,11 +36,17 @@ export class Pipeline {
   readonly #deliveries: Delivery[] = []
   readonly #open = new Map<Run, number>()
   #waiting: Waiting[] = []
+  #crowded = false
   #flushed = true
   readonly statements = new NameTable<Prepared>(({ text }) => text.length)
-  readonly portals = new NameTable<Portal>(({ values }) =>
-    values.reduce((sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0), 0),
+  readonly portals = new NameTable<Portal>(({ values, declared, prepared }) =>
+    values.reduce(
+      (sum, one) => sum + (one.known ? (one.value?.length ?? 0) : 0),
+      declared === undefined ? 0 : prepared.text.length,
+    ),
   )
+  readonly savepoints = new NameTable<Savepoints>(() => 0)
+  #serial = 0
   /** Number of the segment that the client is in; a Query is one of its own. */
   segment = 1
   /** The last segment whose ReadyForQuery came. */
@@ -129,8 +68,17 @@ export class Pipeline {
   /** A limited Execute is under way; `rewritten`: it stands for a Query and ends with a Sync of ours. */
   limited: { readonly rewritten: boolean } | undefined
   copying: 'none' | 'wait' | 'in' = 'none'
+  /** Something has failed since the last ReadyForQuery. */
+  failed = false
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
+  readonly proved: Proved = new Proved(this)
+  /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
+  guarding: number | undefined
+  /** Takes back what was taken since the guarded message. */
+  requeue: () => void = () => {}
+  /** What goes on once a Sync of `recover` is answered. */
+  recovered: (() => void) | undefined
 
   constructor(host: AdapterHost, context: AdapterContext) {
     this.#host = host
@@ -164,6 +112,24 @@ export class Pipeline {
     )
   }
 
+  /** Every earlier segment is answered. */
+  get segmentAlone(): boolean {
+    return this.finished >= this.segment - 1
+  }
+
+  /** So much awaits its answer that nothing more is sent until half of it has come. */
+  get crowded(): boolean {
+    const most = this.#crowded ? WAITING_MAX / 2 : WAITING_MAX
+    this.#crowded = this.#waiting.length >= most
+    return this.#crowded
+  }
+
+  /** A number for what is made next: portals and savepoints are told apart by their order. */
+  nextSerial(): number {
+    this.#serial += 1
+    return this.#serial
+  }
+
   /** Bytes that need no reply of their own (copy data, Flush). */
   sendPlain(bytes: Buffer): void {
     this.#upstream.add(bytes)
@@ -191,14 +157,16 @@ export class Pipeline {
 
   #assume(expectation: Expectation, segment: number): void {
     if (!('changes' in expectation)) return
-    for (const change of expectation.changes.statements ?? [])
-      this.statements.assume(change, segment)
-    for (const change of expectation.changes.portals ?? []) this.portals.assume(change, segment)
+    const { statements, portals, savepoints } = expectation.changes
+    for (const change of statements ?? []) this.statements.assume(change, segment)
+    for (const change of portals ?? []) this.portals.assume(change, segment)
+    for (const change of savepoints ?? []) this.savepoints.assume(change, segment)
   }
 
   confirm(changes: NameChanges): void {
     for (const change of changes.statements ?? []) this.statements.confirm(change)
     for (const change of changes.portals ?? []) this.portals.confirm(change)
+    for (const change of changes.savepoints ?? []) this.savepoints.confirm(change)
   }
 
   /** Sync: of the client, or of ours behind a rewritten Query. */
@@ -212,7 +180,7 @@ export class Pipeline {
    */
   letGo(): void {
     const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
-    if (!holdsLocks || this.unitRan || this.portals.names().length > 0) return
+    if (!holdsLocks || this.unitRan || this.portals.someFresh(({ held }) => held !== 'kept')) return
     this.lettingGo = true
     this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
   }
@@ -287,10 +255,34 @@ export class Pipeline {
     this.skipping = ready?.kind !== 'ready' || ready.own === true
     this.barrier = false
     this.statements.forgetAssumptions()
+    // What the failed transaction leaves of its portals is the database's to say.
     this.portals.forgetAssumptions()
-    this.portals.clear()
+    this.savepoints.forgetAssumptions()
     for (const { expectation, segment } of this.#waiting) this.#assume(expectation, segment)
+    for (const { expectation } of dropped) if (expectation.kind === 'guard') expectation.skipped()
     return dropped.map(({ expectation }) => expectation)
+  }
+
+  /** A guard failed: what was sent since is skipped, and taken again when the database is in sync. */
+  again(): void {
+    this.recover({ sqlstate: '40001', message: 'not run: a definition changed' }, () => {})
+    this.requeue()
+  }
+
+  /** Up to the Sync that stands behind, or one of ours, everything has failed, unseen by the client. */
+  recover(error: { readonly sqlstate: string; readonly message: string }, then: () => void): void {
+    this.recovered = then
+    this.copying = 'none'
+    this.limited = undefined
+    for (const dropped of this.dropSegment()) {
+      if ('run' in dropped) this.over(dropped.run, { error })
+      if ('runs' in dropped) for (const run of dropped.runs) this.over(run, { error })
+    }
+    this.failOpen(error)
+    const [next] = this.#waiting
+    const own: Expectation = { kind: 'ready', sync: true, own: true }
+    if (next === undefined) this.#sync(SYNC, own)
+    else this.#waiting[0] = { segment: next.segment, expectation: own }
   }
 
   /** ReadyForQuery. */
@@ -298,12 +290,22 @@ export class Pipeline {
     this.finished = this.#waiting[0]?.segment ?? this.finished
     this.shift()
     this.status = status
+    const { failed } = this
+    this.failed = false
     if (this.idle) {
       this.unitOpen = false
       this.unitRan = false
     }
+    const recovered = this.recovered
+    this.recovered = undefined
+    this.#settle(status, failed)
+    recovered?.()
+  }
+
+  #settle(status: 'I' | 'T' | 'E', failed: boolean): void {
     if (status !== 'I') return
-    this.portals.clear()
+    this.proved.ended()
+    this.transactionOver(!failed)
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
       this.ddlSince = undefined
@@ -312,10 +314,21 @@ export class Pipeline {
     for (const [run, segment] of [...this.#open]) if (segment <= this.finished) this.over(run, {})
   }
 
+  /** A transaction has ended, and its portals with it; cursors WITH HOLD stay where it was committed. */
+  transactionOver(committed: boolean): void {
+    this.portals.retain((portal) => {
+      if (portal.held === 'asked' && committed) portal.held = 'kept'
+      return portal.held === 'kept'
+    })
+    this.savepoints.retain(() => false)
+  }
+
   /** A run was permitted and is being sent. */
   opened(run: Run): void {
+    run.open()
     this.#open.set(run, this.segment)
     this.unitRan = true
+    this.proved.ran()
     if (run.masks) this.unitMasked = 'all'
     else if (run.obligations.hides === true) this.unitMasked ||= 'inside'
   }

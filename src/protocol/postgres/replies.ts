@@ -4,8 +4,11 @@
 import { VgateError } from '../../core/errors.js'
 import { readRowDescription } from './columns.js'
 import { limitReply, sanitised, withholds } from './error-text.js'
-import type { Expectation, Pipeline } from './pipeline.js'
+import type { Expectation } from './expectation.js'
+import type { NameChanges } from './objects.js'
+import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
+import type { ParsedStatement } from './statement.js'
 import { BodyReader, errorFields, errorResponse, fieldsMessage, violation } from './wire.js'
 
 type Query = Extract<Expectation, { kind: 'query' }>
@@ -38,16 +41,19 @@ export class Replies {
   readonly #lost: (error: VgateError) => void
 
   readonly #limit: (run: Run, then: (told: string) => void) => void
+  readonly #notified: (bytes: Buffer) => void
 
   /**
    * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
-   * request for a read that reached what a second person may lift.
+   * request for a read that reached what a second person may lift; `notified` takes what other sessions send.
    */
   constructor(
     pipeline: Pipeline,
     lost: (error: VgateError) => void,
     limit: (run: Run, then: (told: string) => void) => void,
+    notified: (bytes: Buffer) => void,
   ) {
+    this.#notified = notified
     this.#pipeline = pipeline
     this.#lost = lost
     this.#limit = limit
@@ -55,7 +61,7 @@ export class Replies {
 
   /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
   take(type: string, bytes: Buffer): void {
-    if (type === 'A') return // payloads of NOTIFY are another session's data
+    if (type === 'A') return this.#notified(bytes)
     if (type === 'S') {
       this.#parameterStatus(bytes)
       return
@@ -104,11 +110,27 @@ export class Replies {
         return this.#execute(type, bytes, head)
       case 'query':
         return this.#query(type, bytes, head)
+      case 'guard':
+        return this.#guard(type, bytes, head)
       case 'ready':
         return type === 'Z' && this.#ready(bytes, head.own)
       case 'refused':
         return false // it did not fail: fail closed
     }
+  }
+
+  #guard(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'guard' }>): boolean {
+    if (type !== head.replies[0]) return false
+    head.replies = head.replies.slice(1)
+    if (type === 'D') {
+      const reader = new BodyReader(bytes)
+      head.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
+      reader.done()
+    }
+    if (head.replies !== '') return true
+    this.#pipeline.shift()
+    head.done()
+    return true
   }
 
   #named(
@@ -171,8 +193,7 @@ export class Replies {
       if (this.#pipeline.limited?.rewritten === true) return false
     } else {
       head.portal.completed = true
-      this.#pipeline.over(run, { tag: new BodyReader(bytes).cstring() })
-      this.#pipeline.confirm(head.changes)
+      this.#done(bytes, run, head.portal.prepared.statement, head.changes)
     }
     this.#settleLimited()
     return this.#pass(bytes)
@@ -218,12 +239,16 @@ export class Replies {
   #query(type: string, bytes: Buffer, head: Query): boolean {
     if (type === 'Z') {
       if (!head.failed && head.at < head.runs.length) return false
-      return this.#ready(bytes)
+      if (head.failed) head.drop?.()
+      if (head.failed || head.next === undefined) return this.#ready(bytes)
+      this.#settled(bytes)
+      head.next()
+      return true
     }
     if (head.failed) return false
     if (type === 'I') return head.runs.length === 0 && this.#pass(bytes)
     const run = head.runs[head.at]
-    const effects = head.statements[head.at]?.effects
+    const effects = head.steps[head.at]?.statement.effects
     if (run === undefined || effects === undefined) return false
     if (type === 'T') {
       if (run.described) return false
@@ -237,32 +262,44 @@ export class Replies {
 
   #completed(bytes: Buffer, head: Query, run: Run): boolean {
     if (this.#pipeline.copying === 'in') return false
+    const done = head.steps[head.at]
     head.at += 1
-    const next = head.statements[head.at]
+    const next = head.steps[head.at]?.statement
     this.#pipeline.copying = next?.effects.copy === 'in' ? 'wait' : this.#pipeline.copying
-    this.#pipeline.over(run, { tag: new BodyReader(bytes).cstring() })
-    const done = head.statements[head.at - 1]
-    if (done?.effects.deallocates !== undefined) this.#forget(done.effects.deallocates)
-    if (done?.effects.cursors === true) this.#pipeline.portals.clear()
+    this.#done(bytes, run, done?.statement, done?.changes ?? {})
     return this.#pass(bytes)
   }
 
-  #forget(name: string): void {
-    const { statements } = this.#pipeline
-    for (const one of name === '*' ? statements.names() : [name])
-      statements.confirm({ name: one, value: undefined })
+  /** CommandComplete: the run is over, and what it does to names and transactions is so. */
+  #done(
+    bytes: Buffer,
+    run: Run,
+    statement: ParsedStatement | undefined,
+    changes: NameChanges,
+  ): void {
+    const tag = new BodyReader(bytes).cstring()
+    this.#pipeline.over(run, { tag })
+    this.#pipeline.confirm(changes)
+    const { transaction } = statement?.effects ?? {}
+    // COMMIT of a failed transaction says ROLLBACK.
+    if (transaction === 'commit' || transaction === 'rollback')
+      this.#pipeline.transactionOver(tag === 'COMMIT')
   }
 
   #ready(bytes: Buffer, own = false): true {
+    this.#settled(bytes)
+    if (!own) return this.#pass(bytes)
+    this.#pipeline.lettingGo = false
+    return true
+  }
+
+  #settled(bytes: Buffer): void {
     const status = String.fromCharCode(new BodyReader(bytes).byte())
     if (bytes.length !== 6 || (status !== 'I' && status !== 'T' && status !== 'E')) {
       throw violation('the database sent a malformed ReadyForQuery')
     }
     this.#pipeline.copying = 'none'
     this.#pipeline.ready(status)
-    if (!own) return this.#pass(bytes)
-    this.#pipeline.lettingGo = false
-    return true
   }
 
   #error(bytes: Buffer): void {
@@ -281,6 +318,7 @@ export class Replies {
       return
     }
     if (head === undefined) throw violation('the database sent an error unasked')
+    if (head.kind === 'guard' && head.failed({ sqlstate, message: shown.get('M') ?? '' })) return
     this.#pass(exchanged === undefined ? fieldsMessage('E', shown) : errorResponse(exchanged))
     const error = exchanged ?? { sqlstate, message: shown.get('M') ?? '' }
     this.#failed(head, { sqlstate: error.sqlstate, message: error.message })
@@ -288,6 +326,7 @@ export class Replies {
 
   #failed(head: Expectation, error: { readonly sqlstate: string; readonly message: string }): void {
     this.#pipeline.copying = 'none'
+    this.#pipeline.failed = true
     if (head.kind === 'ready') return // Sync itself failed (a deferred constraint): ReadyForQuery follows
     if (head.kind === 'query') {
       head.failed = true
@@ -298,7 +337,8 @@ export class Replies {
       this.#pipeline.shift()
       return
     }
-    for (const dropped of this.#pipeline.dropSegment()) {
+    const all = this.#pipeline.dropSegment()
+    for (const dropped of all) {
       if (dropped.kind === 'execute' || dropped.kind === 'bind')
         this.#pipeline.over(dropped.run, { error })
       if (dropped.kind === 'query')
@@ -306,5 +346,11 @@ export class Replies {
     }
     this.#pipeline.failOpen(error)
     this.#settleLimited()
+    if (head.kind !== 'guard') return
+    this.#pipeline.guarding = undefined
+    // A Query behind a failed guard is skipped together with its own Sync.
+    if (all.some(({ kind }) => kind === 'query')) this.#pipeline.sync()
   }
 }
+
+const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))

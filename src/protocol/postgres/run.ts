@@ -8,6 +8,7 @@ import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
 import { type CopyRows, copyRows, KEY_BYTES } from './copy-rows.js'
 import type { Catalogue, Classification } from './statement.js'
+import { Tally } from './tally.js'
 import { OID, recordedValue, valueText, wholeValue, withoutVectors } from './values.js'
 import { BodyReader, i16, i32, message, violation } from './wire.js'
 
@@ -17,6 +18,9 @@ export const DELIVERY_ROWS = 500
 export const DELIVERY_KEYS = 1000
 /** Bytes of recorded rows that one delivery carries at most, about. */
 export const DELIVERY_BYTES = 4 * 1024 * 1024
+
+/** The most that Execute can ask for. */
+const MAX_ROWS = 0x7fffffff
 
 const COPY_COLUMN = ['copy'] as const
 
@@ -38,12 +42,17 @@ export class Run {
   #batchBytes = 0
   #batchMasked = 0
   #upBytes = 0
+  /** Rows of its portal; it may have given some before this run. */
+  readonly #tally: Tally
+  /** Rows that may come of it, asked when it is opened. */
+  readonly #promise: () => number
+  /** Rows that the tally still counts for it although they have not come. */
+  #promised = 0
   readonly #upload: CopyRows | undefined
-  readonly #found: Classification
+  /** What it was judged as. */
+  readonly found: Classification
   #keys: string[] = []
   #copiesText = false
-  /** Rows given to the client so far, over all Executes of the portal. */
-  rowCount = 0
   /** The row after the limit has come. */
   exceeded = false
   finished = false
@@ -55,20 +64,45 @@ export class Run {
     masker: MaskerFactory,
     catalogue: Catalogue,
     found: Classification,
+    counted: { readonly tally: Tally; readonly promise: () => number } = {
+      tally: new Tally(),
+      promise: () => 0,
+    },
   ) {
+    this.#tally = counted.tally
+    this.#promise = counted.promise
     this.request = id.request
     this.index = id.index
     this.operation = operation
     this.obligations = obligations
     this.#masker = masker
     this.#catalogue = catalogue
-    this.#found = found
+    this.found = found
     this.#upload = found.copyIn === undefined ? undefined : copyRows(found.copyIn)
     this.#kept = obligations.record === 'full' ? wholeValue : recordedValue
   }
 
+  /** Its rows may come from now on. */
+  open(): void {
+    this.#promised = this.#promise()
+    this.#tally.promised += this.#promised
+  }
+
+  /** Rows given to the client so far, over all runs of the portal. */
+  get rowCount(): number {
+    return this.#tally.given
+  }
+
   get limit(): RowLimit | undefined {
     return this.obligations.rowLimit
+  }
+
+  /** The `max` of an Execute that proves when the limit is passed: one row more than may leave; undefined where none is in reach. */
+  most(max: number): number | undefined {
+    if (this.limit === undefined) return undefined
+    const most = Math.max(1, this.limit.rows - this.rowCount + 1)
+    if (most > MAX_ROWS) return undefined
+    return max === 0 ? most : Math.min(max, most)
   }
 
   get masks(): boolean {
@@ -111,7 +145,11 @@ export class Run {
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
     const given = this.#changes ? this.#changed(reader, plan) : this.#plain(reader, plan)
-    this.rowCount += 1
+    this.#tally.given += 1
+    if (this.#promised > 0) {
+      this.#promised -= 1
+      this.#tally.promised -= 1
+    }
     this.#batchRows += 1
     if (!this.#changes) {
       this.#batchBytes += bytes.length
@@ -158,7 +196,7 @@ export class Run {
   }
 
   #nameReturned(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
-    const at = this.#found.returnedKey?.at ?? -1
+    const at = this.found.returnedKey?.at ?? -1
     const [value, column] = [values[at] ?? null, plan[at]]
     // A mask names nothing.
     if (value === null || column === undefined || column.change !== undefined) return
@@ -174,7 +212,7 @@ export class Run {
   /** One CopyData of COPY … TO STDOUT, as it is given. */
   copied(bytes: Buffer): void {
     this.#announce ??= this.rowCount === 0 ? COPY_COLUMN : undefined
-    this.rowCount += 1
+    this.#tally.given += 1
     this.#batchRows += 1
     this.#batchBytes += bytes.length
     if (this.obligations.record === 'metadata') return
@@ -213,13 +251,14 @@ export class Run {
   finish(end: Pick<Delivery, 'tag' | 'error' | 'abandoned'>): Delivery | undefined {
     if (this.finished) return undefined
     this.finished = true
+    this.#tally.promised -= this.#promised
     this.#batchRows += this.#upload?.rows ?? 0
     this.#batchBytes += this.#upBytes
     return this.#delivery({ ...end, done: true })
   }
 
   #keysOf(): NonNullable<Delivery['keys']> {
-    const { copyIn, returnedKey } = this.#found
+    const { copyIn, returnedKey } = this.found
     const collection = copyIn?.key?.collection ?? returnedKey?.collection
     return collection === undefined ? {} : { [collection]: this.#keys }
   }

@@ -5,6 +5,7 @@ import type { AdapterContext, AdapterHost, Answer, Ruling } from '../../core/ada
 import { VgateError } from '../../core/errors.js'
 import { clientCap, Framer, UPSTREAM_TYPES } from './framing.js'
 import { Judging } from './judging.js'
+import { Notifications } from './notifications.js'
 import { Pipeline } from './pipeline.js'
 import { Replies } from './replies.js'
 import { Requests } from './requests.js'
@@ -29,11 +30,13 @@ export class Session {
   readonly #fromClient: Framer
   readonly #fromUpstream: Framer
   #queue: Queued[] = []
+  /** What was taken since the last message that a guard may take back, that message first. */
+  #since: Queued[] = []
   #next = 0
   #queuedBytes = 0
   #busy = false
-  /** A ruling that came before the Sync of `Pipeline.letGo` was answered. */
-  #late: { readonly id: number; readonly ruling: Ruling } | undefined
+  /** Rulings that came before the Sync of `Pipeline.letGo` was answered. */
+  #late: { readonly id: number; readonly ruling: Ruling }[] = []
   #over = false
 
   constructor(
@@ -49,8 +52,15 @@ export class Session {
   ) {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
+    this.pipeline.requeue = () => this.#requeue()
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
-    this.#replies = new Replies(this.pipeline, lost, (run, then) => this.#judging.limit(run, then))
+    const notifications = new Notifications(context, this.pipeline, this.#judging)
+    this.#replies = new Replies(
+      this.pipeline,
+      lost,
+      (run, then) => this.#judging.limit(run, then),
+      (bytes) => notifications.take(bytes),
+    )
     this.#requests = new Requests(host, context, this.pipeline, this.#judging)
     const { limits } = context
     this.#fromClient = new Framer((type) => clientCap(type, true, limits.messageBytes))
@@ -80,16 +90,14 @@ export class Session {
       this.#fromUpstream.push(bytes, (type, whole) => {
         if (!this.#over) this.#replies.take(String.fromCharCode(type), whole)
       })
-      const late = this.#late
-      if (late === undefined || this.pipeline.lettingGo || this.#over) return
-      this.#late = undefined
-      this.#judging.ruled(late.id, late.ruling)
+      if (this.pipeline.lettingGo || this.#over) return
+      for (const { id, ruling } of this.#late.splice(0)) this.#judging.ruled(id, ruling)
     })
   }
 
   ruled(id: number, ruling: Ruling): void {
     this.#enter(() => {
-      if (this.pipeline.lettingGo) this.#late = { id, ruling }
+      if (this.pipeline.lettingGo) this.#late.push({ id, ruling })
       else this.#judging.ruled(id, ruling)
     })
   }
@@ -119,6 +127,7 @@ export class Session {
   stop(): void {
     this.#over = true
     this.#queue = []
+    this.#since = []
     this.#queuedBytes = 0
     this.#judging.forget()
     this.#fromClient.stop()
@@ -144,12 +153,23 @@ export class Session {
     }
   }
 
+  /** Puts back what was taken and did not run: it is taken again, in order. */
+  #requeue(): void {
+    this.#queue = [...this.#since, ...this.#queue.slice(this.#next)]
+    this.#next = 0
+    for (const { bytes } of this.#since) this.#queuedBytes += bytes.length
+    this.#since = []
+  }
+
   #drain(): void {
     for (;;) {
       const next = this.#queue[this.#next]
+      const guarded = this.pipeline.guarding !== undefined
       if (this.#over || next === undefined || !this.#requests.take(next.type, next.bytes)) break
       this.#next += 1
       this.#queuedBytes -= next.bytes.length
+      if (guarded) this.#since.push(next)
+      else this.#since = [next]
     }
     // Cut off in bulk: a queue of many small messages must not be copied for each.
     if (!this.#over && this.#next * 2 > this.#queue.length) {

@@ -1,17 +1,20 @@
-// Owns Query and FunctionCall, and what simple and extended requests share on the way to a permit: the rules
-// about schema changes, COPY and row limits. Must never send more than the runs that were permitted.
+// Owns Query and FunctionCall, and the rule about schema changes for both protocols. Must never send more than the
+// runs that were permitted.
 
-import { createHash } from 'node:crypto'
-import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adapter.js'
-import type { Obligations } from '../../core/decision.js'
-import { isOperation } from '../../core/operation.js'
-import { asOneRequest } from '../../core/request-totals.js'
+import type { Expectation } from './expectation.js'
 import { readQuery } from './frontend.js'
+import { type Guards, UNSETTLED } from './guards.js'
 import { type Judging, refusalReply, unclassified } from './judging.js'
-import type { Pipeline, Portal } from './pipeline.js'
-import { Run } from './run.js'
-import { SIZES } from './sizes.js'
-import type { Classification, Parameter, ParsedStatement } from './statement.js'
+import { ABORTED } from './name-replies.js'
+import { namesNow, stepsOf } from './named-objects.js'
+import type { Portal } from './objects.js'
+import { type Judged, type Permits, wholeOf } from './permits.js'
+import type { Pipeline } from './pipeline.js'
+import { partsOf, type QueryPart } from './query-parts.js'
+import type { Run } from './run.js'
+import type { ParsedStatement } from './statement.js'
+import type { Step } from './step.js'
+import { Tally } from './tally.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -25,75 +28,18 @@ interface Trouble {
   readonly hint: string
 }
 
-/** A parameter as Bind brought it. */
-export interface BoundParameter {
-  readonly type: number
-  readonly format: number
-  readonly value: Buffer | null
-}
-
-type Judged = { readonly runs: readonly Run[] } | { readonly reply: ErrorReply }
-
-const notSupported = (text: string, hint: string): ErrorReply => ({
-  severity: 'ERROR',
-  sqlstate: '0A000',
-  message: `not supported yet: ${text}`,
-  hint,
-})
-
-/** Keys of all statements of one request. */
-function mergedKeys(found: readonly Classification[]): Pick<JudgeRequest, 'keys' | 'keyedBy'> {
-  const keys: Record<string, string[]> = {}
-  const keyedBy: Record<string, string> = {}
-  for (const one of found) {
-    for (const [collection, values] of Object.entries(one.keys ?? {})) {
-      const column = one.keyedBy?.[collection] ?? ''
-      // Values of two columns are not the same keys.
-      const first = !Object.hasOwn(keys, collection)
-      keyedBy[collection] = first || keyedBy[collection] === column ? column : ''
-      keys[collection] = [...(keys[collection] ?? []), ...values]
-    }
-  }
-  return Object.keys(keys).length === 0 ? {} : { keys, keyedBy }
-}
-
-/** What cannot be carried out although it was permitted. */
-function unenforceable(
-  statements: readonly ParsedStatement[],
-  obligations: readonly Obligations[],
-  simple: boolean,
-): ErrorReply | undefined {
-  for (const [index, statement] of statements.entries()) {
-    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
-    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
-      return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
-    }
-    if (!simple || rowLimit === undefined) continue
-    if (statements.length > 1) {
-      return notSupported(
-        'a read without a bound among other statements',
-        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
-      )
-    }
-    if (!statement.portalReady)
-      return notSupported(
-        'this read without a bound',
-        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
-      )
-  }
-  return undefined
-}
-
-/** Takes Query and FunctionCall, and judges runs for both protocols. */
+/** Takes Query and FunctionCall. */
 export class SimpleQueries {
-  readonly #context: AdapterContext
   readonly #pipeline: Pipeline
   readonly #judging: Judging
+  readonly #guards: Guards
+  readonly #permits: Permits
 
-  constructor(context: AdapterContext, pipeline: Pipeline, judging: Judging) {
-    this.#context = context
+  constructor(pipeline: Pipeline, judging: Judging, guards: Guards, permits: Permits) {
     this.#pipeline = pipeline
     this.#judging = judging
+    this.#guards = guards
+    this.#permits = permits
   }
 
   /** A Query waits until all before it is answered: its own answer tells what the session is then. */
@@ -169,7 +115,7 @@ export class SimpleQueries {
 
   #statements(bytes: Buffer, text: string, statements: readonly ParsedStatement[]): void {
     if (statements.length === 0) {
-      this.#forward(bytes, [], [])
+      this.#forward(bytes, [], { runs: [], uses: undefined })
       return
     }
     const why = this.ddlTrouble(statements)
@@ -178,136 +124,113 @@ export class SimpleQueries {
       this.#refused(recorded, why.reason, why.hint)
       return
     }
-    const secret = statements.some((statement) => statement.secret)
-    this.judgeRuns(
-      statements,
-      undefined,
-      {
-        form: 'simple',
-        text: recorded,
-        exact: () => this.exact(text, []),
-        whole: () => ({ text: secret ? recorded : text }),
-      },
-      (result) => {
-        if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
-        const [run] = result.runs
-        if (run?.limit === undefined || statements.length > 1)
-          return this.#forward(bytes, statements, result.runs)
-        this.#limited(text, statements[0], run)
+    const came = { values: [], exact: (source: string) => this.#permits.exact(source, []) }
+    const steps = stepsOf(statements, namesNow(this.#pipeline), came)
+    if (steps === 'later') throw new Error('a Query waits until all names are settled')
+    if ('reply' in steps) {
+      const reply = this.#pipeline.status === 'E' ? ABORTED : steps.reply
+      this.#refused(recorded, reply.message, reply.hint ?? '', reply)
+      return
+    }
+    this.prepared(statements, 'simple', (refusal) => {
+      if (refusal !== undefined) return this.#pipeline.refuse('Q', refusal)
+      this.#run(bytes, text, statements, steps)
+    })
+  }
+
+  /** Judges what PREPARE would make, as Parse is: nothing of it runs yet. Answers the reply that refuses. */
+  prepared(
+    statements: readonly ParsedStatement[],
+    form: 'simple' | 'extended',
+    then: (refusal: ErrorReply | undefined) => void,
+  ): void {
+    const made = statements.flatMap(({ named }) => (named?.kind === 'prepare' ? [named.inner] : []))
+    if (made.length === 0) return then(undefined)
+    this.#judging.classify(made, undefined, (found) => {
+      const operations = found.map(({ operation }) => operation)
+      const text = made.map((one) => one.text).join(';\n')
+      this.#judging.judge({ phase: 'prepare', operations, text, form }, (ruling) =>
+        then(ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : undefined),
+      )
+    })
+  }
+
+  #run(
+    bytes: Buffer,
+    text: string,
+    statements: readonly ParsedStatement[],
+    steps: readonly Step[],
+  ): void {
+    const extra = steps.flatMap((step) => step.exact)
+    const shown = steps.map(({ statement }) => statement.text).join(';\n')
+    const secret = steps.some(({ statement }) => statement.secret)
+    const request = {
+      form: 'simple',
+      text: shown,
+      exact: () => this.#permits.exact(text, [], extra),
+      whole: () => (secret ? { text: shown } : wholeOf(steps, { text })),
+    }
+    this.#permits.judgeRuns(steps, undefined, request, (result) => {
+      if ('reply' in result) return this.#pipeline.refuse('Q', result.reply)
+      const [run] = result.runs
+      const [step] = steps
+      const parts = partsOf(text, statements, steps, result.runs)
+      if (parts.length > 1) return this.#forwardParts(parts)
+      if (run?.limit === undefined || step === undefined || steps.length > 1)
+        return this.#forward(bytes, steps, result)
+      this.#guards.front(result.uses)
+      this.#limited(text, step, run)
+    })
+  }
+
+  #forward(
+    bytes: Buffer,
+    steps: readonly Step[],
+    { runs, uses }: Extract<Judged, { readonly runs: readonly Run[] }>,
+    more: Pick<Extract<Expectation, { readonly kind: 'query' }>, 'next' | 'drop'> = {},
+  ): void {
+    const pipeline = this.#pipeline
+    this.#guards.front(uses)
+    for (const run of runs) this.#permits.opened(run)
+    if (steps.some(({ statement }) => statement.effects.ddl)) pipeline.ddlSince ??= pipeline.segment
+    for (const { statement } of steps) this.#guards.passing(statement)
+    pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false, ...more })
+    pipeline.closeSegment()
+    if (steps[0]?.statement.effects.copy === 'in') pipeline.copying = 'wait'
+  }
+
+  /** Each part is guarded and sent when the one before it is done; the client sees one message. */
+  #forwardParts([part, ...rest]: readonly QueryPart[]): void {
+    if (part === undefined) return
+    const { text, steps, runs } = part
+    const uses = this.#permits.usesOf(steps, runs)
+    // Proved before it is sent, and not by a guard in front: what is before it has run and must not be taken again.
+    this.#guards.prove(
+      uses,
+      (reloaded) => this.#judging.reload(reloaded),
+      (proved) => {
+        if (proved) {
+          const drop = (): void => this.#drop(rest)
+          const more = rest.length === 0 ? {} : { next: () => this.#forwardParts(rest), drop }
+          return this.#forward(message('Q', cstr(text)), steps, { runs, uses }, more)
+        }
+        this.#drop([part, ...rest])
+        this.#pipeline.refuse('Q', UNSETTLED)
       },
     )
   }
 
-  /** What tells this request from any other: its text, its parameters as they came, and the search path. */
-  exact(text: string, parameters: readonly BoundParameter[]): string {
-    const hash = createHash('sha256')
-    const add = (part: string | Buffer): void => {
-      hash.update(`${Buffer.byteLength(part)}:`).update(part)
-    }
-    add(text)
-    for (const name of this.#judging.path) add(name)
-    for (const { type, format, value } of parameters) {
-      add(`${type}/${format}/${value === null ? 'null' : 'value'}`)
-      add(value ?? '')
-    }
-    return hash.digest('hex')
-  }
-
-  /** Classifies, judges and turns a permit into runs; anything else into the reply that refuses. */
-  judgeRuns(
-    statements: readonly ParsedStatement[],
-    parameters: readonly Parameter[] | undefined,
-    request: Pick<JudgeRequest, 'form' | 'text' | 'parameters' | 'exact' | 'whole'>,
-    then: (result: Judged) => void,
-  ): void {
-    this.#judging.classify(statements, parameters, (found) => {
-      const operations = asOneRequest(found.map(({ operation }) => operation))
-      this.#judging.judge(
-        {
-          phase: 'execute',
-          operations,
-          ...request,
-          ...mergedKeys(found),
-          inTransaction: this.#pipeline.inTransaction,
-          preview: () => this.#previews(statements, parameters),
-          sizes: SIZES,
-          unchanged: () => this.#judging.stillMeans(statements, parameters, found),
-        },
-        (ruling, id) => {
-          if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
-          then(
-            this.#permitted(id, statements, found, ruling.obligations, request.form === 'simple'),
-          )
-        },
-      )
-    })
-  }
-
-  #previews(
-    statements: readonly ParsedStatement[],
-    parameters: readonly Parameter[] | undefined,
-  ): readonly PreviewQuery[] {
-    const { catalogue, path } = this.#judging
-    return statements.flatMap((one) => one.preview?.(catalogue, path, parameters) ?? [])
-  }
-
-  #permitted(
-    request: number,
-    statements: readonly ParsedStatement[],
-    found: readonly Classification[],
-    obligations: readonly Obligations[],
-    simple: boolean,
-  ): Judged {
-    const runs = found.map((one, index) => {
-      const { operation } = one
-      const obligation = obligations[index]
-      // A permit for what was not understood, or without its obligations, is no permit.
-      if (!isOperation(operation) || obligation === undefined)
-        throw new Error('a permit without obligations')
-      return new Run(
-        { request, index },
-        operation,
-        obligation,
-        this.#context.masker,
-        this.#judging.catalogue,
-        one,
-      )
-    })
-    const reply = unenforceable(statements, obligations, simple)
-    if (reply === undefined) return { runs }
-    for (const run of runs) {
-      this.#pipeline.over(run, { error: { sqlstate: reply.sqlstate, message: reply.message } })
-    }
-    return { reply }
-  }
-
-  /** A permitted run is about to be sent, unless the database skips it after an error meanwhile. */
-  opened(run: Run | undefined): void {
-    if (run === undefined) return
-    if (!this.#pipeline.skipping) {
-      this.#pipeline.opened(run)
-      return
-    }
-    this.#pipeline.over(run, {
-      error: { sqlstate: '25P02', message: 'skipped after an earlier error' },
-    })
-  }
-
-  #forward(bytes: Buffer, statements: readonly ParsedStatement[], runs: readonly Run[]): void {
-    const pipeline = this.#pipeline
-    for (const run of runs) this.opened(run)
-    if (statements.some(({ effects }) => effects.ddl)) pipeline.ddlSince ??= pipeline.segment
-    pipeline.send(bytes, { kind: 'query', runs, statements, at: 0, failed: false })
-    pipeline.closeSegment()
-    if (statements[0]?.effects.copy === 'in') pipeline.copying = 'wait'
+  #drop(parts: readonly QueryPart[]): void {
+    const error = { sqlstate: '25P02', message: 'not run: the message ended before it' }
+    for (const run of parts.flatMap(({ runs }) => runs)) this.#pipeline.over(run, { error })
   }
 
   /** A Query with a row limit runs as a portal of one row more, so that the database itself can be made to fail it. */
-  #limited(text: string, statement: ParsedStatement | undefined, run: Run): void {
+  #limited(text: string, { statement, binary }: Step, run: Run): void {
     const pipeline = this.#pipeline
     const { limit } = run
-    if (statement === undefined || limit === undefined) return
-    this.opened(run)
+    if (limit === undefined) return
+    this.#permits.opened(run)
     const prepared = { name: '', text, statement, types: [], segment: pipeline.segment }
     const portal: Portal = {
       name: '',
@@ -315,22 +238,28 @@ export class SimpleQueries {
       run,
       parameters: [],
       values: [],
-      exact: () => this.exact(text, []),
+      exact: () => this.#permits.exact(text, []),
       whole: () => ({ text }),
       segment: pipeline.segment,
+      serial: pipeline.nextSerial(),
       describing: true,
       completed: false,
+      tally: new Tally(),
+      basis: undefined,
+      held: 'no',
+      turned: false,
     }
     // The unnamed names belong to nobody afterwards, as after any Query.
     const statements = [{ name: '', value: undefined }]
     const portals = [{ name: '', value: undefined }]
     const empty = cstr('')
+    const formats = binary === true ? [i16(1), i16(1)] : [i16(0)]
     pipeline.send(message('P', empty, cstr(text), i16(0)), {
       kind: 'parse',
       changes: { statements },
       swallow: true,
     })
-    pipeline.send(message('B', empty, empty, i16(0), i16(0), i16(0)), {
+    pipeline.send(message('B', empty, empty, i16(0), i16(0), ...formats), {
       kind: 'bind',
       changes: { portals },
       swallow: true,
@@ -341,7 +270,7 @@ export class SimpleQueries {
       swallow: false,
       parameters: false,
     })
-    const max = Math.min(limit.rows + 1, 0x7fffffff)
+    const max = Math.min(Math.max(1, limit.rows - run.rowCount + 1), 0x7fffffff)
     pipeline.send(message('E', empty, i32(max)), {
       kind: 'execute',
       portal,

@@ -27,6 +27,23 @@ export type Parameter =
   | { readonly known: true; readonly value: string | null }
   | { readonly known: false }
 
+/** A relation that a statement's meaning hangs on. */
+export interface UsedRelation {
+  readonly oid: number
+  readonly schema: string
+  readonly name: string
+  /** What changes with its definition. */
+  readonly version: string
+}
+
+/** What of the catalogue a statement's meaning hangs on. */
+export interface CatalogueUses {
+  /** Relations that it reaches, each once. */
+  readonly relations: readonly UsedRelation[]
+  /** Names as the search path resolves them, quoted: OIDs, 0 where nothing has the name. */
+  readonly names: Readonly<Record<string, number>>
+}
+
 /** What COPY … FROM STDIN says of the rows that will come. Single bytes where PostgreSQL takes single bytes. */
 export interface CopyForm {
   readonly format: 'text' | 'csv' | 'binary'
@@ -42,6 +59,8 @@ export interface CopyForm {
 
 export interface Classification {
   readonly operation: Operation | Unclassified
+  /** Absent where nothing but the database's own catalogue is used. */
+  readonly uses?: CatalogueUses
   /** Of COPY … FROM STDIN. */
   readonly copyIn?: CopyForm
   /** Which column of RETURNING names the keys of what was written. */
@@ -55,8 +74,14 @@ export interface Classification {
 export interface StatementEffects {
   /** Changes the catalogue: reload it, and until the transaction ends allow only more of the kind and its end. */
   readonly ddl: boolean
-  /** Names of prepared statements it removes; `*` for all. */
+  /** Runs in no transaction with anything else (VACUUM, CREATE INDEX CONCURRENTLY …). */
+  readonly alone?: true
+  /** Sets modes that must come before the first query of its transaction. */
+  readonly modes?: true
+  /** Name of the prepared statement that it removes; `*` for all. */
   readonly deallocates?: string
+  /** Name of the cursor, which is a portal, that it closes; `*` for all. */
+  readonly closes?: string
   /** Transaction control. */
   readonly transaction?:
     | 'begin'
@@ -66,12 +91,46 @@ export interface StatementEffects {
     | 'release'
     | 'rollback-to'
     | 'other'
+  /** Name of the savepoint that it is about; absent where the server may read it otherwise. */
+  readonly savepoint?: string
   readonly copy?: 'in' | 'out'
-  /** True when it makes or closes cursors (DECLARE, CLOSE, DISCARD): they share their names with portals. */
-  readonly cursors?: boolean
   /** True when it reads only and changes nothing, whatever the session's state. */
   readonly readOnly: boolean
 }
+
+/**
+ * What a statement does with an object of the session that SQL and the protocol know by the same name: a prepared
+ * statement, or a cursor, which is a portal. What it reaches only that object tells.
+ */
+export type NamedUse =
+  /** Makes it, of `inner`. `source` is the whole statement, nothing reduced. */
+  | {
+      readonly kind: 'prepare'
+      readonly name: string
+      readonly inner: ParsedStatement
+      readonly source: string
+    }
+  | {
+      readonly kind: 'declare'
+      readonly name: string
+      readonly inner: ParsedStatement
+      readonly source: string
+      /** It outlives its transaction. */
+      readonly hold: boolean
+      readonly binary: boolean
+    }
+  /** Runs it: EXECUTE, also under EXPLAIN or CREATE TABLE AS. */
+  | { readonly kind: 'execute'; readonly name: string }
+  | {
+      readonly kind: 'fetch'
+      readonly name: string
+      /** Rows at most; Infinity for ALL. */
+      readonly most: number
+      /** From where it stands towards the end, and nothing else. */
+      readonly forward: boolean
+      /** MOVE: no rows come. */
+      readonly moves: boolean
+    }
 
 export interface ParsedStatement {
   /** This statement's own text, with literal vectors reduced to `vector(n)`, for records and people. */
@@ -80,9 +139,18 @@ export interface ParsedStatement {
   readonly secret?: true
   /** Highest `$n`. */
   readonly parameterCount: number
+  /** Where it begins in its message; absent where it stands for another one. */
+  readonly start?: number
   readonly effects: StatementEffects
   /** True for a single plain SELECT/VALUES/TABLE whose simple-protocol run equals one portal's run. */
   readonly portalReady: boolean
+  /** Absent where it names no such object. */
+  readonly named?: NamedUse | undefined
+  /**
+   * Of `execute`: what it is once its name stands for `target`. Undefined where that is no query. Judged by itself
+   * such a statement is refused.
+   */
+  execution?(target: ParsedStatement): ParsedStatement | undefined
   /** Pure; cached by the implementation for a catalogue, search path and absent parameters. */
   classify(
     catalogue: Catalogue,

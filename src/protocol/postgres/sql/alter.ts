@@ -139,7 +139,7 @@ export function comment(fields: Fields, analysis: Analysis): Definition {
     throw new NotUnderstood(`not supported yet: COMMENT on ${type}`)
   const path = names(expectNode(fields['object'], 'List')['items'])
   const { schema, name } = twoParts(type === 'OBJECT_COLUMN' ? path.slice(0, -1) : path, 'object')
-  const relation = analysis.catalogue.relation(schema, name, analysis.path)
+  const relation = analysis.named(schema, name)
   if (relation === undefined) throw new NotUnderstood(`unknown relation "${name}"`)
   return change(relation, 'alter_collection', ['schema'], analysis)
 }

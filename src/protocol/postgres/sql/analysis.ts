@@ -5,7 +5,7 @@ import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../c
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot, Relation } from '../catalogue.js'
-import type { Classification, ColumnOrigin, CopyForm } from '../statement.js'
+import type { CatalogueUses, Classification, ColumnOrigin, CopyForm } from '../statement.js'
 import type { BoundParameters } from './bound-parameters.js'
 import { NotUnderstood } from './tree.js'
 import { allSources, type Value } from './value.js'
@@ -58,6 +58,8 @@ export class Analysis {
   /** Shared with trials, so that nested ones cannot multiply the work. */
   readonly #effort: { depth: number; work: number; scanned: number }
   readonly #seen = new Set<string>()
+  readonly #used = new Set<Relation>()
+  readonly #named = new Map<string, Relation | undefined>()
 
   constructor(surroundings: Surroundings, effort = { depth: 0, work: 0, scanned: 0 }) {
     this.#effort = effort
@@ -83,6 +85,27 @@ export class Analysis {
   scan(count: number): void {
     this.#effort.scanned += count
     if (this.#effort.scanned > MAX_SCANNED) throw new NotUnderstood('statement too complex')
+  }
+
+  /** The relation of a name, by its schema or along the path; that the statement means it is noted. */
+  named(schema: string | undefined, name: string): Relation | undefined {
+    const relation = this.catalogue.relation(schema, name, this.path)
+    if (relation?.system === true) return relation
+    this.#named.set(
+      schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`,
+      relation,
+    )
+    if (relation !== undefined && !'iI'.includes(relation.kind)) this.#used.add(relation)
+    return relation
+  }
+
+  /** What of the catalogue the account hangs on. */
+  get uses(): CatalogueUses | undefined {
+    if (this.#used.size === 0 && this.#named.size === 0) return undefined
+    return {
+      relations: [...this.#used].sort((a, b) => a.oid - b.oid),
+      names: Object.fromEntries([...this.#named].map(([name, each]) => [name, each?.oid ?? 0])),
+    }
   }
 
   /** Notes that a relation is reached, with all that its name covers: children, parents, never less. */
@@ -112,7 +135,10 @@ export class Analysis {
   /** The relation itself, what it inherits from, and unless ONLY was written what inherits from it. */
   family(relation: Relation, only = false): readonly Relation[] {
     const below = only ? [] : this.catalogue.descendants(relation)
-    return [relation, ...this.catalogue.ancestors(relation), ...below]
+    const all = [relation, ...this.catalogue.ancestors(relation), ...below]
+    // What a leaf is part of is in its parent's version, and nothing can come below it.
+    for (const each of all) if (!each.leaf || each === relation) this.#used.add(each)
+    return all
   }
 
   collection(use: CollectionUse): void {
@@ -176,7 +202,11 @@ export class Analysis {
     for (const field of other.fields) this.useSources([field], field.how)
     for (const name of other.functions) this.functions.add(name)
     for (const each of other.unproved) this.unproved.add(each)
+    // Names in a view's definition were resolved when it was made.
+    for (const each of other.#used) this.#used.add(each)
     this.gather(other.gathered.total, false)
     this.gather(other.gathered.each, true)
   }
 }
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

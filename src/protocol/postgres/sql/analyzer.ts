@@ -16,10 +16,14 @@ import type {
   ParseOutcome,
   SqlAnalyzer,
 } from '../statement.js'
+import { told } from '../told.js'
+import type { Surroundings } from './analysis.js'
 import { BoundParameters } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
+import { argumentValues, classifyExecution } from './execution.js'
 import { unparsedReason, unparsedText } from './lexical-text.js'
+import { executed, isExecutable, namedUse, withQuery } from './named.js'
 import { loadParser, parseTree, type TreeOutcome } from './parser.js'
 import { previewsOf } from './preview.js'
 import { allowsSetting, resolveSearchPath } from './settings.js'
@@ -128,19 +132,23 @@ function outcomeOf(
   const source = new ByteText(text)
   // Kept with the statement: of a long text the place of an error is not told.
   const position = text.length > PLACED_CHARACTERS ? undefined : (at: number) => source.position(at)
+  let [start, before] = [0, 0]
   return {
     ok: true,
     statements: statements.map((each) => {
+      // In order, so that each byte is looked at once.
       const fields = isFields(each) ? each : {}
       const number = (value: unknown): number => (typeof value === 'number' ? value : 0)
       const tree = fields['stmt']
-      const from = number(fields['stmt_location'])
-      const length = number(fields['stmt_len'])
+      const [from, length] = [number(fields['stmt_location']), number(fields['stmt_len'])]
+      const whole = source.slice(from, length > 0 ? from + length : undefined)
+      start += source.slice(before, from).length
+      before = from
       const shown = shownText(source, tree, from, length)
-      const own = (): string => source.slice(from, length > 0 ? from + length : undefined)
-      const secret = holdsSecret(tree, own)
       const alone = statements.length === 1
-      return new Statement(tree, shown, alone, product, snapshot, secret, position)
+      const secret = holdsSecret(tree, () => whole)
+      const own = { tree, text: shown, whole, alone, secret, position, start }
+      return new Statement(own, product, snapshot)
     }),
   }
 }
@@ -168,37 +176,94 @@ function refusedStatement(reason: string, text: string): ParsedStatement {
   }
 }
 
+/** What a statement was parsed from. */
+interface Source {
+  readonly tree: unknown
+  /** As people see it, and as it was written. */
+  readonly text: string
+  readonly whole: string
+  readonly start?: number
+  /** Nothing else stands in the message. */
+  readonly alone: boolean
+  /** Its literals may be secrets. */
+  readonly secret: boolean
+  /** The character at a byte of the message; absent where that is not to be told. */
+  readonly position?: ((at: number) => number) | undefined
+  /** Arguments of the EXECUTE that runs it. */
+  readonly args?: readonly unknown[]
+  /** Of what is executed: it was judged with its own text. */
+  readonly prepared?: ParsedStatement
+}
+
 class Statement implements ParsedStatement {
   readonly text: string
   readonly secret?: true
+  readonly start?: number
   readonly parameterCount: number
   readonly effects: ParsedStatement['effects']
   readonly portalReady: boolean
-  readonly #position: ((at: number) => number) | undefined
-  readonly #tree: unknown
+  readonly named: ParsedStatement['named']
+  readonly #source: Source
   readonly #product: PostgresProduct
   readonly #snapshot: (catalogue: Catalogue) => CatalogueSnapshot
   readonly #known = new WeakMap<Catalogue, Map<string, Classification>>()
+  readonly #executions = new WeakMap<ParsedStatement, ParsedStatement>()
 
   constructor(
-    tree: unknown,
-    text: string,
-    alone: boolean,
+    source: Source,
     product: PostgresProduct,
     snapshot: (catalogue: Catalogue) => CatalogueSnapshot,
-    secret: boolean,
-    position: ((at: number) => number) | undefined,
   ) {
-    this.#position = position
+    const { tree, text, whole, alone, secret, args, position } = source
     if (secret) this.secret = true
-    this.#tree = tree
+    if (source.start !== undefined) this.start = source.start
+    this.#source = source
     this.#product = product
     this.#snapshot = snapshot
     this.text = text
     this.effects = effectsOf(tree)
-    this.parameterCount = highestParameter(tree)
-    const select = isFields(tree) && Object.keys(tree).length === 1 && tagOf(tree) === 'SelectStmt'
-    this.portalReady = alone && select && this.effects.readOnly && !this.effects.ddl
+    this.parameterCount = highestParameter(args ?? tree)
+    const tag = isFields(tree) && Object.keys(tree).length === 1 ? tagOf(tree) : ''
+    const reads = tag === 'SelectStmt' || tag === 'FetchStmt'
+    this.portalReady = alone && reads && this.effects.readOnly && !this.effects.ddl
+    this.named =
+      args === undefined
+        ? namedUse(tree, {
+            statement: (inner) =>
+              new Statement(
+                { tree: inner, text, whole, alone: true, secret, position },
+                product,
+                snapshot,
+              ),
+            source: whole,
+          })
+        : undefined
+  }
+
+  execution(target: ParsedStatement): ParsedStatement | undefined {
+    const known = this.#executions.get(target)
+    if (known !== undefined) return known
+    const execute = executed(this.#source.tree)
+    if (execute === undefined || !(target instanceof Statement)) return undefined
+    const query = target.#source.tree
+    if (target.#source.args !== undefined || !isExecutable(query)) return undefined
+    const { alone, whole } = this.#source
+    const secret = this.secret === true || target.secret === true
+    const made = new Statement(
+      {
+        tree: withQuery(this.#source.tree, query),
+        text: told(target.text, this.text),
+        whole,
+        alone,
+        secret,
+        args: list(execute['params']),
+        prepared: target,
+      },
+      this.#product,
+      this.#snapshot,
+    )
+    this.#executions.set(target, made)
+    return made
   }
 
   classify(
@@ -229,7 +294,13 @@ class Statement implements ParsedStatement {
     searchPath: readonly string[],
     parameters?: readonly Parameter[],
   ): readonly PreviewQuery[] {
-    return previewsOf(this.#tree, this.text, {
+    const { tree, args, prepared } = this.#source
+    if (prepared !== undefined) {
+      const bound = parameters === undefined ? undefined : new BoundParameters(parameters)
+      const values = argumentValues(args ?? [], this.#around(catalogue, searchPath, bound))
+      return prepared.preview?.(catalogue, searchPath, values) ?? []
+    }
+    return previewsOf(tree, this.text, {
       catalogue: this.#snapshot(catalogue),
       path: searchPath,
       parameters,
@@ -241,13 +312,26 @@ class Statement implements ParsedStatement {
     path: readonly string[],
     parameters: BoundParameters | undefined,
   ): Classification {
-    return classifyTree(this.#tree, this.text, {
+    const { tree, args } = this.#source
+    const around = this.#around(catalogue, path, parameters)
+    return args === undefined
+      ? classifyTree(tree, this.text, around)
+      : classifyExecution(tree, args, this.text, around)
+  }
+
+  #around(
+    catalogue: Catalogue,
+    path: readonly string[],
+    parameters: BoundParameters | undefined,
+  ): Surroundings {
+    const { position } = this.#source
+    return {
       catalogue: this.#snapshot(catalogue),
       path,
       product: this.#product,
       parameters,
-      position: this.#position,
-    })
+      position,
+    }
   }
 }
 

@@ -8,15 +8,17 @@ import type {
   Unclassified,
 } from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
+import { channelUse } from '../channel.js'
 import type { Classification } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
 import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
+import { lockTables } from './lock.js'
 import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
 import { serverErrorOf } from './server-error.js'
-import { judgeSession, judgeShow } from './session.js'
+import { judgeSession, judgeShow, plainName } from './session.js'
 import {
   expectNode,
   type Fields,
@@ -55,6 +57,7 @@ export function classifyTree(
     const keys = Object.fromEntries(analysis.keys)
     return {
       operation: operationOf(found, shown, analysis),
+      ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
       // What a WITH query returns does not leave by itself, and a plan names no key.
@@ -136,6 +139,13 @@ function judge(tree: unknown, analysis: Analysis): Found {
   const fields = (): Fields => node(tree).fields
   if (tag === 'SelectStmt' || isWrite(tag)) return query(tree, analysis)
   if (tag === 'ExplainStmt') return explain(fields(), analysis)
+  if (tag === 'LockStmt') return { name: lockTables(fields(), analysis), outputs: [], rows: 0 }
+  if (tag === 'DeclareCursorStmt') return cursor(fields(), analysis)
+  if (tag === 'ListenStmt' || tag === 'NotifyStmt') {
+    const act = tag === 'ListenStmt' ? 'listen' : 'notify'
+    analysis.functions.add(channelUse(act, plainName(fields()['conditionname'])))
+    return { name: 'connect', outputs: [], rows: 0 }
+  }
   if (tag === 'CopyStmt') {
     if (isFields(tree)) refuseServerCopy(tree[tag])
     const copy = judgeCopy(fields(), analysis)
@@ -153,6 +163,14 @@ function judge(tree: unknown, analysis: Analysis): Found {
   const definition = define(tag, fields, analysis)
   if (definition !== undefined) return { name: definition.name, outputs: [], rows: 0 }
   throw new NotUnderstood(`not supported yet: ${statementName(tag)}`)
+}
+
+/** What a cursor opens, with nothing of it given yet. */
+function cursor(fields: Fields, analysis: Analysis): Found {
+  plainName(fields['portalname'])
+  if (expectNode(fields['query'], 'SelectStmt')['intoClause'] !== undefined)
+    throw new NotUnderstood('a cursor cannot make a table')
+  return { ...query(fields['query'], analysis), rows: 0 }
 }
 
 function refuseServerCopy(value: unknown): void {
@@ -300,7 +318,8 @@ function explain(fields: Fields, analysis: Analysis): Found {
     if (name === 'analyze' && !isOff(option['arg'])) runs = true
   }
   const tag = tagOf(fields['query'])
-  if (tag !== 'SelectStmt' && !isWrite(tag) && tag !== 'CreateTableAsStmt') {
+  const known = ['SelectStmt', 'CreateTableAsStmt', 'DeclareCursorStmt']
+  if (!known.includes(tag) && !isWrite(tag)) {
     throw new NotUnderstood(`not supported yet: EXPLAIN of ${statementName(tag)}`)
   }
   const inner = judge(fields['query'], analysis)

@@ -185,9 +185,7 @@ function createIndex(fields: Fields, analysis: Analysis): Definition {
   const { relation, only } = resolveRelation(fields['relation'], analysis)
   storage(fields['options'])
   const index = fields['idxname']
-  const exists =
-    typeof index === 'string' &&
-    analysis.catalogue.relation(relation.schema, index, analysis.path) !== undefined
+  const exists = typeof index === 'string' && analysis.named(relation.schema, index) !== undefined
   if (fields['if_not_exists'] === true && exists) {
     analysis.reach(relation, 'read', 'describe_collection', NONE)
     return { name: 'describe_collection' }
@@ -227,7 +225,7 @@ function drop(fields: Fields, analysis: Analysis): Definition {
       continue
     }
     const { schema, name } = twoParts(names(expectNode(each, 'List')['items']), 'object')
-    const relation = analysis.catalogue.relation(schema, name, analysis.path)
+    const relation = analysis.named(schema, name)
     if (type === 'OBJECT_INDEX') dropIndex(relation, name, fields['missing_ok'] === true, analysis)
     else if (!DROPPED.has(type)) throw new NotUnderstood(`not supported yet: DROP of ${type}`)
     else if (relation !== undefined) change(relation, 'drop_collection', ['drop'], analysis)

@@ -52,7 +52,7 @@ export function table(value: unknown, analysis: Analysis): Relation {
 export function indexed(value: unknown, analysis: Analysis): Relation {
   const fields = open(value, 'RangeVar')
   const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
-  const index = analysis.catalogue.relation(schema, text(fields['relname']), analysis.path)
+  const index = analysis.named(schema, text(fields['relname']))
   const relation =
     index?.indexOf === undefined ? undefined : analysis.catalogue.relationByOid(index.indexOf)
   if (relation === undefined) throw new NotUnderstood(`unknown index "${text(fields['relname'])}"`)
@@ -78,7 +78,7 @@ export function newName(
 /** A new relation; creating one that is there, if absent, is a read of it. */
 export function create(value: unknown, unlessExists: boolean, analysis: Analysis): Definition {
   const made = newName(value, analysis)
-  const existing = analysis.catalogue.relation(made.schema, made.name, analysis.path)
+  const existing = analysis.named(made.schema, made.name)
   if (unlessExists && existing !== undefined) {
     analysis.reach(existing, 'read', 'describe_collection', NONE)
     return { name: 'describe_collection' }

@@ -2,6 +2,7 @@
 
 import type { StatementEffects } from '../statement.js'
 import { isDefinition } from './ddl.js'
+import { plain } from './named.js'
 import { isFields, list, tagOf, text } from './tree.js'
 
 const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transaction']>>> = {
@@ -46,12 +47,16 @@ export function effectsOf(tree: unknown): StatementEffects {
   const body = isFields(tree) ? tree[tag] : undefined
   const fields = isFields(body) ? body : {}
   switch (tag) {
-    case 'TransactionStmt':
+    case 'TransactionStmt': {
+      const savepoint = plain(fields['savepoint_name'])
       return {
         ddl: false,
         transaction: TRANSACTIONS[text(fields['kind'])] ?? 'other',
+        ...(savepoint === undefined ? {} : { savepoint }),
+        ...(fields['options'] === undefined ? {} : { modes: true }),
         readOnly: false,
       }
+    }
     case 'DeallocateStmt':
       return {
         ddl: false,
@@ -61,20 +66,36 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'DiscardStmt':
       return {
         ddl: false,
-        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', cursors: true } : {}),
+        ...(fields['target'] === 'DISCARD_ALL' ? { deallocates: '*', closes: '*' } : {}),
         readOnly: false,
       }
     case 'ClosePortalStmt':
+      return {
+        ddl: false,
+        closes: typeof fields['portalname'] === 'string' ? fields['portalname'] : '*',
+        readOnly: false,
+      }
+    case 'PrepareStmt':
+    case 'ExecuteStmt':
     case 'DeclareCursorStmt':
-      return { ddl: false, cursors: true, readOnly: false }
+    case 'ListenStmt':
+    case 'NotifyStmt':
+    case 'UnlistenStmt':
+    case 'LockStmt':
+      return { ddl: false, readOnly: false }
+    case 'FetchStmt':
+      return { ddl: false, readOnly: true }
     case 'CopyStmt': {
       const into = fields['is_from'] === true
       return { ddl: false, copy: into ? 'in' : 'out', readOnly: !into && !holds(fields['query']) }
     }
     case 'VariableShowStmt':
       return { ddl: false, readOnly: true }
-    case 'VariableSetStmt':
-      return { ddl: false, readOnly: false }
+    case 'VariableSetStmt': {
+      const modes =
+        fields['kind'] === 'VAR_SET_MULTI' || /^transaction_/i.test(text(fields['name']))
+      return { ddl: false, ...(modes ? { modes: true } : {}), readOnly: false }
+    }
     case 'SelectStmt':
       return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
     case 'ExplainStmt':
@@ -87,8 +108,19 @@ export function effectsOf(tree: unknown): StatementEffects {
     case 'DeleteStmt':
       return { ddl: false, readOnly: false }
     default:
-      return { ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true, readOnly: false }
+      return {
+        ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true,
+        ...(isAlone(tag, fields) ? { alone: true } : {}),
+        readOnly: false,
+      }
   }
+}
+
+/** May start transactions of its own: PostgreSQL lets it run in none. */
+function isAlone(tag: string, fields: Readonly<Record<string, unknown>>): boolean {
+  if (tag === 'VacuumStmt' || tag === 'ReindexStmt' || tag === 'ClusterStmt') return true
+  if (tag === 'AlterTableStmt') return holdsTag(fields['cmds'], new Set(['concurrent']))
+  return fields['concurrent'] === true
 }
 
 function runs(fields: Readonly<Record<string, unknown>>): boolean {

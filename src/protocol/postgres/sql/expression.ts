@@ -71,6 +71,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   CoalesceExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   MinMaxExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   SQLValueFunction: () => NOTHING,
+  CurrentOfExpr: () => NOTHING,
   XmlExpr: (fields, scope, analysis) => {
     const named = list(fields['named_args']).map((each) =>
       evaluate(expectNode(each, 'ResTarget')['val'], scope, analysis),

@@ -69,7 +69,7 @@ export function resolveRelation(
   const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
   if (fields['relpersistence'] !== 'p')
     throw new NotUnderstood('not supported yet: temporary or unlogged tables')
-  const relation = analysis.catalogue.relation(schema, name, analysis.path)
+  const relation = analysis.named(schema, name)
   if (relation === undefined) {
     const shown = schema === undefined ? name : `${schema}.${name}`
     return placed(fields, () => {

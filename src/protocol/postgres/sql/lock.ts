@@ -1,8 +1,10 @@
-// Owns row locks of SELECT … FOR UPDATE and its kin: PostgreSQL asks for the right to update, and so do we.
+// Owns locks: of rows by SELECT … FOR UPDATE and its kin, of tables by LOCK. PostgreSQL asks for the right to update, and
+// so do we; what keeps other writers or readers out is for administrators, as advisory locks are.
 
 import type { Analysis } from './analysis.js'
+import { resolveRelation } from './from.js'
 import type { Range } from './scope.js'
-import { expectNode, list, NotUnderstood } from './tree.js'
+import { expectNode, type Fields, list, NotUnderstood } from './tree.js'
 
 /** Notes that the relations of FROM are locked. A list of tables (OF) is not narrowed: more is asked, never less. */
 export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: Analysis): void {
@@ -14,4 +16,25 @@ export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: A
     if (item.relation !== undefined)
       analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
   }
+}
+
+/** AccessShareLock and RowExclusiveLock (PostgreSQL, lockdefs.h): what a SELECT and an UPDATE take by themselves. */
+const [OF_READS, OF_WRITES] = [1, 3]
+
+/** Notes the tables of LOCK, with what inherits from them; answers what it amounts to. */
+export function lockTables(fields: Fields, analysis: Analysis): string {
+  const mode = typeof fields['mode'] === 'number' ? fields['mode'] : Number.POSITIVE_INFINITY
+  const [access, action] =
+    mode <= OF_READS
+      ? (['read', 'get'] as const)
+      : mode <= OF_WRITES
+        ? (['write', 'update'] as const)
+        : (['admin', 'alter_collection'] as const)
+  for (const each of list(fields['relations'])) {
+    const { relation, only } = resolveRelation(expectNode(each, 'RangeVar'), analysis)
+    if (!['r', 'p', 'f'].includes(relation.kind))
+      throw new NotUnderstood(`not supported yet: LOCK of "${relation.name}", which is no table`)
+    analysis.reach(relation, access, action, { kind: 'none' }, only)
+  }
+  return action
 }

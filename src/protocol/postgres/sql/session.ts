@@ -1,6 +1,9 @@
-// Owns statements about the session: settings, transactions, cursors to close. Only what the allow-list names.
+// Owns statements about the session: settings, transactions, prepared statements, cursors to close. Only what the
+// allow-list names. What a prepared statement would do is judged apart.
 
 import type { PostgresProduct } from '../../table.js'
+import { GUARD_PREFIX } from '../guard-text.js'
+import { plain } from './named.js'
 import { allowsReset, allowsSetting, allowsShow } from './settings.js'
 import {
   constantText,
@@ -23,8 +26,15 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
     case 'VariableSetStmt':
       setting(fields(), product)
       return true
-    case 'DiscardStmt':
+    case 'PrepareStmt':
+      for (const type of list(fields()['argtypes'])) expectNode(type, 'TypeName')
+      plainName(fields()['name'])
+      return true
     case 'DeallocateStmt':
+      if (text(fields()['name']).startsWith(GUARD_PREFIX))
+        throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
+      return true
+    case 'DiscardStmt':
     case 'ClosePortalStmt':
     case 'UnlistenStmt':
       fields()
@@ -32,6 +42,19 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
     default:
       return false
   }
+}
+
+/** The name of a prepared statement, cursor or channel. */
+export function plainName(value: unknown): string {
+  const name = plain(value)
+  if (text(value).startsWith(GUARD_PREFIX))
+    throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
+  if (name === undefined)
+    throw new NotUnderstood(
+      'not supported yet: a prepared statement, cursor or channel whose name is not ASCII',
+      'name it in ASCII',
+    )
+  return name
 }
 
 /** Checks SHOW. */

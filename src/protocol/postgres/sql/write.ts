@@ -261,6 +261,8 @@ function effectOf(
   analysis: Analysis,
 ): Effect {
   if (isAlwaysTrue(where) && !joined) return { kind: 'all' }
+  if (where !== undefined && tagOf(where) === 'CurrentOfExpr')
+    return { kind: 'unknown', reason: 'the key is that of the row at which a cursor stands' }
   const named = namedKeys(item, bindings)
   // A join can only take rows away from what the keys name.
   if (named === undefined) return { kind: 'filter' }

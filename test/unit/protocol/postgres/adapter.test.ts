@@ -178,7 +178,7 @@ describe('a hostile database', () => {
     expect(host.closed).toMatchObject({ message: 'the database answered refused with C' })
   })
 
-  test('notifications are dropped, and notices lose their text while masked fields are read', async () => {
+  test('notices lose their text while masked fields are read', async () => {
     const host = await loggedIn(masked)
     await host.send(select)
     const notice = errorResponse({
@@ -188,9 +188,7 @@ describe('a hostile database', () => {
       detail: 'a@b.c',
     })
     notice.write('N', 0)
-    host.adapter.fromUpstream(
-      Buffer.concat([message('A', i32(1), cstr('c'), cstr('a@b.c')), notice]),
-    )
+    host.adapter.fromUpstream(notice)
     const told = host.client().toString('latin1')
     expect(told).toContain('text withheld')
     expect(told).not.toContain('a@b.c')

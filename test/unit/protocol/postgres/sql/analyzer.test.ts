@@ -64,7 +64,8 @@ describe('parse', () => {
 
   const effects: readonly (readonly [string, StatementEffects])[] = [
     ['BEGIN', { ddl: false, transaction: 'begin', readOnly: false }],
-    ['ROLLBACK TO x', { ddl: false, transaction: 'rollback-to', readOnly: false }],
+    ['ROLLBACK TO x', { ddl: false, transaction: 'rollback-to', savepoint: 'x', readOnly: false }],
+    ['SAVEPOINT "\u00e4"', { ddl: false, transaction: 'savepoint', readOnly: false }],
     ['SELECT 1', { ddl: false, readOnly: true }],
     ['SELECT * FROM docs FOR UPDATE', { ddl: false, readOnly: false }],
     ["SELECT set_config('a', 'b', true)", { ddl: false, readOnly: false }],

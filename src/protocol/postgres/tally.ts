@@ -1,0 +1,13 @@
+// Owns how many rows a portal has given, over every run of it: a cursor that is read in pieces is one read.
+
+/** Rows of one portal. */
+export class Tally {
+  /** Given to the client. */
+  given = 0
+  /** May still come from what has been sent. */
+  promised = 0
+
+  get rows(): number {
+    return this.given + this.promised
+  }
+}

@@ -1,0 +1,59 @@
+// Owns what is refused although policy permits it: obligations that this form of a request cannot carry out, and
+// statements that no guard could vouch for.
+
+import type { Obligations } from '../../core/decision.js'
+import type { Classification, ParsedStatement } from './statement.js'
+import type { Step } from './step.js'
+import type { ErrorReply } from './wire.js'
+
+const notSupported = (text: string, hint: string): ErrorReply => ({
+  severity: 'ERROR',
+  sqlstate: '0A000',
+  message: `not supported yet: ${text}`,
+  hint,
+})
+
+/** A statement of a message that no guard in front of the message can vouch for. */
+export function unguardable(
+  statements: readonly ParsedStatement[],
+  found: readonly Classification[],
+): ErrorReply | undefined {
+  const last = found.findLastIndex(({ uses }) => uses !== undefined)
+  const before = statements.slice(0, Math.max(0, last))
+  const ends = before.find(
+    ({ effects: { transaction, modes } }) => transaction === undefined && modes,
+  )
+  return ends === undefined
+    ? undefined
+    : notSupported(
+        `a statement behind ${ends.text} in one message`,
+        'send what stands behind it as a message of its own',
+      )
+}
+
+/** What cannot be carried out although it was permitted. */
+export function unenforceable(
+  steps: readonly Step[],
+  obligations: readonly Obligations[],
+  simple: boolean,
+): ErrorReply | undefined {
+  for (const [index, { statement }] of steps.entries()) {
+    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
+    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
+      return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
+    }
+    if (!simple || rowLimit === undefined) continue
+    if (steps.length > 1) {
+      return notSupported(
+        'a read without a bound among other statements',
+        `send it as a statement of its own, or add LIMIT ${rowLimit.rows}`,
+      )
+    }
+    if (!statement.portalReady)
+      return notSupported(
+        'this read without a bound',
+        `add LIMIT ${rowLimit.rows}, or use a plain SELECT`,
+      )
+  }
+  return undefined
+}

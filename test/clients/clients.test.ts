@@ -1,0 +1,150 @@
+// Owns that clients people use see through the gateway what they see without it: each script runs twice, directly and
+// under a role that allows everything, and tells the same. `.cache/clients` holds Python's packages (requirements.txt).
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestGateway } from '../support/gateway.js'
+import { findPostgres, hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+
+const folder = fileURLToPath(new URL('.', import.meta.url))
+const PYTHON = fileURLToPath(new URL('../../.cache/clients/bin/python', import.meta.url))
+const PRISMA = fileURLToPath(new URL('../../.cache/prisma', import.meta.url))
+const JDBC = '/usr/share/java/postgresql.jar'
+
+const SETUP = `
+CREATE EXTENSION vector;
+CREATE TABLE docs (id int PRIMARY KEY, title text NOT NULL, embedding vector(4) DEFAULT '[0,0,0,1]');
+INSERT INTO docs SELECT n, 'title ' || n, format('[%s,%s,%s,%s]', n, n % 3, 7 - n % 5, 1)::vector
+  FROM generate_series(1, 20) n;
+CREATE INDEX docs_embedding ON docs USING hnsw (embedding vector_cosine_ops);
+CREATE TABLE notes (id int PRIMARY KEY, body text);
+CREATE TABLE counted (id serial PRIMARY KEY, body text);
+ANALYZE;
+`
+
+/** Everything that is not of the server itself, and the functions that clients call beside the built-in ones. */
+const POLICY = `
+roles:
+  everything:
+    allow: [{ access: admin, collections: ['*'] }]
+    functions: ['pg_catalog.pg_advisory_unlock_all()', pg_catalog.pg_advisory_xact_lock(bigint)]
+access:
+  - { who: { group: corp:all }, role: everything, targets: [prod-*] }
+`
+
+interface Client {
+  readonly name: string
+  readonly command: readonly [string, ...string[]]
+  /** What it cannot run without, and where that comes from. */
+  readonly needs: readonly [path: string, from: string][]
+}
+
+const python = (script: string): Client => ({
+  name: script,
+  command: [PYTHON, join(folder, script)],
+  needs: [[PYTHON, 'python3 -m venv .cache/clients; pip install -r test/clients/requirements.txt']],
+})
+const node = (script: string): Client => ({
+  name: script,
+  command: [process.execPath, join(folder, script)],
+  needs: [],
+})
+
+/** PostgreSQL's own programs. */
+const BIN = findPostgres().pgvector ?? ''
+const shell = (script: string, program: string): Client => ({
+  name: script,
+  command: ['sh', join(folder, script)],
+  needs: [[join(BIN, program), 'the PostgreSQL of .cache/pgvector']],
+})
+
+const CLIENTS: readonly Client[] = [
+  shell('psql.sh', 'psql'),
+  shell('pgbench.sh', 'pgbench'),
+  node('node-postgres.mjs'),
+  node('postgres-js.mjs'),
+  python('psycopg_client.py'),
+  python('asyncpg_client.py'),
+  python('sqlalchemy_client.py'),
+  {
+    ...node('prisma.mjs'),
+    needs: [[join(PRISMA, 'node_modules/.prisma/client/index.js'), 'see .ci/run, "clients"']],
+  },
+  {
+    name: 'JdbcClient.java',
+    command: ['java', '-cp', JDBC, join(folder, 'JdbcClient.java')],
+    needs: [[JDBC, 'the packages libpostgresql-jdbc-java and default-jdk-headless']],
+  },
+]
+
+/** False where it cannot run; in CI that is an error. */
+function canRun({ name, needs }: Client): boolean {
+  const missing = needs.find(([path]) => !existsSync(path))
+  if (missing === undefined) return true
+  const why = `${name} needs ${missing[0]}: ${missing[1]}`
+  if (process.env['CI']) throw new Error(why)
+  process.stderr.write(`skipped: ${why}\n`)
+  return false
+}
+
+interface Place {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly database: string
+}
+
+/** What a client tells, line by line. */
+async function told(
+  { command: [program, ...args] }: Client,
+  { host, port, user, password, database }: Place,
+): Promise<string[]> {
+  const { stdout } = await execa(program, args, {
+    env: {
+      PGHOST: host,
+      PGPORT: String(port),
+      PGUSER: user,
+      PGPASSWORD: password,
+      PGDATABASE: database,
+      PGSSLMODE: 'disable',
+      TZ: 'UTC',
+      PATH: `${BIN}:${process.env['PATH']}`,
+      PAGER: 'cat',
+      PRISMA_HOME: PRISMA,
+    },
+  })
+  return stdout.split('\n')
+}
+
+describe.skipIf(!hasPostgres('pgvector'))('a client sees what it sees without the gateway', () => {
+  let server: TestPostgres
+  beforeAll(async () => {
+    server = await startPostgres({ kind: 'pgvector' })
+  })
+  afterAll(() => server?.stop())
+
+  it.each(CLIENTS.map((client) => [client.name, client] as const))('%s', async (_, client) => {
+    if (!canRun(client)) return
+    const { host, port, superuser: user, password } = server
+    const bare = await server.createDatabase({ sql: SETUP })
+    const direct = await told(client, { host, port, user, password, database: bare })
+    const database = await server.createDatabase({ sql: SETUP })
+    const gateway = await startTestGateway({
+      postgres: server,
+      database,
+      policy: POLICY,
+      users: { all: ['corp:all'] },
+    })
+    const connection = await gateway.connectAs('all')
+    try {
+      expect(await told(client, connection)).toEqual(direct)
+    } finally {
+      await connection.close()
+      await gateway.stop()
+    }
+  })
+})
