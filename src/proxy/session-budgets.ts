@@ -197,9 +197,11 @@ function asksOf(
   sizes: Sizes,
 ): readonly Ask[] {
   return request.operations.map((operation, index): Ask => {
-    const returned = isOperation(operation) ? operation.returns.rows : 0
+    const { rows: returned, earlier = 0 } = isOperation(operation)
+      ? operation.returns
+      : { rows: 0, earlier: 0 }
     const limit = obligations[index]?.rowLimit?.rows
-    const proved = returned === 'unbounded' ? Number.POSITIVE_INFINITY : returned
+    const proved = returned === 'unbounded' ? Number.POSITIVE_INFINITY : returned - earlier
     const flexible = returned === 'unbounded' || limit !== undefined
     // Among other statements nothing can be made to end earlier: what nobody bounds is refused behind the permit.
     const most = flexible && request.operations.length > 1 ? 1 : Number.POSITIVE_INFINITY

@@ -187,6 +187,20 @@ describe.skipIf(!hasPostgres('pgvector'))('budgets', () => {
     await expect(client.query('COPY docs TO STDOUT')).rejects.toMatchObject({ code: '53400' })
   })
 
+  it('cover cursors and prepared statements, which take what they give', async () => {
+    const client = await as('erin')
+    await client.query('BEGIN')
+    await client.query('DECLARE c CURSOR FOR SELECT id FROM docs')
+    for (let fetched = 0; fetched < 6; fetched += 1)
+      expect((await client.query('FETCH 100 FROM c')).rowCount).toBe(100)
+    await client.query('SAVEPOINT s')
+    await expect(client.query('FETCH 101 FROM c')).rejects.toThrow('100 are left, this needs 101')
+    await client.query('ROLLBACK')
+    await client.query('PREPARE p AS SELECT id FROM docs LIMIT 60')
+    expect((await client.query('EXECUTE p')).rowCount).toBe(60)
+    await expect(client.query('EXECUTE p')).rejects.toThrow('40 are left, this needs 60')
+  })
+
   it('by share are of what the database knows', async () => {
     const client = await as('sam')
     await client.query('SELECT id FROM docs LIMIT 150')
