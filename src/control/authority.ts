@@ -10,6 +10,7 @@ import type {
   SessionSummary,
   UserLedger,
 } from '../core/authority.js'
+import type { BudgetStanding } from '../core/budget.js'
 import type { Clock } from '../core/clock.js'
 import { VgateError } from '../core/errors.js'
 import type { CloseReason, Grant } from '../core/grant.js'
@@ -17,10 +18,10 @@ import { newId } from '../core/ids.js'
 import type { Principal } from '../core/principal.js'
 import { mayTake } from '../policy/access.js'
 import type { SecretDeps } from '../secrets/resolve.js'
-import type { OpenResult, Store, StoredGrant } from '../store/store.js'
+import type { Store, StoredGrant } from '../store/store.js'
 import { type ControlDeps, recordedPrincipal } from './deps.js'
 import { EndedSessions } from './ended-sessions.js'
-import { grantEnded, revoked, unknownGrant } from './grant-errors.js'
+import { grantEnded, notOpened, revoked, unknownGrant } from './grant-errors.js'
 import type { Requests } from './requests.js'
 import type { Schedule } from './schedule.js'
 import type { SessionIndex } from './session-indexer.js'
@@ -123,7 +124,7 @@ class LocalAuthority implements ControlAuthority {
       client: request.client,
       maxOpen: config.sessionsPerPrincipal,
     })
-    if (opened !== 'opened') throw this.#notOpened(opened)
+    if (opened !== 'opened') throw notOpened(opened, config.sessionsPerPrincipal)
     const whose = { principal: recordedPrincipal(principal), target: grant.target }
     try {
       const record = { type: 'session.started', session, ...whose, grant: grant.id } as const
@@ -203,6 +204,17 @@ class LocalAuthority implements ControlAuthority {
         ? undefined
         : { principal: recordedPrincipal(live.principal), target: live.grant.target },
     )
+  }
+
+  async leaseBudget(given: Parameters<Authority['leaseBudget']>[0]): Promise<BudgetStanding> {
+    const { session, settle, ...lease } = given
+    const { store } = this.#deps
+    // What was taken is said by whoever took it, also once the session is over.
+    if (settle === undefined) await this.#standing(session)
+    const found = await store.findSession(session)
+    if (found === undefined) throw new VgateError('VGATE_NOT_FOUND', 'there is no such session')
+    const { principal, target } = found
+    return await store.leaseBudget({ ...lease, principal, target }, { grow: settle === undefined })
   }
 
   async requestApproval(asked: ApprovalAsked): Promise<ApprovalStanding> {
@@ -295,20 +307,6 @@ class LocalAuthority implements ControlAuthority {
     const now = this.#deps.clock.now()
     const given = grant.roles.every((role) => mayTake(compiled, principal, role, grant.target, now))
     if (!given) throw revoked('policy no longer gives this access')
-  }
-
-  #notOpened(result: Exclude<OpenResult, 'opened'>): VgateError {
-    if (result === 'revoked') return revoked('the grant was revoked')
-    if (result === 'ended') return grantEnded()
-    if (result === 'unknown') return unknownGrant()
-    const limit = this.#deps.config.sessionsPerPrincipal
-    return new VgateError(
-      'VGATE_LIMIT_EXCEEDED',
-      `you have ${limit} open sessions, the most there may be`,
-      {
-        hint: 'end one, or raise limits.sessionsPerPrincipal',
-      },
-    )
   }
 
   /** A request may be touched only by a session of its own principal. The session may be over by now. */

@@ -77,6 +77,8 @@ export interface JudgeRequest {
   readonly inTransaction?: boolean
   /** What would count how much it touches; asked only when it is held. */
   readonly preview?: () => readonly PreviewQuery[]
+  /** How many rows each collection has, by estimate: a map of numbers, and `made of others` for a view. */
+  readonly sizes?: Extract<Question, { kind: 'load' }>
   /** Whether it still means what was judged, as the database is now; asked only after a wait for a person. */
   readonly unchanged?: () => Promise<boolean>
 }

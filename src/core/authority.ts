@@ -3,6 +3,7 @@
 // serialising one.
 
 import type { ApprovalAsked, ApprovalOutcome, ApprovalStanding } from './approval.js'
+import type { BudgetLease, BudgetStanding } from './budget.js'
 import type { CloseReason, Grant } from './grant.js'
 import type { Principal } from './principal.js'
 
@@ -108,6 +109,13 @@ export interface Authority {
   /** Tells of an end or a new policy. The answer stops watching. */
   watch(session: string, listener: (notice: SessionNotice) => void): () => void
   closeSession(summary: SessionSummary): Promise<void>
+  /**
+   * Says what was taken of a budget of the session's principal on its target, and asks for more. `settle`: nothing more
+   * is wanted than before; that can be said of a session that is over, too.
+   */
+  leaseBudget(
+    given: BudgetLease & { readonly session: string; readonly settle?: true },
+  ): Promise<BudgetStanding>
   /** Opens a request, or finds the live one of the same digest, principal and target. */
   requestApproval(asked: ApprovalAsked): Promise<ApprovalStanding>
   /**

@@ -36,6 +36,8 @@ export interface RowLimit {
   /** `roles.reader.limits.rows`, or `holds.destructive` with thresholds.rows. */
   readonly rule: string
   readonly because: 'limit' | 'hold'
+  /** In place of the usual words, where it is what is left of a budget. */
+  readonly says?: { readonly message: string; readonly hint: string }
   /** Of `hold`: what a second person would have to say for the read to run without it. */
   readonly terms?: readonly ApprovalTerms[]
 }

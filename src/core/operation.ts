@@ -88,6 +88,8 @@ export interface Output {
 export interface Returns {
   /** The provable maximum of rows or points; `unbounded` where nothing proves one. */
   readonly rows: number | 'unbounded'
+  /** Of `rows`, those that earlier requests were given: a cursor that is read in pieces is one read. */
+  readonly earlier?: number
   /** How many rows are gathered into single values (`json_agg`, `ARRAY(…)`), where any are. */
   readonly gathers?: number | 'unbounded'
   readonly outputs: readonly Output[]

@@ -1,4 +1,4 @@
-// Owns durations, sizes and rates as configuration writes them: a whole number and a unit, never a bare number.
+// Owns durations, sizes, rates and parts as configuration writes them: a whole number and a unit, never a bare number.
 
 import { z } from 'zod'
 
@@ -62,6 +62,18 @@ export function parseRate(text: string): Rate | undefined {
   if (unit === undefined || !RATE_UNITS.includes(unit)) return undefined
   const count = Number(match?.[1])
   return count <= RATE_MAX ? { count, perMs: DURATIONS[unit] ?? 0 } : undefined
+}
+
+/** `10%`, `0.5%` → 0.1, 0.005. Undefined for anything else, zero and more than 100% included. */
+export function parsePercent(text: string): number | undefined {
+  const match = /^([0-9]{1,3}(?:\.[0-9]{1,3})?)%$/.exec(text)
+  const value = match === null ? 0 : Number(match[1]) / 100
+  return value > 0 && value <= 1 ? value : undefined
+}
+
+/** A part of something. */
+export function percent(): z.ZodType<number> {
+  return unit(parsePercent, 'expected a percentage such as 10% or 0.5%')
 }
 
 /** A rate with its unit. */

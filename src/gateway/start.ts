@@ -205,6 +205,7 @@ async function recover(
   pair: SigningKeyPair,
 ): Promise<void> {
   await store.markCrashed()
+  await store.foldBudgets()
   for (const found of await recoverRecordings(directory, pair, { clock: systemClock })) {
     await audit.append({
       type: 'session.recovered',

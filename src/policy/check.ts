@@ -49,17 +49,22 @@ class Checker {
       this.operations([...path, 'deny', index, 'operations'], rule.operations)
     })
     const allowed = role.allow.flatMap((rule) => rule.collections.map(compilePattern))
-    role.mask?.forEach((mask, index) => {
-      const at = [...path, 'mask', index]
-      mask.collections.forEach((collection, item) => {
+    const demandAllowed = (at: ConfigPath, what: string, collections: readonly string[]): void =>
+      collections.forEach((collection, item) => {
         const pattern = compilePattern(collection)
         if (allowed.some((other) => overlaps(pattern, other))) return
         this.#report(
           [...at, 'collections', item],
-          `the mask could never apply: this role allows nothing on "${collection}"`,
-          'correct the name, or remove the mask',
+          `the ${what} could never apply: this role allows nothing on "${collection}"`,
+          `correct the name, or remove the ${what}`,
         )
       })
+    role.budget?.forEach((budget, index) => {
+      demandAllowed([...path, 'budget', index], 'budget', budget.collections)
+    })
+    role.mask?.forEach((mask, index) => {
+      const at = [...path, 'mask', index]
+      demandAllowed(at, 'mask', mask.collections)
       mask.detect?.forEach((detector, item) => {
         const problem = detectorProblem(detector)
         if (problem !== undefined) this.#report([...at, 'detect', item], problem)

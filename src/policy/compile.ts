@@ -7,6 +7,7 @@ import type { Access, Risk } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
 import { ConfigError, inFileOrder } from '../core/strict-yaml.js'
 import type { Rate } from '../core/units.js'
+import type { BudgetRule } from './budgets.js'
 import { checkPolicy } from './check.js'
 import { type ClaimRule, compileClaim } from './claims.js'
 import {
@@ -62,6 +63,7 @@ export interface CompiledRole {
   readonly masks: readonly MaskRule[]
   readonly rows: number | undefined
   readonly rate: Rate | undefined
+  readonly budgets: readonly BudgetRule[]
   readonly functions: ReadonlySet<string>
   readonly record: RecordLevel
   readonly thresholds: Thresholds
@@ -179,6 +181,16 @@ function compileRole(
     ),
     rows: entry.limits?.rows,
     rate: entry.limits?.rate,
+    budgets: (entry.budget ?? []).map((budget, index) => ({
+      rule: `roles.${name}.budget[${index}]`,
+      role: name,
+      collections: budget.collections.map(compilePattern),
+      rows: budget.rows,
+      vectors: budget.vectors,
+      probes: budget.probes,
+      share: budget.share,
+      perMs: budget.per,
+    })),
     functions: new Set((entry.functions ?? []).map(functionKey)),
     record: entry.record ?? DEFAULT_RECORD,
     thresholds: {

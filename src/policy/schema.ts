@@ -8,7 +8,7 @@ import { DETECTORS } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
 import { RISKS } from '../core/operation.js'
 import { readStrictYaml, type StrictDocument } from '../core/strict-yaml.js'
-import { duration, rate } from '../core/units.js'
+import { duration, percent, rate } from '../core/units.js'
 import { claimProblem } from './claims.js'
 import { patternProblem } from './glob.js'
 import { parseUntil } from './until.js'
@@ -104,6 +104,27 @@ function maskProblem(rule: {
     : 'expected nothing but scores beside vectors: drop'
 }
 
+const amount = z.number().int().min(0).max(1_000_000_000_000)
+
+const budget = z
+  .strictObject({
+    collections: patterns,
+    rows: amount.optional(),
+    /** Embeddings. */
+    vectors: amount.optional(),
+    /** Part of each collection's rows. */
+    share: percent().optional(),
+    /** Distances to vectors that the caller chose. */
+    probes: amount.optional(),
+    per: duration(),
+  })
+  .superRefine((entry, context) => {
+    const { rows, vectors, share, probes } = entry
+    if ([rows, vectors, share, probes].some((one) => one !== undefined)) return
+    const message = 'expected at least one of rows, vectors, share and probes'
+    context.addIssue({ code: 'custom', message })
+  })
+
 const role = z.strictObject({
   allow: z.array(allowRule).min(1),
   deny: z.array(roleDeny).min(1).optional(),
@@ -115,7 +136,7 @@ const role = z.strictObject({
       rate: rate().optional(),
     })
     .optional(),
-  budget: notSupportedYet(),
+  budget: z.array(budget).min(1).optional(),
   functions: z
     .array(
       z.string().regex(/^[^\s().]+\.[^\s().]+\([^()]*\)$/, {

@@ -16,6 +16,7 @@ import { createMasker } from '../masking/masker.js'
 import type { CompiledPolicy } from '../policy/compile.js'
 import { postgresFamily } from '../protocol/postgres/family.js'
 import { createAnalyzer } from '../protocol/postgres/sql/analyzer.js'
+import { Budgets } from './budgets.js'
 import { Pace } from './pace.js'
 import { Session, type SessionEvents } from './session.js'
 import { ShortLivedUsers } from './short-lived-users.js'
@@ -53,10 +54,12 @@ export class DataPlane {
   readonly #sessions = new Map<string, Session>()
   /** By a clock that nobody can set. */
   readonly #pace = new Pace(() => performance.now())
+  readonly #budgets: Budgets
   readonly #users: ShortLivedUsers
 
   constructor(options: DataPlaneOptions) {
     this.#options = options
+    this.#budgets = new Budgets(options.authority, options.report)
     this.#users = new ShortLivedUsers({
       ledger: options.authority.users,
       now: options.clock.now,
@@ -132,6 +135,7 @@ export class DataPlane {
       hint: 'connect again when it is back',
     })
     await Promise.all([...this.#sessions.values()].map((session) => session.end('stopped', error)))
+    this.#budgets.close()
     await this.#users.stop()
     const side = await Promise.allSettled(this.#side.values())
     await Promise.all(
@@ -153,6 +157,7 @@ export class DataPlane {
       durability: recordings.durability,
       masker: this.#maskerOf(lease.target.name),
       pace: this.#pace,
+      budgets: this.#budgets,
       compilePolicy: (policy) => this.#compiled(policy),
       openRecording: (id) =>
         openRecording({

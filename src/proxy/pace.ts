@@ -7,9 +7,9 @@ import type { CompiledPolicy } from '../policy/compile.js'
 import type { Thresholds } from '../policy/defaults.js'
 import { strictestThresholds } from '../policy/obligations.js'
 import { type RecentUses, readsData } from '../policy/risks.js'
-import type { Standing } from './pep.js'
 import { type RatedRole, Rates } from './rates.js'
 import { type Denial, denial } from './refusals.js'
+import type { Standing } from './standing.js'
 import { WriteWindows } from './write-windows.js'
 
 /** A request's writes beside those before it. */

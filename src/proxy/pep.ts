@@ -6,27 +6,15 @@ import type { JudgeRequest, Refusal, Ruling } from '../core/adapter.js'
 import type { Clock } from '../core/clock.js'
 import type { Hold, Obligations, RecordLevel, RowLimit } from '../core/decision.js'
 import { VgateError } from '../core/errors.js'
-import type { Grant } from '../core/grant.js'
 import { isOperation } from '../core/operation.js'
-import type { Principal } from '../core/principal.js'
-import type { CompiledPolicy } from '../policy/compile.js'
 import { recordLevel, strictestLevel } from '../policy/obligations.js'
+import { budgeted, type Outcome, paced } from './consumption.js'
 import type { Decisions } from './decisions.js'
 import { type HoldQuestion, holdQuestion, lifted, limitQuestion } from './hold-question.js'
 import type { Pace } from './pace.js'
 import { asRefusal, denial, unclassified } from './refusals.js'
-
-/** What the judgement of a session stands on, as of now. */
-export interface Standing {
-  readonly principal: Principal
-  readonly grant: Grant
-  readonly target: { readonly name: string; readonly contact?: string }
-  readonly policy: CompiledPolicy
-  /** Milliseconds since the epoch; past it the authority may have changed its mind. */
-  readonly leaseUntil: number
-  /** Why the session is over, once it is. */
-  readonly ended?: VgateError
-}
+import type { BudgetPort } from './session-budgets.js'
+import { type Standing, whyOver } from './standing.js'
 
 /** The outcome of one request, as it is recorded before anything is forwarded. */
 export interface Judgement {
@@ -76,6 +64,7 @@ export interface PepOptions {
   readonly log: IntentLog
   readonly decisions: Decisions
   readonly pace: Pace
+  readonly budgets: BudgetPort
   /** `strict` makes every intent durable before it is forwarded. */
   readonly durability: 'standard' | 'strict'
   /** Tells the session's owner of a refusal. */
@@ -84,8 +73,8 @@ export interface PepOptions {
 }
 
 /**
- * Judges request `id` of one connection: standing of the session, policy, rates, record, then the answer. Answers at once where nothing has to
- * wait for the disk. Never throws: what goes wrong is a denial.
+ * Judges request `id` of one connection: standing of the session, policy, rates and budgets, record, then the answer.
+ * Answers at once where nothing has to wait for the disk or for more of a budget. Never throws: what goes wrong is a denial.
  */
 export function enforce(
   options: PepOptions,
@@ -100,16 +89,9 @@ export function enforce(
   }
   // 6: hold, and after it 2–5 again.
   if (outcome.hold !== undefined) return release(options, id, request, outcome, outcome.hold)
-  return record(options, id, request, paced(options, request, outcome))
-}
-
-/** Step 4: what is permitted counts, or is one too many. */
-function paced(options: PepOptions, request: JudgeRequest, outcome: Outcome): Outcome {
-  if (outcome.judgement.verdict !== 'permit') return outcome
-  const exceeded = options.pace.take(options.standing(), request)
-  if (exceeded !== undefined) return exceeded
-  outcome.count?.()
-  return outcome
+  const reserved = budgeted(options, id, request, paced(options, request, outcome))
+  if (!(reserved instanceof Promise)) return record(options, id, request, reserved)
+  return reserved.then((waited) => record(options, id, request, waited))
 }
 
 /** Step 5, and what follows it. */
@@ -123,17 +105,17 @@ function record(
   if (outcome.limit !== undefined) options.holds.mayExceed(id, request, outcome.limit)
   // A prepared statement that is permitted runs nothing: its intent is recorded when it is bound.
   if (request.phase === 'prepare' && judgement.verdict === 'permit')
-    return finish(options, request, outcome)
+    return finish(options, id, request, outcome)
   try {
     const durable = mustBeDurable(options, request, judgement)
     const recorded = options.log.intent(id, request, leveled(options, judgement), durable)
-    if (recorded === undefined) return finish(options, request, outcome)
+    if (recorded === undefined) return finish(options, id, request, outcome)
     return recorded.then(
-      () => afterWait(options, request, outcome),
-      (error: unknown) => finish(options, request, denial(asRefusal(error), 'recording')),
+      () => afterWait(options, id, request, outcome),
+      (error: unknown) => finish(options, id, request, denial(asRefusal(error), 'recording')),
     )
   } catch (error) {
-    return finish(options, request, denial(asRefusal(error), 'recording'))
+    return finish(options, id, request, denial(asRefusal(error), 'recording'))
   }
 }
 
@@ -168,15 +150,15 @@ async function release(
     for (let round = 0; round < RELEASES_MAX; round += 1) {
       const approved = await options.holds.wait(id, request, question)
       const again = judge(options, request)
-      if (again.hold === undefined)
-        return await record(options, id, request, paced(options, request, again))
+      if (again.hold === undefined) return await enforceAgain(options, id, request, again)
       const { digest } = again.hold
       if (digest === question.digest) {
         // Before it is used up: what is one too many may be run again under the same approval.
-        const counted = paced(options, request, again)
-        if (counted.refusal !== undefined) return await record(options, id, request, counted)
+        const ready = await budgeted(options, id, request, paced(options, request, again))
+        if (ready.refusal !== undefined) return await record(options, id, request, ready)
         const approval = await options.holds.consume(id, request, approved, digest)
-        if (approval !== undefined) return await approvedRun(options, id, request, again, approval)
+        if (approval !== undefined) return await approvedRun(options, id, request, ready, approval)
+        options.budgets.notRun(id)
       }
       question = again.hold
     }
@@ -184,6 +166,17 @@ async function release(
   } catch (error) {
     return await record(options, id, request, denial(asRefusal(error), question.rule))
   }
+}
+
+/** What was held before is permitted by itself now. */
+async function enforceAgain(
+  options: PepOptions,
+  id: number,
+  request: JudgeRequest,
+  outcome: Outcome,
+): Promise<Ruling> {
+  const ready = await budgeted(options, id, request, paced(options, request, outcome))
+  return await record(options, id, request, ready)
 }
 
 async function approvedRun(
@@ -202,20 +195,9 @@ async function approvedRun(
   } catch (error) {
     refused = denial(asRefusal(error), 'recording')
   }
-  if (refused === undefined) return finish(options, request, { judgement })
+  if (refused === undefined) return finish(options, id, request, { judgement })
   options.holds.notRun(id, refused.judgement.reason ?? 'refused')
-  return finish(options, request, refused)
-}
-
-interface Outcome {
-  readonly judgement: Judgement
-  readonly refusal?: Refusal
-  /** A second person has to say yes before the judgement stands. */
-  readonly hold?: HoldQuestion
-  /** What a second person would be asked if the read reaches its limit. */
-  readonly limit?: HoldQuestion
-  /** Counts what it writes; called once it goes on. */
-  readonly count?: () => void
+  return finish(options, id, request, refused)
 }
 
 function judge(options: PepOptions, request: JudgeRequest): Outcome {
@@ -272,26 +254,6 @@ function judge(options: PepOptions, request: JudgeRequest): Outcome {
     : { judgement, ...counted }
 }
 
-/** The grant has an absolute end, and without a fresh lease nobody knows whether it still stands. */
-function whyOver(standing: Standing, now: number): VgateError | undefined {
-  if (standing.ended !== undefined) return standing.ended
-  if (now >= standing.grant.endsAt) {
-    return new VgateError('VGATE_GRANT_ENDED', 'the grant has ended', {
-      hint: 'run `vgate connect` again',
-    })
-  }
-  if (now >= standing.leaseUntil) {
-    return new VgateError(
-      'VGATE_DENIED',
-      'the gateway cannot confirm that the grant still stands',
-      {
-        hint: 'try again in a moment; tell the gateway’s administrator if it stays so',
-      },
-    )
-  }
-  return undefined
-}
-
 /** Several holds, of one statement or of several: all apply, and one answer is for the whole request. */
 function held(
   standing: Standing,
@@ -331,17 +293,23 @@ function mustBeDurable(options: PepOptions, request: JudgeRequest, judgement: Ju
 }
 
 /** While the disk was waited for, the grant may have ended. */
-function afterWait(options: PepOptions, request: JudgeRequest, outcome: Outcome): Ruling {
+function afterWait(
+  options: PepOptions,
+  id: number,
+  request: JudgeRequest,
+  outcome: Outcome,
+): Ruling {
   if (outcome.refusal === undefined) {
     const over = whyOver(options.standing(), options.clock.now())
-    if (over !== undefined) return finish(options, request, denial(over, 'session'))
+    if (over !== undefined) return finish(options, id, request, denial(over, 'session'))
   }
-  return finish(options, request, outcome)
+  return finish(options, id, request, outcome)
 }
 
-function finish(options: PepOptions, request: JudgeRequest, outcome: Outcome): Ruling {
+function finish(options: PepOptions, id: number, request: JudgeRequest, outcome: Outcome): Ruling {
   const { refusal, judgement } = outcome
   if (refusal === undefined) return { verdict: 'permit', obligations: judgement.obligations }
+  options.budgets.notRun(id)
   // A typing error is nobody's refusal: it is recorded, and not announced.
   if (refusal.serverError === undefined) options.onDenied(describe(request), refusal)
   return { verdict: 'deny', refusal }

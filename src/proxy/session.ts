@@ -2,40 +2,28 @@
 
 import type { Duplex } from 'node:stream'
 import type { RecordingHead } from '../audit/records.js'
-import type { Recording } from '../audit/writer.js'
-import type {
-  AdapterLimits,
-  ProtocolFamily,
-  Question,
-  Refusal,
-  Ruling,
-  ScramVerifier,
-} from '../core/adapter.js'
+import type { Question, Refusal, Ruling, ScramVerifier } from '../core/adapter.js'
 import type { HeldEvent } from '../core/approval.js'
-import type {
-  Authority,
-  OpenSessionRequest,
-  SessionLease,
-  SessionNotice,
-} from '../core/authority.js'
-import type { Clock } from '../core/clock.js'
+import type { OpenSessionRequest, SessionLease, SessionNotice } from '../core/authority.js'
 import { asVgateError, VgateError } from '../core/errors.js'
 import type { CloseReason } from '../core/grant.js'
 import { newId } from '../core/ids.js'
-import type { MaskerFactory } from '../core/masker.js'
 import { Secret } from '../core/secret.js'
 import type { CompiledPolicy } from '../policy/compile.js'
+import type { LoadQuestion } from './answers.js'
 import { Connection, type ConnectionSession } from './connection.js'
 import { Decisions } from './decisions.js'
 import { GrantTimer } from './grant-timer.js'
 import { Holds } from './holds.js'
 import { offload } from './offload.js'
-import type { Pace } from './pace.js'
-import { enforce, type Standing } from './pep.js'
+import { enforce } from './pep.js'
+import { SessionBudgets } from './session-budgets.js'
+import type { SessionDependencies } from './session-deps.js'
 import { SessionRecorder } from './session-recorder.js'
 import { endError, opened } from './session-words.js'
-import type { LeaseCredential, SideQueries } from './side-queries.js'
-import { sendCancel, type UpstreamConnection } from './upstream.js'
+import type { SideQueries } from './side-queries.js'
+import type { Standing } from './standing.js'
+import { sendCancel } from './upstream.js'
 
 export const LEASE_RENEWAL_MS = 2_000
 
@@ -53,31 +41,6 @@ export interface SessionEvents {
   ended(reason: CloseReason, error: VgateError): void
 }
 
-export interface SessionDependencies {
-  readonly authority: Authority
-  readonly clock: Clock
-  readonly family: ProtocolFamily
-  readonly limits: AdapterLimits
-  readonly connectionsPerSession: number
-  readonly handshakeMs: number
-  readonly durability: 'standard' | 'strict'
-  readonly masker: MaskerFactory
-  readonly pace: Pace
-  readonly compilePolicy: (policy: {
-    readonly source: string
-    readonly hash: string
-  }) => CompiledPolicy
-  readonly openRecording: (session: string) => Recording
-  readonly sideQueries: (lease: SessionLease, credential: LeaseCredential) => Promise<SideQueries>
-  readonly dial: (
-    lease: SessionLease,
-    parameters: Readonly<Record<string, string>>,
-    credential: LeaseCredential,
-  ) => Promise<UpstreamConnection>
-  /** For unexpected failures; never given data. */
-  readonly report: (event: string, error: unknown) => void
-}
-
 /** A session from its lease to its end. */
 export class Session {
   readonly id: string
@@ -87,6 +50,7 @@ export class Session {
   readonly #secret: ScramVerifier
   readonly #recorder: SessionRecorder
   readonly #holds: Holds
+  readonly #budgets: SessionBudgets
   readonly #connections = new Map<string, Connection>()
   readonly #timers: NodeJS.Timeout[] = []
   #unwatch: () => void = () => undefined
@@ -120,6 +84,13 @@ export class Session {
     // The first sync makes the file's name durable too.
     this.#recorder.sync().catch((error: unknown) => this.#recordingFailed(error))
     this.#holds = this.#openHolds()
+    this.#budgets = new SessionBudgets({
+      session: lease.session,
+      owner: { principal: lease.principal.id, target: lease.target.name },
+      budgets: deps.budgets,
+      known: (question) => this.#side?.known(question),
+      load: (question) => this.#load(question),
+    })
     this.#unwatch = deps.authority.watch(lease.session, (notice) => this.#noticed(notice))
     this.#timers.push(setInterval(() => void this.#renew(), LEASE_RENEWAL_MS))
     this.#grantTimer = new GrantTimer(lease.grant.endsAt, deps.clock, {
@@ -168,6 +139,7 @@ export class Session {
       delivered: (connection, delivery) => {
         this.#recorder.delivered(connection, delivery)
         this.#holds.delivered(connection, delivery)
+        this.#budgets.delivered(connection, delivery)
       },
       flush: () => this.#recorder.flush(),
       known: (question) => (question.kind === 'load' ? this.#side?.known(question) : undefined),
@@ -212,6 +184,7 @@ export class Session {
         },
         decisions: this.#decisions,
         pace: this.#deps.pace,
+        budgets: this.#budgets.port(connection),
         durability: this.#deps.durability,
         onDenied: (operation, refusal) => this.#events.denied(operation, refusal),
         holds: this.#holds.port(connection),
@@ -264,6 +237,10 @@ export class Session {
   async #answer(connection: string, question: Question): Promise<unknown> {
     if (question.kind === 'limit') return await this.#holds.exceeded(connection, question.request)
     if (question.kind === 'offload') return await offload(question.entry, question.input)
+    return await this.#load(question)
+  }
+
+  async #load(question: LoadQuestion): Promise<unknown> {
     this.#side = await this.#deps.sideQueries(this.lease, () => this.#credential())
     return await this.#side.load(question)
   }
@@ -283,6 +260,7 @@ export class Session {
 
   #connectionClosed(connection: string, error: VgateError | undefined): void {
     this.#holds.gone(connection)
+    this.#budgets.gone(connection)
     if (!this.#connections.delete(connection)) return
     this.#recorder.forget(connection)
     if (error?.code === 'VGATE_UNEXPECTED')
@@ -362,6 +340,7 @@ export class Session {
     this.#events.ending(reason, error)
     const recording = await this.#closeRecording(reason, error)
     this.#events.ended(reason, error)
+    await this.#budgets.end()
     const { operations, denied, rows, bytesOut } = this.#recorder.totals
     await this.#deps.authority
       .closeSession({ session: this.id, reason, operations, denied, rows, bytesOut, recording })

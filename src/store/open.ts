@@ -1,6 +1,7 @@
 // Owns the assembly of the store, on the embedded database or on PostgreSQL.
 
 import type { Clock } from '../core/clock.js'
+import { createBudgets } from './budgets.js'
 import { createDatabaseUsers } from './database-users.js'
 import { claimDirectory } from './directory-lock.js'
 import type { Dialect } from './full-text.js'
@@ -56,6 +57,7 @@ function assemble(database: StoreDatabase, clock: Clock, dialect: Dialect): Stor
     ...createWorkloadGrants(run),
     ...createDatabaseUsers(run, clock),
     ...createRequests(run, clock),
+    ...createBudgets(run, clock),
     ...createSessionIndex(run, dialect),
     ...createSessionSearch(run, dialect),
     close: () => database.close(),

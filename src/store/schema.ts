@@ -165,6 +165,14 @@ export interface Tables {
     request: string | null
     predicate: string | null
   }
+  /** What was taken and is held of a budget, as JSON of `budget-state.ts`. Changes by conditional updates only. */
+  budgets: {
+    principal: string
+    target: string
+    counter: string
+    state: string
+    version: number
+  }
 }
 
 export type SessionRecord = Selectable<Tables['sessions']>
@@ -258,6 +266,12 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE database_users (
       name TEXT PRIMARY KEY, grant_id TEXT NOT NULL REFERENCES grants (id), target TEXT NOT NULL,
       heir TEXT NOT NULL, created_at BIGINT NOT NULL)`,
+  ],
+  [
+    `CREATE TABLE budgets (
+      principal TEXT NOT NULL REFERENCES principals (id), target TEXT NOT NULL,
+      counter TEXT NOT NULL, state TEXT NOT NULL, version BIGINT NOT NULL,
+      PRIMARY KEY (principal, target, counter))`,
   ],
 ]
 

@@ -4,6 +4,7 @@
 import type { Kysely } from 'kysely'
 import type { ApprovalOutcome, RequestState } from '../core/approval.js'
 import type { SessionSummary } from '../core/authority.js'
+import type { BudgetLease, BudgetStanding } from '../core/budget.js'
 import type { Grant } from '../core/grant.js'
 import type { JsonValue } from '../core/json.js'
 import type { Principal } from '../core/principal.js'
@@ -58,6 +59,13 @@ export interface SessionStanding {
   readonly state: string
   readonly grantEndsAt: number
   readonly grantRevoked: boolean
+}
+
+/** Whose budget, and what it counts. */
+export interface BudgetOf {
+  readonly principal: string
+  readonly target: string
+  readonly counter: string
 }
 
 /** Who a workload was when its grant was given or last renewed, and until when that is proved. */
@@ -155,6 +163,13 @@ export interface Store extends SessionIndexStore, SessionSearchStore {
   ): Promise<boolean>
   /** Ends live requests whose time is over. Answers them. */
   expireRequests(): Promise<RequestRecord[]>
+  /** What a holder took and wants to hold. Never lets the sum pass the limit. Without `grow` it holds no more than before. */
+  leaseBudget(
+    lease: BudgetLease & BudgetOf,
+    options: { readonly grow: boolean },
+  ): Promise<BudgetStanding>
+  /** What dead processes held counts as taken; called once at the start. */
+  foldBudgets(): Promise<void>
   /** Runs that a dead process left without an outcome become `unknown`; called once at the start. Answers their ids. */
   markUnknownOutcomes(): Promise<string[]>
   /** Sessions left open by a process that died; called once at the start. Answers their ids. */

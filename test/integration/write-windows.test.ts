@@ -82,8 +82,8 @@ describe.skipIf(!hasPostgres('plain'))('over time', () => {
     const refused = client.query("UPDATE docs SET body = 'z' WHERE code = 3")
     await expect(refused).rejects.toMatchObject({
       code: '42501',
-      message: expect.stringContaining(
-        'denied by deny[0]; 6 keys of "docs" within 3600 s, and more than 5 are bulk; the oldest count for another 3600 s',
+      message: expect.stringMatching(
+        /denied by deny\[0\]; 6 keys of "docs" within 3600 s, and more than 5 are bulk; the oldest count for another 3\d{3} s/,
       ),
     })
     expect(at.denied[0]?.rule).toBe('deny[0]')

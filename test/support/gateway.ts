@@ -325,6 +325,12 @@ function memoryAuthority(state: {
     closeSession: async (summary) => {
       summaries.set(summary.session, summary)
     },
+    leaseBudget: async ({ session, settle, ...lease }) => {
+      const principal = owners.get(session)?.id ?? ''
+      if (settle === undefined && summaries.has(session))
+        throw new VgateError('VGATE_NOT_FOUND', 'the session is over')
+      return store.leaseBudget({ ...lease, principal, target }, { grow: settle === undefined })
+    },
     requestApproval: async ({ session, operation, digest, terms }) => {
       const principal = owners.get(session)
       if (principal === undefined) throw new VgateError('VGATE_NOT_FOUND', 'no such session')

@@ -41,6 +41,7 @@ export function serialising(
       call('leaseCredential', session, (sent) => inner.leaseCredential(sent)),
     renewLease: (session) => call('renewLease', session, (sent) => inner.renewLease(sent)),
     closeSession: (summary) => call('closeSession', summary, (sent) => inner.closeSession(sent)),
+    leaseBudget: (given) => call('leaseBudget', given, (sent) => inner.leaseBudget(sent)),
     requestApproval: (asked) =>
       call('requestApproval', asked, (sent) => inner.requestApproval(sent)),
     consumeApproval: (given) =>

@@ -223,6 +223,29 @@ export function storeRaces(fresh: FreshStore): void {
       expect(winners(await atOnce(() => store.revokeGrant('grt_1', 'usr_x', 'late')))).toBe(0)
     })
 
+    it('lease one budget: never more than its limit, and a restart takes what was held for taken', async () => {
+      const { store, clock } = await fresh()
+      await store.upsertPrincipal(ana)
+      const lease = (holder: string, over: { seq?: number; taken?: number; hold?: number } = {}) =>
+        store.leaseBudget(
+          {
+            ...{ principal: ana.id, target: 'prod', counter: 'rows', holder },
+            ...{ seq: 1, taken: 0, keep: 0, hold: 7, limit: 100, perMs: 60_000, ...over },
+          },
+          { grow: true },
+        )
+      const granted = await atOnce((index) => lease(`holder${index}`))
+      expect(granted.reduce((sum, { hold }) => sum + hold, 0)).toBe(100)
+      const winner = granted.findIndex(({ hold }) => hold === 7)
+      // Messages that come again, and at once, count once.
+      await atOnce(() => lease(`holder${winner}`, { seq: 2, taken: 5, hold: 0 }), 10)
+      expect(await lease('late')).toMatchObject({ hold: 2, taken: 5, others: 93 })
+      await store.foldBudgets()
+      expect(await lease('next')).toMatchObject({ hold: 0, taken: 100, others: 0 })
+      clock.at += 60_000
+      expect(await lease('next', { seq: 2 })).toMatchObject({ hold: 7, taken: 0 })
+    })
+
     it('end a login: once', async () => {
       const { store } = await fresh()
       await store.upsertPrincipal(ana)

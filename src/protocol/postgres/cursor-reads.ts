@@ -73,10 +73,10 @@ function readingStatement(
       const all = unlimited(operation.returns.rows)
       const counted = before?.counted === true ? before.reached(all) : 0
       const rows = use.moves ? 0 : limited(reading.reached(all), counted)
-      return {
-        ...found,
-        operation: { ...operation, returns: { ...operation.returns, rows }, text },
-      }
+      // The rows that this one brings are no more than it asks for.
+      const earlier = rows === 'unbounded' ? 0 : rows - Math.min(rows, use.most, all)
+      const returns = { ...operation.returns, rows, ...(earlier > 0 ? { earlier } : {}) }
+      return { ...found, operation: { ...operation, returns, text } }
     },
     preview: (catalogue, path) => statement.preview?.(catalogue, path, values) ?? [],
   }

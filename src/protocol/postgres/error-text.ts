@@ -77,8 +77,10 @@ export function sanitised(
 
 /** The error of a read that went past its limit. `told`: which request was opened for it. */
 export function limitReply(run: Run, told?: string): ErrorReply {
-  const { rows, rule, because } = run.limit ?? { rows: 0, rule: 'limits.rows', because: 'limit' }
+  const none = { rows: 0, rule: 'limits.rows', because: 'limit', says: undefined } as const
+  const { rows, rule, because, says } = run.limit ?? none
   const base = { severity: 'ERROR', sqlstate: '53400', detail: `rule: ${rule}` } as const
+  if (says !== undefined) return { ...base, ...says }
   if (because === 'limit') {
     return {
       ...base,

@@ -12,6 +12,7 @@ import { type Judging, refusalReply } from './judging.js'
 import type { Portal, Prepared } from './objects.js'
 import type { Pipeline } from './pipeline.js'
 import { Run } from './run.js'
+import { SIZES } from './sizes.js'
 import type { CatalogueUses, Classification, Parameter } from './statement.js'
 import type { Step } from './step.js'
 import { toldWhole, type Whole } from './told.js'
@@ -166,6 +167,7 @@ export class Permits {
         ...mergedKeys(found),
         inTransaction: this.#pipeline.inTransaction,
         preview: () => this.#previews(steps, parameters),
+        sizes: SIZES,
         unchanged: () =>
           this.#judging.stillMeans(statements, parameters, found, (now, then) =>
             this.#proveAgain(asked, now, then),

@@ -121,6 +121,36 @@ describe('a session', () => {
     })
   })
 
+  it('may lease of its own budgets while it stands, and settle when it is over', async () => {
+    const { open, authority, store, grant, login, tokens } = await withGrant()
+    const { session } = await open()
+    const asked = {
+      session,
+      counter: 'rows',
+      holder: 'h',
+      taken: 0,
+      keep: 0,
+      limit: 10,
+      perMs: 60_000,
+    }
+    expect(await authority.leaseBudget({ ...asked, seq: 1, hold: 6 })).toMatchObject({ hold: 6 })
+    await store.revokeGrant(grant.id, 'usr_x', 'left')
+    await expect(authority.leaseBudget({ ...asked, seq: 2, hold: 9 })).rejects.toMatchObject({
+      code: 'VGATE_REVOKED',
+    })
+    await authority.closeSession(summary(session, 'revoked'))
+    const settled = { ...asked, seq: 3, taken: 4, hold: 9, settle: true } as const
+    expect(await authority.leaseBudget(settled)).toMatchObject({ hold: 2, taken: 4 })
+    await expect(authority.leaseBudget({ ...settled, session: 'ses_none' })).rejects.toMatchObject({
+      code: 'VGATE_NOT_FOUND',
+    })
+    // Whose budget it is says the session, nobody else.
+    const bob = (await tokens.verify(await login('bob', ['data']))).principal
+    const of = { principal: bob.id, target: 'prod' }
+    const other = { ...asked, ...of, seq: 1, hold: 10 }
+    expect(await store.leaseBudget(other, { grow: true })).toMatchObject({ hold: 10, taken: 0 })
+  })
+
   it('is told of the end of its grant once, at the absolute end', async () => {
     const { open, authority, advance, clock } = await withGrant({ ttl: 60 })
     clock.at += 10_000

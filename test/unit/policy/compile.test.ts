@@ -112,7 +112,21 @@ test.each([
     '{ rows: 500, rate: 50/h }',
     'roles.reader.limits.rate: got "50/h", expected a rate such as 50/s or 600/m, at most 100000',
   ],
-  ['    limits:', '    budget: []\n    limits:', 'roles.reader.budget: not supported yet'],
+  [
+    '    limits:',
+    '    budget: [{ collections: [docs], per: 1h }]\n    limits:',
+    'roles.reader.budget[0]: got a map, expected at least one of rows, vectors, share and probes',
+  ],
+  [
+    '    limits:',
+    '    budget: [{ collections: [docs], share: 101%, per: 1h }]\n    limits:',
+    'roles.reader.budget[0].share: got text, expected a percentage such as 10% or 0.5%',
+  ],
+  [
+    '    limits:',
+    '    budget: [{ collections: [elsewhere], rows: 1, per: 1h }]\n    limits:',
+    'roles.reader.budget[0].collections[0]: the budget could never apply: this role allows nothing on "elsewhere"; correct the name, or remove the budget',
+  ],
   ['access: read,', 'access: read, when: "true",', 'roles.reader.allow[0].when: not supported yet'],
   [
     'group: data-science',

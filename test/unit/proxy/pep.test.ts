@@ -8,13 +8,8 @@ import { compilePolicy } from '../../../src/policy/compile.js'
 import { loadPolicy } from '../../../src/policy/schema.js'
 import { Decisions } from '../../../src/proxy/decisions.js'
 import { Pace } from '../../../src/proxy/pace.js'
-import {
-  enforce,
-  type HoldPort,
-  type IntentLog,
-  type Judgement,
-  type Standing,
-} from '../../../src/proxy/pep.js'
+import { enforce, type HoldPort, type IntentLog, type Judgement } from '../../../src/proxy/pep.js'
+import type { Standing } from '../../../src/proxy/standing.js'
 
 const POLICY = compilePolicy(
   loadPolicy(
@@ -122,6 +117,7 @@ function world(log?: IntentLog['intent']): World {
           standing: () => made.standing,
           decisions,
           pace,
+          budgets: { reserve: () => undefined, notRun: () => undefined },
           log: made.log,
           durability,
           onDenied: (name, refusal) => denied.push({ operation: name, refusal }),
