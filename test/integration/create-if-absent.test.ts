@@ -25,7 +25,7 @@ CREATE TABLE "Ö docs"(id int);
 CREATE TABLE secrets(id int PRIMARY KEY);
 CREATE MATERIALIZED VIEW docs_mv AS SELECT id FROM docs;
 CREATE SEQUENCE numbers; CREATE SCHEMA app;
-GRANT SELECT ON docs, docs_mv TO vgate; GRANT USAGE ON SCHEMA app TO vgate; ANALYZE`
+GRANT SELECT ON docs, docs_mv TO vgate; ANALYZE`
 /** What exists, in statements that a reader sends. */
 const THERE = [
   'CREATE TABLE IF NOT EXISTS docs(id int PRIMARY KEY, body text)',

@@ -62,7 +62,8 @@ export function classifyTree(
       classifyTree(tree, shown, { ...surroundings, unlessThere: false }).operation
     return {
       operation: operationOf(found, shown, analysis),
-      ...(analysis.uses === undefined ? {} : { uses: analysis.uses }),
+      // What is there is not run, and so needs no proof.
+      ...(analysis.uses === undefined || existing !== undefined ? {} : { uses: analysis.uses }),
       ...(existing === undefined ? {} : { existing: { ...existing, otherwise: otherwise() } }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
