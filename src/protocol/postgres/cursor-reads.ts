@@ -28,6 +28,7 @@ export function fetchStep(
   before: Reading | undefined,
 ): Step | undefined {
   const { statement } = portal.prepared
+  if (portal.basis?.existing !== undefined) return undefined
   const opened = portal.basis !== undefined || portal.declared !== undefined
   if (statement === undefined || statement.named !== undefined || !opened) return undefined
   const reading = readingOf(portal, use, before)

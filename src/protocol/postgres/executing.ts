@@ -4,7 +4,7 @@
 import { readOn } from './cursor-reads.js'
 import { AFTER_CHANGE, changesSchema } from './existing.js'
 import { readExecute } from './frontend.js'
-import type { Guards } from './guards.js'
+import { type Guards, type Secured, UNSETTLED } from './guards.js'
 import type { Judging } from './judging.js'
 import { findPortal } from './lookups.js'
 import { missing } from './name-replies.js'
@@ -13,6 +13,7 @@ import type { NameChanges, Portal } from './objects.js'
 import { type Permits, wholeOf } from './permits.js'
 import type { Pipeline } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
+import type { Run } from './run.js'
 import type { SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import type { Whole } from './told.js'
@@ -84,7 +85,12 @@ export class Executions {
         why: AFTER_CHANGE.reason,
         hint: AFTER_CHANGE.hint,
       })
-    else if (isOver(portal)) return this.#judge(bytes, portal, statement, max)
+    else if (isOver(portal)) {
+      // As in `Requests`: what is with the host cannot be taken back.
+      if (this.#pipeline.guarding === undefined) return this.#judge(bytes, portal, statement, max)
+      this.#pipeline.flushUpstream()
+      return false
+    }
     // What has begun under its name goes on, whatever the name stands for now.
     else if (statement.named !== undefined) this.#forward(bytes, portal, max, {})
     else {
@@ -130,14 +136,28 @@ export class Executions {
     const request = { form: 'extended', parameters, text, exact, whole }
     this.#permits.judgeRuns([step], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
-      portal.run = result.runs[0]
-      portal.completed = false
-      portal.describing = false
-      this.#guards.front(result.uses)
-      this.#permits.opened(portal.run)
-      this.#forward(bytes, portal, max, step.changes)
+      // Proved before it is sent, and not by a guard in front: one that fails would take its portal with it.
+      this.#guards.prove(
+        result.uses,
+        (reloaded) => this.#judging.reload(reloaded),
+        (secured) => {
+          if (secured !== 'same') return this.#unproved(result.runs, secured)
+          portal.run = result.runs[0]
+          portal.completed = false
+          portal.describing = false
+          this.#permits.opened(portal.run)
+          this.#forward(bytes, portal, max, step.changes)
+        },
+      )
     })
     return true
+  }
+
+  #unproved(runs: readonly Run[], secured: Exclude<Secured, 'same'>): void {
+    const reply = secured === 'changed' ? UNSETTLED : secured.reply
+    const { sqlstate, message: text } = reply
+    for (const run of runs) this.#pipeline.over(run, { error: { sqlstate, message: text } })
+    this.#pipeline.refuse('E', reply)
   }
 
   #forward(bytes: Buffer, portal: Portal, max: number, changes: NameChanges): void {

@@ -195,9 +195,9 @@ export class ExtendedQueries {
         return this.#pipeline.refuse('B', miscounted(bind, length))
       }
       this.#guards.front(result.uses)
-      if (!answered) this.#guards.plan(prepared, result.uses)
+      const planned = answered ? prepared : this.#guards.plan(prepared, result.uses)
       const sent = answered ? instead() : bytes
-      this.#forwardBind(sent, bind.portal, prepared, run, given)
+      this.#forwardBind(sent, bind.portal, planned, run, given)
     })
     return true
   }

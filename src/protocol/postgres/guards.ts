@@ -63,6 +63,14 @@ export const UNSETTLED: ErrorReply = {
   hint: 'run the transaction again',
 }
 
+/**
+ * Whether guards work on a server of this version: from 17 on PostgreSQL takes a Query behind one for a part of a
+ * pipeline, whose transaction only Sync ends.
+ */
+export function isGuardable(version: string | undefined): boolean {
+  return Number.parseInt(version ?? '', 10) < 17
+}
+
 /** The guards of one session. */
 export class Guards {
   readonly #pipeline: Pipeline
@@ -95,9 +103,9 @@ export class Guards {
   prove(
     uses: CatalogueUses | undefined,
     reload: (then: (same: boolean) => void) => void,
-    then: (proved: boolean) => void,
+    then: (secured: Secured) => void,
   ): void {
-    this.#prove(uses, reload, (secured) => then(secured === 'same'))
+    this.#prove(uses, reload, then)
   }
 
   #prove(
@@ -122,7 +130,8 @@ export class Guards {
   }
 
   #unneeded(uses: CatalogueUses): boolean {
-    const { skipping, ddlSince, proved } = this.#pipeline
+    const { guarded, skipping, ddlSince, proved } = this.#pipeline
+    if (!guarded) return true
     // What our own transaction has changed is locked by it, and nothing but more of the kind may follow.
     return skipping || proved.failed || ddlSince !== undefined || proved.has(guardKey(uses))
   }
@@ -159,7 +168,11 @@ export class Guards {
         this.#pipeline.proved.add(key)
         then('same')
       }
-      if (!same) return then('changed')
+      if (!same) {
+        // The catalogue is read on another connection, which shall not wait for what this one holds.
+        this.#pipeline.letGo()
+        return then('changed')
+      }
       if (!frozen) return settle()
       reload((unchanged) => (unchanged ? settle() : then('changed')))
     })
@@ -196,16 +209,25 @@ export class Guards {
     })
   }
 
-  /** Before a Bind: the server's plan keeps what the names meant when it was made. Where that is not what was judged, a new one. */
-  plan(prepared: Prepared, uses: CatalogueUses | undefined): void {
+  /**
+   * Before a Bind: the server's plan keeps what the names meant when it was made. Where that is not what was judged, a new
+   * one, which the name stands for once the database says so.
+   */
+  plan(prepared: Prepared, uses: CatalogueUses | undefined): Prepared {
     const names = namesKey(uses)
-    if (prepared.names === names) return
-    prepared.names = names
+    if (prepared.names === names) return prepared
+    if (prepared.sql === true) throw new Error('what PREPARE made is not parsed again')
     const { name, text, types } = prepared
+    const renewed: Prepared = { ...prepared, names, segment: this.#pipeline.segment }
+    const change = (value: Prepared | undefined) => ({
+      changes: { statements: [{ name, value }] },
+      swallow: true,
+    })
     const close = message('C', 'S', cstr(name))
     const parse = message('P', cstr(name), cstr(text), i16(types.length), ...types.map(i32))
-    this.#pipeline.send(close, { kind: 'close', changes: {}, swallow: true })
-    this.#pipeline.send(parse, { kind: 'parse', changes: {}, swallow: true })
+    this.#pipeline.send(close, { kind: 'close', ...change(undefined) })
+    this.#pipeline.send(parse, { kind: 'parse', ...change(renewed) })
+    return renewed
   }
 
   /** A statement that ends prepared statements or transactions is being sent. */

@@ -4,10 +4,11 @@
 import { createHash } from 'node:crypto'
 import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adapter.js'
 import type { Obligations } from '../../core/decision.js'
-import { isOperation } from '../../core/operation.js'
+import { CATALOG, isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
+import { AFTER_CHANGE } from './existing.js'
 import { namesKey, usesOf } from './guard-text.js'
-import { type Guards, UNSETTLED } from './guards.js'
+import { type Guards, type Secured, UNSETTLED } from './guards.js'
 import { type Judging, refusalReply } from './judging.js'
 import type { Portal, Prepared } from './objects.js'
 import type { Pipeline } from './pipeline.js'
@@ -121,12 +122,12 @@ export class Permits {
     tries = TRIES,
   ): void {
     const statements = steps.map(({ statement }) => statement)
-    // What can have no guard in front of it is judged with a catalogue of this moment.
-    const alone = statements.some(({ effects }) => effects.alone === true)
+    // What can have no guard in front of it is judged with a catalogue of this moment; beside others it can have one.
+    const alone = this.#isAlone(steps)
     if (alone) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
       const uses = alone ? undefined : usesOf([...found, ...this.#prepared(steps)])
-      const trouble = unguardable(statements, found)
+      const trouble = unguardable(statements, found) ?? this.#behindChange(found, uses)
       if (trouble !== undefined) return then({ reply: trouble })
       this.#guards.secure(
         uses,
@@ -142,10 +143,43 @@ export class Permits {
     })
   }
 
+  /**
+   * Behind a schema change of its own transaction nothing is proved: what this one reads, or finds by a name that more
+   * than one schema may have, may be another thing by now.
+   */
+  #behindChange(
+    found: readonly Classification[],
+    uses: CatalogueUses | undefined,
+  ): ErrorReply | undefined {
+    if (this.#pipeline.ddlSince === undefined) return undefined
+    const reads = found.some(
+      ({ operation }) =>
+        isOperation(operation) &&
+        operation.collections.some(
+          ({ access, collection }) => access === 'read' && collection !== CATALOG,
+        ),
+    )
+    const named = Object.keys(uses?.names ?? {}).length > 0 && this.#judging.path.length > 1
+    if (!reads && !named) return undefined
+    return {
+      severity: 'ERROR',
+      sqlstate: '0A000',
+      message: AFTER_CHANGE.reason,
+      hint: AFTER_CHANGE.hint,
+    }
+  }
+
   /** What these hang on together. */
   usesOf(steps: readonly Step[], runs: readonly Run[]): CatalogueUses | undefined {
-    const alone = steps.some(({ statement }) => statement.effects.alone === true)
-    return alone ? undefined : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
+    return this.#isAlone(steps)
+      ? undefined
+      : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
+  }
+
+  /** PostgreSQL may refuse it in a transaction, and a guard makes one. */
+  #isAlone([step, ...others]: readonly Step[]): boolean {
+    if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
+    return step.statement.effects.alone === true
   }
 
   /** What PREPARE makes hangs on its own names. */
@@ -193,8 +227,9 @@ export class Permits {
 
   /** After a wait: what it uses may be defined otherwise by now, as long as that means the same. */
   #proveAgain(asked: Asked, now: readonly Classification[], then: (proved: boolean) => void): void {
+    const settled = (secured: Secured): void => then(secured === 'same')
     if (asked.uses !== undefined) asked.uses = usesOf([...now, ...this.#prepared(asked.steps)])
-    this.#guards.prove(asked.uses, (same) => this.#judging.reload(same), then)
+    this.#guards.prove(asked.uses, (same) => this.#judging.reload(same), settled)
   }
 
   #previews(
@@ -202,6 +237,9 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path } = this.#judging
+    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
+    this.#pipeline.letGo()
+    this.#pipeline.flushToUpstream()
     return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
   }
 

@@ -73,6 +73,8 @@ export class Pipeline {
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
   readonly proved: Proved = new Proved(this)
+  /** Guards may stand in front of messages (ADR 0023). */
+  guarded = false
   /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
   guarding: number | undefined
   /** Takes back what was taken since the guarded message. */
@@ -272,6 +274,7 @@ export class Pipeline {
   /** Up to the Sync that stands behind, or one of ours, everything has failed, unseen by the client. */
   recover(error: { readonly sqlstate: string; readonly message: string }, then: () => void): void {
     this.recovered = then
+    this.failed = true
     this.copying = 'none'
     this.limited = undefined
     for (const dropped of this.dropSegment()) {

@@ -173,7 +173,7 @@ export class SimpleQueries {
       const [run] = result.runs
       const [step] = steps
       const parts = partsOf(text, statements, steps, result.runs)
-      if (parts.length > 1) return this.#forwardParts(parts)
+      if (parts.length > 1) return this.#inParts(parts)
       if (run?.limit === undefined || step === undefined || steps.length > 1)
         return this.#forward(this.#sent(bytes, text, steps, result.runs), steps, result)
       this.#guards.front(result.uses)
@@ -204,6 +204,20 @@ export class SimpleQueries {
     return message('Q', cstr(standingIn(text, statements, runs)))
   }
 
+  /** What a part changes of the schema the judgement of those behind it does not know. */
+  #inParts(parts: readonly QueryPart[]): void {
+    const changes = ({ steps, runs }: QueryPart): boolean =>
+      steps.some(({ statement }, index) => changesSchema(statement, runs[index]))
+    if (!parts.slice(0, -1).some(changes)) return this.#forwardParts(parts)
+    this.#drop(parts)
+    this.#pipeline.refuse('Q', {
+      severity: 'ERROR',
+      sqlstate: '0A000',
+      message: 'not supported yet: a statement behind a schema change in one message',
+      hint: 'send what stands behind it as a message of its own',
+    })
+  }
+
   /** Each part is guarded and sent when the one before it is done; the client sees one message. */
   #forwardParts([part, ...rest]: readonly QueryPart[]): void {
     if (part === undefined) return
@@ -213,14 +227,14 @@ export class SimpleQueries {
     this.#guards.prove(
       uses,
       (reloaded) => this.#judging.reload(reloaded),
-      (proved) => {
-        if (proved) {
+      (secured) => {
+        if (secured === 'same') {
           const drop = (): void => this.#drop(rest)
           const more = rest.length === 0 ? {} : { next: () => this.#forwardParts(rest), drop }
           return this.#forward(message('Q', cstr(text)), steps, { runs, uses }, more)
         }
         this.#drop([part, ...rest])
-        this.#pipeline.refuse('Q', UNSETTLED)
+        this.#pipeline.refuse('Q', secured === 'changed' ? UNSETTLED : secured.reply)
       },
     )
   }

@@ -18,7 +18,9 @@ export function unguardable(
   statements: readonly ParsedStatement[],
   found: readonly Classification[],
 ): ErrorReply | undefined {
-  const last = found.findLastIndex(({ uses }) => uses !== undefined)
+  const last = found.findLastIndex(
+    ({ uses }, index) => uses !== undefined || statements[index]?.named?.kind === 'prepare',
+  )
   const before = statements.slice(0, Math.max(0, last))
   const ends = before.find(
     ({ effects: { transaction, modes } }) => transaction === undefined && modes,
