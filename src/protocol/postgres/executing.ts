@@ -137,18 +137,14 @@ export class Executions {
     this.#permits.judgeRuns([step], portal.values, request, (result) => {
       if ('reply' in result) return this.#pipeline.refuse('E', result.reply)
       // Proved before it is sent, and not by a guard in front: one that fails would take its portal with it.
-      this.#guards.prove(
-        result.uses,
-        (reloaded) => this.#judging.reload(reloaded),
-        (secured) => {
-          if (secured !== 'same') return this.#unproved(result.runs, secured)
-          portal.run = result.runs[0]
-          portal.completed = false
-          portal.describing = false
-          this.#permits.opened(portal.run)
-          this.#forward(bytes, portal, max, step.changes)
-        },
-      )
+      this.#guards.prove(result.uses, (secured) => {
+        if (secured !== 'same') return this.#unproved(result.runs, secured)
+        portal.run = result.runs[0]
+        portal.completed = false
+        portal.describing = false
+        this.#permits.opened(portal.run)
+        this.#forward(bytes, portal, max, step.changes)
+      })
     })
     return true
   }

@@ -75,55 +75,46 @@ export function isGuardable(version: string | undefined): boolean {
 export class Guards {
   readonly #pipeline: Pipeline
   readonly #context: AdapterContext
+  readonly #reload: (then: (same: boolean) => void) => void
   readonly #known = new Map<string, Guard>()
   #versions: string | undefined
   /** An answer is awaited before anything else is taken. */
   waiting = false
 
-  constructor(pipeline: Pipeline, context: AdapterContext) {
+  /** `reload` reads the catalogue anew and tells whether it is the one that was judged with. */
+  constructor(
+    pipeline: Pipeline,
+    context: AdapterContext,
+    reload: (then: (same: boolean) => void) => void,
+  ) {
     this.#pipeline = pipeline
     this.#context = context
+    this.#reload = reload
   }
 
   /**
    * Before judging: what the statement uses is what it was judged with, and stays so to the end of the transaction,
    * or `front` will prove it. `changed`: judge again, with a catalogue read from now on.
    */
-  secure(
-    uses: CatalogueUses | undefined,
-    reload: (then: (same: boolean) => void) => void,
-    then: (secured: Secured) => void,
-  ): void {
+  secure(uses: CatalogueUses | undefined, then: (secured: Secured) => void): void {
     const known = uses !== undefined && this.#known.has(guardKey(uses))
     if (known && this.#pipeline.proved.fresh) return then('same')
-    this.#prove(uses, reload, then)
+    this.prove(uses, then)
   }
 
-  /** After a wait: as `secure`, but proved now, so that what was approved is not asked again without need. */
-  prove(
-    uses: CatalogueUses | undefined,
-    reload: (then: (same: boolean) => void) => void,
-    then: (secured: Secured) => void,
-  ): void {
-    this.#prove(uses, reload, then)
-  }
-
-  #prove(
-    uses: CatalogueUses | undefined,
-    reload: (then: (same: boolean) => void) => void,
-    then: (secured: Secured) => void,
-  ): void {
+  /** As `secure`, but proved now: after a wait, or where a guard in front would take too much back. */
+  prove(uses: CatalogueUses | undefined, then: (secured: Secured) => void): void {
     if (uses === undefined || this.#unneeded(uses)) return then('same')
     const key = guardKey(uses)
     const guard = this.#known.get(key)
     if (guard === undefined || guard.since === this.#pipeline.proved.transactions) {
-      return this.#establish(key, uses, reload, then)
+      return this.#establish(key, uses, then)
     }
     this.#await(bindGuard(guard.name, null), '2DC3', (outcome) => {
       if (outcome === 'skipped') return then('same')
       if ('error' in outcome) return this.#failed(key, outcome, then)
       const stamp = outcome.values[0]?.[0]
-      if (!stamp?.equals(guard.stamp)) return this.#establish(key, uses, reload, then)
+      if (!stamp?.equals(guard.stamp)) return this.#establish(key, uses, then)
       this.#pipeline.proved.add(key)
       then('same')
     })
@@ -132,17 +123,12 @@ export class Guards {
   #unneeded(uses: CatalogueUses): boolean {
     const { guarded, skipping, ddlSince, proved } = this.#pipeline
     if (!guarded) return true
-    // What our own transaction has changed is locked by it, and nothing but more of the kind may follow.
+    // Behind a schema change of its own only what needs no proof may follow (`Permits`).
     return skipping || proved.failed || ddlSince !== undefined || proved.has(guardKey(uses))
   }
 
   /** Prepares the guard, which takes the locks, and compares what is locked with what was judged. */
-  #establish(
-    key: string,
-    uses: CatalogueUses,
-    reload: (then: (same: boolean) => void) => void,
-    then: (secured: Secured) => void,
-  ): void {
+  #establish(key: string, uses: CatalogueUses, then: (secured: Secured) => void): void {
     const name = this.#known.get(key)?.name ?? this.#newName()
     const parse = this.#known.has(key) ? [] : [parseOf(name, guardText(uses), TIMESTAMPTZ)]
     const versions = this.#versions ?? this.#newName()
@@ -168,13 +154,9 @@ export class Guards {
         this.#pipeline.proved.add(key)
         then('same')
       }
-      if (!same) {
-        // The catalogue is read on another connection, which shall not wait for what this one holds.
-        this.#pipeline.letGo()
-        return then('changed')
-      }
+      if (!same) return then('changed')
       if (!frozen) return settle()
-      reload((unchanged) => (unchanged ? settle() : then('changed')))
+      this.#reload((unchanged) => (unchanged ? settle() : then('changed')))
     })
   }
 

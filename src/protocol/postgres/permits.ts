@@ -129,17 +129,13 @@ export class Permits {
       const uses = alone ? undefined : usesOf([...found, ...this.#prepared(steps)])
       const trouble = unguardable(statements, found) ?? this.#behindChange(found, uses)
       if (trouble !== undefined) return then({ reply: trouble })
-      this.#guards.secure(
-        uses,
-        (reloaded) => this.#judging.reload(reloaded),
-        (secured) => {
-          if (secured === 'same')
-            return this.#judge({ steps, parameters, request, found, uses }, then)
-          if (secured !== 'changed') return then(secured)
-          if (tries === 0) return then({ reply: UNSETTLED })
-          this.#judging.reload(() => this.judgeRuns(steps, parameters, request, then, tries - 1))
-        },
-      )
+      this.#guards.secure(uses, (secured) => {
+        if (secured === 'same')
+          return this.#judge({ steps, parameters, request, found, uses }, then)
+        if (secured !== 'changed') return then(secured)
+        if (tries === 0) return then({ reply: UNSETTLED })
+        this.#judging.reload(() => this.judgeRuns(steps, parameters, request, then, tries - 1))
+      })
     })
   }
 
@@ -184,9 +180,12 @@ export class Permits {
 
   /** What PREPARE makes hangs on its own names. */
   #prepared(steps: readonly Step[]): readonly Pick<Classification, 'uses'>[] {
-    return madeBy(steps).flatMap(({ statement }) =>
-      statement === undefined ? [] : [this.#judging.classifyNow([statement], undefined)[0] ?? {}],
-    )
+    return madeBy(steps).map((made) => this.#unbound(made))
+  }
+
+  /** A prepared statement as it is before any value is bound. */
+  #unbound({ statement }: Prepared): Pick<Classification, 'uses'> {
+    return (statement && this.#judging.classifyNow([statement], undefined)[0]) ?? {}
   }
 
   #judge(asked: Asked, then: (result: Judged) => void): void {
@@ -220,8 +219,7 @@ export class Permits {
     return steps.some(({ target }) => {
       if (target === undefined || 'prepared' in target || made.includes(target)) return false
       if (target.statement === undefined) return false
-      const [now] = this.#judging.classifyNow([target.statement], undefined)
-      return target.names !== namesKey(now?.uses)
+      return target.names !== namesKey(this.#unbound(target).uses)
     })
   }
 
@@ -229,7 +227,7 @@ export class Permits {
   #proveAgain(asked: Asked, now: readonly Classification[], then: (proved: boolean) => void): void {
     const settled = (secured: Secured): void => then(secured === 'same')
     if (asked.uses !== undefined) asked.uses = usesOf([...now, ...this.#prepared(asked.steps)])
-    this.#guards.prove(asked.uses, (same) => this.#judging.reload(same), settled)
+    this.#guards.prove(asked.uses, settled)
   }
 
   #previews(
@@ -237,9 +235,6 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path } = this.#judging
-    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
-    this.#pipeline.letGo()
-    this.#pipeline.flushToUpstream()
     return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
   }
 
@@ -270,7 +265,7 @@ export class Permits {
         if (opens !== undefined) this.#settleCursor(opens)
         if (reading?.turned === true) reading.portal.turned = true
       }
-      for (const made of madeBy(steps)) this.#settlePrepared(made)
+      for (const made of madeBy(steps)) made.names = namesKey(this.#unbound(made).uses)
       return { runs, uses }
     }
     for (const run of runs) {
@@ -284,12 +279,6 @@ export class Permits {
     const { catalogue, path } = this.#judging
     const found = cursor.prepared.statement?.classify(catalogue, path, cursor.values)
     cursor.basis = found !== undefined && isOperation(found.operation) ? found : undefined
-  }
-
-  #settlePrepared(made: Prepared): void {
-    if (made.statement === undefined) return
-    const [found] = this.#judging.classifyNow([made.statement], undefined)
-    made.names = namesKey(found?.uses)
   }
 
   /** A permitted run is about to be sent, unless the database skips it after an error meanwhile. */

@@ -26,7 +26,7 @@ export class Requests {
     this.#host = host
     this.#pipeline = pipeline
     this.#judging = judging
-    this.#guards = new Guards(pipeline, context)
+    this.#guards = new Guards(pipeline, context, (then) => judging.reload(then))
     const guards = this.#guards
     const permits = new Permits(context, pipeline, judging, guards)
     this.#simple = new SimpleQueries(pipeline, judging, guards, permits)

@@ -224,19 +224,15 @@ export class SimpleQueries {
     const { text, steps, runs } = part
     const uses = this.#permits.usesOf(steps, runs)
     // Proved before it is sent, and not by a guard in front: what is before it has run and must not be taken again.
-    this.#guards.prove(
-      uses,
-      (reloaded) => this.#judging.reload(reloaded),
-      (secured) => {
-        if (secured === 'same') {
-          const drop = (): void => this.#drop(rest)
-          const more = rest.length === 0 ? {} : { next: () => this.#forwardParts(rest), drop }
-          return this.#forward(message('Q', cstr(text)), steps, { runs, uses }, more)
-        }
-        this.#drop([part, ...rest])
-        this.#pipeline.refuse('Q', secured === 'changed' ? UNSETTLED : secured.reply)
-      },
-    )
+    this.#guards.prove(uses, (secured) => {
+      if (secured === 'same') {
+        const drop = (): void => this.#drop(rest)
+        const more = rest.length === 0 ? {} : { next: () => this.#forwardParts(rest), drop }
+        return this.#forward(message('Q', cstr(text)), steps, { runs, uses }, more)
+      }
+      this.#drop([part, ...rest])
+      this.#pipeline.refuse('Q', secured === 'changed' ? UNSETTLED : secured.reply)
+    })
   }
 
   #drop(parts: readonly QueryPart[]): void {
