@@ -108,6 +108,11 @@ export interface Operation {
   readonly risks: readonly Risk[]
   /** Functions called that are neither built in nor of a listed extension: `schema.name(type,…)`; a role must name them. */
   readonly functions: readonly string[]
+  /**
+   * Advisory locks that it takes, as functions: the operation is then one of administering, unless a role names all of
+   * them.
+   */
+  readonly locks?: readonly string[]
   /** The request as a person reads it. */
   readonly text: string
 }

@@ -216,7 +216,7 @@ function permittedBy(
     return { rule: DEFAULT_DENY, reason: `${DEFAULT_DENY}: this grant holds no role` }
   }
   const rules = new Set<string>()
-  for (const use of neededUses(operation)) {
+  for (const use of neededUses(withoutNamedLocks(roles, operation))) {
     const catalogue = catalogueUse(use)
     if (catalogue === 'permitted') continue
     if (catalogue === 'refused') {
@@ -235,9 +235,7 @@ function permittedBy(
     }
     rules.add(rule.rule)
   }
-  const stranger = operation.functions.find(
-    (name) => !roles.some((role) => role.functions.has(functionKey(name))),
-  )
+  const stranger = operation.functions.find((name) => !isNamed(roles, name))
   if (stranger !== undefined) {
     return {
       rule: DEFAULT_DENY,
@@ -245,6 +243,17 @@ function permittedBy(
     }
   }
   return { rule: [...rules].join(', ') || BUILT_IN }
+}
+
+function isNamed(roles: readonly CompiledRole[], signature: string): boolean {
+  return roles.some((role) => role.functions.has(functionKey(signature)))
+}
+
+/** Advisory locks that a role names need no more than what else the operation does. */
+function withoutNamedLocks(roles: readonly CompiledRole[], operation: Operation): Operation {
+  const { locks = [] } = operation
+  const named = locks.length > 0 && locks.every((name) => isNamed(roles, name))
+  return named ? { ...operation, access: 'none' } : operation
 }
 
 /** A value that holds more rows than a role may read would leave past its limit. Bounds may still be parameters at prepare. */

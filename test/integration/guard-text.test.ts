@@ -66,6 +66,7 @@ for (const kind of ['plain', 'pgvector'] as const) {
         const uses = {
           relations: [{ oid, schema: 'public', name, version: '' }],
           names: { [`"${name}"`]: oid },
+          path: ['public'],
         }
         await guarded.query(`prepare ${name}(timestamptz) as ${guardText(uses)}`)
       }

@@ -103,6 +103,34 @@ describe.runIf(hasPostgres('plain'))('guards', () => {
     one.end()
   })
 
+  test('a plan that a Describe had made meanwhile is not run as what it was before', async () => {
+    const one = await login()
+    await one.query(OWN)
+    await segment(one, { m: 'P', name: 'd', sql: 'delete from docs' })
+    await one.query('prepare p as delete from docs returning id')
+    await admin.query('alter table mine.docs rename to away')
+    await segment(one, { m: 'D', kind: 'S', name: 'd' })
+    await segment(one, { m: 'D', kind: 'S', name: 'p' })
+    await admin.query('alter table mine.away rename to docs')
+    await segment(one, { m: 'B', portal: '', stmt: 'd' }, { m: 'E', portal: '', max: 0 })
+    expect(await count('public.docs')).toBe(3)
+    await one.query('execute p')
+    expect(await count('public.docs')).toBe(3)
+    one.end()
+  })
+
+  test('a plan that was made while a name meant something else is not run as what it means now', async () => {
+    const one = await login()
+    await one.query(OWN)
+    await one.query('select title from docs')
+    await admin.query('alter table mine.docs rename to away')
+    await segment(one, { m: 'P', name: 'd', sql: 'delete from docs' })
+    await admin.query('alter table mine.away rename to docs')
+    await segment(one, { m: 'B', portal: '', stmt: 'd' }, { m: 'E', portal: '', max: 0 })
+    expect(await count('public.docs')).toBe(3)
+    one.end()
+  })
+
   test('what runs in no transaction takes no guard from what stands beside it', async () => {
     const [one, two] = [await login(), await login()]
     await one.query(OWN)

@@ -50,7 +50,8 @@ export const FUNCTION_QUERY = `SELECT n.nspname::text, p.proname::text, p.provol
  CASE WHEN p.proargmodes IS NOT NULL THEN (SELECT pg_catalog.json_agg(coalesce(p.proargnames[k], '') ORDER BY k)
    FROM pg_catalog.generate_subscripts(p.proargmodes, 1) k WHERE p.proargmodes[k] IN ('o', 'b', 't'))::text END,
  CASE WHEN t.typrelid <> 0::oid THEN t.typrelid::text WHEN t.typtype = 'p' THEN t.typname::text END,
- CASE WHEN n.nspname <> 'pg_catalog' THEN pg_catalog.oidvectortypes(p.proargtypes) END,
+ CASE WHEN n.nspname <> 'pg_catalog' OR p.proname LIKE 'pg%advisory%'
+   THEN pg_catalog.oidvectortypes(p.proargtypes) END,
  CASE WHEN n.nspname <> 'pg_catalog' THEN (SELECT e.extname FROM pg_catalog.pg_depend d
    JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_catalog.pg_proc'::regclass
    AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text END

@@ -86,8 +86,9 @@ export class Executions {
         hint: AFTER_CHANGE.hint,
       })
     else if (isOver(portal)) {
-      // As in `Requests`: what is with the host cannot be taken back.
-      if (this.#pipeline.guarding === undefined) return this.#judge(bytes, portal, statement, max)
+      // As in `Requests`: what is with the host cannot be taken back, and the path is settled first.
+      if (this.#pipeline.guarding === undefined && !this.#pipeline.path.unsettled)
+        return this.#judge(bytes, portal, statement, max)
       this.#pipeline.flushUpstream()
       return false
     }
@@ -167,7 +168,11 @@ export class Executions {
       const describe = message('D', 'P', cstr(portal.name))
       pipeline.send(describe, { kind: 'describe', portal, swallow: true, parameters: false })
     }
-    if (changesSchema(portal.prepared.statement, run)) pipeline.ddlSince ??= pipeline.segment
+    if (changesSchema(portal.prepared.statement, run)) {
+      pipeline.ddlSince ??= pipeline.segment
+      pipeline.path.touch()
+    }
+    if (run?.found.movesPath === true) pipeline.path.touch()
     if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
     const sent = run?.most(max)
     const asked = standsIn ? message('E', cstr(portal.name), i32(0)) : bytes

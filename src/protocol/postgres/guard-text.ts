@@ -14,6 +14,7 @@ export function usesOf(found: readonly Pick<Classification, 'uses'>[]): Catalogu
   return {
     relations: [...relations.values()].sort((a, b) => a.oid - b.oid),
     names: Object.assign({}, ...all.map(({ names }) => names)),
+    path: all[0]?.path ?? [],
   }
 }
 
@@ -28,7 +29,7 @@ const KEYS = new WeakMap<CatalogueUses, string>()
 export function guardKey(uses: CatalogueUses): string {
   const known = KEYS.get(uses)
   if (known !== undefined) return known
-  const key = `${versionsOf(uses.relations)}|${namesKey(uses)}`
+  const key = `${versionsOf(uses.relations)}|${namesKey(uses)}|${JSON.stringify(uses.path)}`
   KEYS.set(uses, key)
   return key
 }
@@ -42,6 +43,9 @@ export function namesKey(uses: CatalogueUses | undefined): string {
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
+const schemas = (path: readonly string[]): string =>
+  `${literal(`{${path.map((name) => `"${name.replace(/["\\]/g, '\\$&')}"`).join(',')}}`)}::pg_catalog.name[]`
+
 /**
  * One row. With NULL: when the server last analysed this text, or NULL where a name means something else now. With
  * that answer as $1: fails where it was analysed again since, or where a name means something else.
@@ -49,7 +53,7 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
  * A literal 'now' becomes a constant as the text is analysed, and the server analyses a prepared text again when
  * anything that it names has been redefined. Common tables that nobody reads are locked and watched, not read.
  */
-export function guardText({ relations, names }: CatalogueUses): string {
+export function guardText({ relations, names, path }: CatalogueUses): string {
   const from = relations.map(({ schema, name }) => `${identifier(schema)}.${identifier(name)}`)
   const pinned = new Set(from)
   const meanings = Object.entries(names)
@@ -60,7 +64,8 @@ export function guardText({ relations, names }: CatalogueUses): string {
         ? `${found} IS NULL`
         : `${found}::pg_catalog.oid OPERATOR(pg_catalog.=) '${oid}'::pg_catalog.oid`
     })
-  const meant = ['true', ...meanings].join(' AND ')
+  const along = `pg_catalog.current_schemas(false) OPERATOR(pg_catalog.=) ${schemas(path)}`
+  const meant = [along, ...meanings].join(' AND ')
   const now = `'now'::pg_catalog.timestamptz`
   const used = from.length === 0 ? '' : `WITH used AS (SELECT FROM ${from.join(', ')}) `
   return `/* vgate: is what the next statement uses still what it was? */ ${used}SELECT CASE

@@ -154,9 +154,9 @@ export class Guards {
         this.#pipeline.proved.add(key)
         then('same')
       }
-      if (!same) return then('changed')
+      if (!same) return this.#changed(then)
       if (!frozen) return settle()
-      this.#reload((unchanged) => (unchanged ? settle() : then('changed')))
+      this.#reload((unchanged) => (unchanged ? settle() : this.#changed(then)))
     })
   }
 
@@ -187,6 +187,7 @@ export class Guards {
       this.#pipeline.guarding = undefined
       if (outcome === 'skipped' || !('error' in outcome)) return
       this.#known.delete(key)
+      this.#pipeline.path.doubt()
       this.#pipeline.again()
     })
   }
@@ -214,6 +215,7 @@ export class Guards {
 
   /** A statement that ends prepared statements or transactions is being sent. */
   passing({ effects }: ParsedStatement): void {
+    this.#pipeline.path.passing(effects)
     if (effects.deallocates === '*') this.clear()
     if (effects.transaction !== undefined) this.#pipeline.proved.control()
   }
@@ -262,6 +264,12 @@ export class Guards {
     })
   }
 
+  /** Something is not what it was, and where names are looked up may be it. */
+  #changed(then: (secured: Secured) => void): void {
+    this.#pipeline.path.doubt()
+    then('changed')
+  }
+
   /** The transaction is over with it, as it would be with the statement itself. */
   #failed(
     key: string,
@@ -271,7 +279,7 @@ export class Guards {
     this.#known.delete(key)
     this.#versions = undefined
     if (!CHANGED.has(error.sqlstate)) then({ reply: { severity: 'ERROR', ...error } })
-    else if (fresh === true) then('changed')
+    else if (fresh === true) this.#changed(then)
     else then({ reply: UNSETTLED })
   }
 }

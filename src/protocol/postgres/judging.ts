@@ -14,6 +14,7 @@ import { isOperation, type Unclassified } from '../../core/operation.js'
 import { whereItRuns } from './existing.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
+import { isOfSession } from './search-path.js'
 import type {
   Catalogue,
   Classification,
@@ -29,7 +30,7 @@ import type { ErrorReply } from './wire.js'
 export const CATALOGUE_MAX_AGE_MS = 10_000
 export const CATALOGUE_KEY = 'catalogue'
 /** How the analysis starts the reason of a statement that names what the catalogue does not know. */
-const UNKNOWN_NAME = /^unknown (relation|column)/
+const UNKNOWN_NAME = /^unknown (relation|column|schema)/
 
 /** The reply that a refusal of the policy becomes. */
 export function refusalReply(refusal: Refusal): ErrorReply {
@@ -41,6 +42,20 @@ export function refusalReply(refusal: Refusal): ErrorReply {
     detail: `rule: ${refusal.rule}`,
     hint: refusal.hint,
   }
+}
+
+/** Why no name can be judged along this path. */
+function pathTrouble(
+  path: readonly string[],
+  catalogue: Catalogue,
+): { readonly reason: string; readonly hint: string } | undefined {
+  const hint = 'SET search_path to schemas that exist, or RESET it'
+  if (path.indexOf('pg_catalog') > 0)
+    return { reason: 'the search_path of this session has pg_catalog behind other schemas', hint }
+  const unknown = path.find((name) => isOfSession(name) || !catalogue.hasSchema(name))
+  return unknown === undefined
+    ? undefined
+    : { reason: `unknown schema "${unknown}" in the search_path of this session`, hint }
 }
 
 /** What was judged, without how it is defined. */
@@ -56,7 +71,6 @@ export class Judging {
   readonly #answers = new Map<number, (answer: Answer) => void>()
   #lastId = 0
   catalogue: Catalogue
-  readonly searchPath: readonly string[] | undefined
 
   constructor(
     host: AdapterHost,
@@ -72,12 +86,12 @@ export class Judging {
     this.#analyzer = analyzer
     this.#pipeline = pipeline
     this.catalogue = start.catalogue
-    this.searchPath = start.searchPath
+    pipeline.path.begin(start.searchPath)
     this.#lastId = start.lastId
   }
 
   get waiting(): boolean {
-    return this.#rulings.size > 0 || this.#answers.size > 0
+    return this.#rulings.size > 0 || this.#answers.size > 0 || this.#pipeline.path.waiting
   }
 
   ruled(id: number, ruling: Ruling): void {
@@ -116,7 +130,7 @@ export class Judging {
 
   /** The path in which unqualified names are looked up. */
   get path(): readonly string[] {
-    return this.searchPath ?? this.catalogue.defaultSearchPath
+    return this.#pipeline.path.schemas ?? this.catalogue.defaultSearchPath
   }
 
   #ask(question: Question, then: (answer: Answer) => void): void {
@@ -161,7 +175,11 @@ export class Judging {
     this.#ask(load, (answer) => {
       if (!answer.ok) return then(answer.error)
       // What `load` above answered, for this connection or another one of the same target.
-      this.catalogue = answer.value as Catalogue
+      const catalogue = answer.value as Catalogue
+      // With other schemas, or rights on them, the same setting is another path.
+      if (catalogue !== this.catalogue && this.#pipeline.path.schemas !== undefined)
+        this.#pipeline.path.doubt()
+      this.catalogue = catalogue
       this.#pipeline.catalogueStale = false
       then()
     })
@@ -190,9 +208,12 @@ export class Judging {
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
   ): Classification[] {
-    const path = this.searchPath ?? this.catalogue.defaultSearchPath
+    const { path } = this
+    const trouble = pathTrouble(path, this.catalogue)
     const found = statements.map((statement) => {
       try {
+        if (trouble !== undefined && statement.effects.pathless !== true)
+          return { operation: unclassified(statement.text, trouble.reason, trouble.hint) }
         return statement.classify(this.catalogue, path, parameters)
       } catch {
         return { operation: unclassified(statement.text, 'the statement could not be analysed') }
@@ -211,11 +232,14 @@ export class Judging {
     // As in `#fresh`: what is open would be waited for.
     if (this.#pipeline.inTransaction) return Promise.resolve(true)
     return new Promise((resolve) => {
-      this.#load(0, (error) => {
-        if (error !== undefined) return resolve(false)
-        const now = this.classifyNow(statements, parameters)
-        if (meaning(now) === meaning(before)) prove(now, resolve)
-        else resolve(false)
+      this.#load(0, (failed) => {
+        if (failed !== undefined) return resolve(false)
+        this.#settlePath(statements, (error) => {
+          if (error !== undefined) return resolve(false)
+          const now = this.classifyNow(statements, parameters)
+          if (meaning(now) === meaning(before)) prove(now, resolve)
+          else resolve(false)
+        })
       })
     })
   }
@@ -226,26 +250,37 @@ export class Judging {
     parameters: readonly Parameter[] | undefined,
     then: (classifications: readonly Classification[]) => void,
   ): void {
+    const refused = (operation: (text: string) => Unclassified): void =>
+      then(statements.map(({ text }) => ({ operation: operation(text) })))
     const failed = (error: VgateError): void =>
-      then(
-        statements.map((statement) => ({
-          operation: unclassified(
-            statement.text,
-            `the catalogue could not be loaded: ${error.message}`,
-            'try again',
-          ),
-        })),
+      refused((text) =>
+        unclassified(text, `the catalogue could not be loaded: ${error.message}`, 'try again'),
       )
-    this.#fresh(statements, (error) => {
+    const untold = (error: ErrorReply): void =>
+      refused((text) => unclassified(text, error.message, '', error))
+    const loaded = (error: VgateError | undefined, ready: () => void): void => {
       if (error !== undefined) return failed(error)
+      this.#settlePath(statements, (lost) => (lost === undefined ? ready() : untold(lost)))
+    }
+    const classified = (): void => {
       const first = this.classifyNow(statements, parameters)
       const unknown = first.some(
         ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
       )
       if (!unknown || !this.#pipeline.resting) return then(first)
-      this.#load(0, (again) =>
-        again === undefined ? then(this.classifyNow(statements, parameters)) : failed(again),
-      )
-    })
+      this.#load(0, (error) => loaded(error, () => then(this.classifyNow(statements, parameters))))
+    }
+    this.#fresh(statements, (error) => loaded(error, classified))
+  }
+
+  /** Asks the session where it looks names up, where that is not known and one of these looks one up. */
+  #settlePath(
+    statements: readonly ParsedStatement[],
+    then: (error: ErrorReply | undefined) => void,
+  ): void {
+    const { path } = this.#pipeline
+    const needed = path.unsure && statements.some(({ effects }) => effects.pathless !== true)
+    if (needed) path.ask(then)
+    else then(undefined)
   }
 }

@@ -17,7 +17,7 @@ import { SIZES } from './sizes.js'
 import type { CatalogueUses, Classification, Parameter } from './statement.js'
 import type { Step } from './step.js'
 import { toldWhole, type Whole } from './told.js'
-import { unenforceable, unguardable } from './unenforceable.js'
+import { behindPath, unenforceable, unguardable } from './unenforceable.js'
 import type { ErrorReply } from './wire.js'
 
 /** A parameter as Bind brought it. */
@@ -127,7 +127,10 @@ export class Permits {
     if (alone) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
       const uses = alone ? undefined : usesOf([...found, ...this.#prepared(steps)])
-      const trouble = unguardable(statements, found) ?? this.#behindChange(found, uses)
+      const trouble =
+        unguardable(statements, found) ??
+        behindPath(statements, found, this.#pipeline.path.touched) ??
+        this.#behindChange(found, uses)
       if (trouble !== undefined) return then({ reply: trouble })
       this.#guards.secure(uses, (secured) => {
         if (secured === 'same')

@@ -10,6 +10,7 @@ import { Outbox } from './outbox.js'
 import { Proved } from './proved.js'
 import type { Run } from './run.js'
 import type { Savepoints } from './savepoints.js'
+import { SearchPath } from './search-path.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 interface Waiting {
@@ -73,6 +74,7 @@ export class Pipeline {
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
   readonly proved: Proved = new Proved(this)
+  readonly path = new SearchPath(this)
   /** Guards may stand in front of messages (ADR 0023). */
   guarded = false
   /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
@@ -184,6 +186,11 @@ export class Pipeline {
     const holdsLocks = this.status === 'I' && this.unitOpen && !this.skipping && !this.lettingGo
     if (!holdsLocks || this.unitRan || this.portals.someFresh(({ held }) => held !== 'kept')) return
     this.lettingGo = true
+    this.syncOwn()
+  }
+
+  /** A Sync that the client knows nothing of. */
+  syncOwn(): void {
     this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
   }
 
@@ -308,6 +315,7 @@ export class Pipeline {
   #settle(status: 'I' | 'T' | 'E', failed: boolean): void {
     if (status !== 'I') return
     this.proved.ended()
+    this.path.ended()
     this.transactionOver(!failed)
     if (this.idle) this.unitMasked = false
     if (this.ddlSince !== undefined && this.ddlSince <= this.finished) {
@@ -332,6 +340,7 @@ export class Pipeline {
     this.#open.set(run, this.segment)
     this.unitRan = true
     this.proved.ran()
+    if (run.found.movesPath === true) this.path.touch()
     if (run.masks) this.unitMasked = 'all'
     else if (run.obligations.hides === true) this.unitMasked ||= 'inside'
   }

@@ -65,6 +65,11 @@ export class Requests {
     }
     // What the database will not look at is not judged either. Copy data outside a copy is ignored, as it does.
     if (pipeline.skipping || 'dcf'.includes(type)) return true
+    // What was sent may change where names are looked up.
+    if (pipeline.path.unsettled && 'PBQ'.includes(type)) {
+      pipeline.flushUpstream()
+      return false
+    }
     // A guard that fails takes back what was taken since: nothing of that may be with the host by then.
     if (pipeline.guarding !== undefined && 'PBQF'.includes(type)) {
       pipeline.flushUpstream()

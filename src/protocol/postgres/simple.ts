@@ -190,8 +190,10 @@ export class SimpleQueries {
     const pipeline = this.#pipeline
     this.#guards.front(uses)
     for (const run of runs) this.#permits.opened(run)
-    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
+    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index]))) {
       pipeline.ddlSince ??= pipeline.segment
+      pipeline.path.touch()
+    }
     for (const { statement } of steps) this.#guards.passing(statement)
     pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false, ...more })
     pipeline.closeSegment()

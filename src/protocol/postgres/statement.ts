@@ -42,6 +42,8 @@ export interface CatalogueUses {
   readonly relations: readonly UsedRelation[]
   /** Names as the search path resolves them, quoted: OIDs, 0 where nothing has the name. */
   readonly names: Readonly<Record<string, number>>
+  /** Where names were looked up. */
+  readonly path: readonly string[]
 }
 
 /** What COPY … FROM STDIN says of the rows that will come. Single bytes where PostgreSQL takes single bytes. */
@@ -72,6 +74,8 @@ export interface Classification {
   readonly operation: Operation | Unclassified
   /** Absent where nothing but the database's own catalogue is used. */
   readonly uses?: CatalogueUses
+  /** Where names are looked up may be another place behind it. */
+  readonly movesPath?: true
   /** Of CREATE … IF NOT EXISTS. */
   readonly existing?: Existing
   /** Of COPY … FROM STDIN. */
@@ -97,6 +101,8 @@ export interface StatementEffects {
   readonly deallocates?: string
   /** Name of the cursor, which is a portal, that it closes; `*` for all. */
   readonly closes?: string
+  /** It looks no name up, so that it means the same along any search path. */
+  readonly pathless?: true
   /** Transaction control. */
   readonly transaction?:
     | 'begin'

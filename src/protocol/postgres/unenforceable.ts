@@ -2,6 +2,7 @@
 // statements that no guard could vouch for.
 
 import type { Obligations } from '../../core/decision.js'
+import { takesBack } from './search-path.js'
 import type { Classification, ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import type { ErrorReply } from './wire.js'
@@ -31,6 +32,26 @@ export function unguardable(
         `a statement behind ${ends.text} in one message`,
         'send what stands behind it as a message of its own',
       )
+}
+
+/**
+ * A statement of a message behind one that may change where its names are looked up: it is judged before that has run.
+ * `touched`: the open transaction has changed it, so that its end takes it back.
+ */
+export function behindPath(
+  statements: readonly ParsedStatement[],
+  found: readonly Classification[],
+  touched: boolean,
+): ErrorReply | undefined {
+  const moves = statements.findIndex(
+    ({ effects }, index) => found[index]?.movesPath === true || (touched && takesBack(effects)),
+  )
+  if (moves < 0 || statements.slice(moves + 1).every(({ effects }) => effects.pathless === true))
+    return undefined
+  return notSupported(
+    'a statement behind one that may change the search_path, in one message',
+    'send what stands behind it as a message of its own',
+  )
 }
 
 /** What cannot be carried out although it was permitted. */

@@ -38,6 +38,10 @@ export class Analysis {
   readonly collections: CollectionUse[] = []
   readonly fields: FieldUse[] = []
   readonly functions = new Set<string>()
+  /** Advisory locks that it takes. */
+  readonly locks = new Set<string>()
+  /** It sets where names are looked up, or calls code that may. */
+  movesPath = false
   readonly risks = new Set<Risk>()
   readonly keys = new Map<string, string[]>()
   /** The column that names them, where it is one. */
@@ -63,6 +67,7 @@ export class Analysis {
   readonly #seen = new Set<string>()
   readonly #used = new Set<Relation>()
   readonly #named = new Map<string, Relation | undefined>()
+  #called = false
 
   constructor(surroundings: Surroundings, effort = { depth: 0, work: 0, scanned: 0 }) {
     this.#effort = effort
@@ -105,8 +110,9 @@ export class Analysis {
 
   /** What of the catalogue the account hangs on. */
   get uses(): CatalogueUses | undefined {
-    if (this.#used.size === 0 && this.#named.size === 0) return undefined
+    if (this.#used.size === 0 && this.#named.size === 0 && !this.#called) return undefined
     return {
+      path: this.path,
       relations: [...this.#used].sort((a, b) => a.oid - b.oid),
       names: Object.fromEntries([...this.#named].map(([name, each]) => [name, each?.oid ?? 0])),
     }
@@ -180,6 +186,13 @@ export class Analysis {
     }
   }
 
+  /** Notes that code of the database's own is called, which may do what it likes to the session. */
+  calls(signature: string): void {
+    this.functions.add(signature)
+    this.#called = true
+    this.movesPath = true
+  }
+
   /** Keys that the statement names for a collection. */
   nameKeys(collection: string, keys: readonly string[], column: string | undefined): void {
     const known = this.keys.get(collection)
@@ -205,6 +218,9 @@ export class Analysis {
     for (const use of other.collections) this.collection(use)
     for (const field of other.fields) this.useSources([field], field.how)
     for (const name of other.functions) this.functions.add(name)
+    for (const name of other.locks) this.locks.add(name)
+    this.movesPath ||= other.movesPath
+    this.#called ||= other.#called
     for (const each of other.unproved) this.unproved.add(each)
     // Names in a view's definition were resolved when it was made.
     for (const each of other.#used) this.#used.add(each)

@@ -67,6 +67,11 @@ export function allowsBuiltIn(name: string, volatility: string): boolean {
   return !DENIED.has(name) && !DENIED_PATTERN.test(name)
 }
 
+/** True for what takes an advisory lock, or tries to; it is never the release of one. */
+export function isAdvisoryLock(name: string): boolean {
+  return /^pg_(?:try_)?advisory_(?:xact_)?lock(?:_shared)?$/.test(name)
+}
+
 /** Aggregates whose value does not hold its rows' values, or one of them only. All others gather. */
 export const SCALAR_AGGREGATES: ReadonlySet<string> = new Set(
   `count sum avg min max bool_and bool_or every bit_and bit_or bit_xor any_value stddev stddev_pop stddev_samp variance

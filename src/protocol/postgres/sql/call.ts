@@ -7,7 +7,7 @@ import { SCALAR_AGGREGATES } from './builtin.js'
 import { evaluate, evaluateWindow, fieldOf, scoreOf } from './expression.js'
 import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names.js'
 import type { Scope } from './scope.js'
-import { allowsSetting, allowsShow } from './settings.js'
+import { allowsSetting, allowsShow, judgeSearchPath } from './settings.js'
 import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
 import { allSources, derived, type Value } from './value.js'
 
@@ -146,6 +146,13 @@ export function isAllowedSetConfig(fields: Fields, scope: Scope, analysis: Analy
     throw new NotUnderstood('set_config needs constants')
   }
   if (setting?.pending === true || value?.pending === true) return true
+  if (typeof setting?.literal === 'string' && setting.literal.toLowerCase() === 'search_path') {
+    if (typeof value?.literal !== 'string')
+      throw new NotUnderstood('set_config needs a known setting and value')
+    judgeSearchPath(value.literal, analysis.catalogue)
+    analysis.movesPath = true
+    return true
+  }
   if (typeof setting?.literal !== 'string' || typeof value?.literal !== 'string') {
     throw new NotUnderstood('set_config needs a known setting and value')
   }

@@ -64,6 +64,7 @@ export function classifyTree(
       operation: operationOf(found, shown, analysis),
       // What is there is not run, and so needs no proof.
       ...(analysis.uses === undefined || existing !== undefined ? {} : { uses: analysis.uses }),
+      ...(analysis.movesPath ? { movesPath: true } : {}),
       ...(existing === undefined ? {} : { existing: { ...existing, otherwise: otherwise() } }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),
@@ -113,6 +114,7 @@ export function refused(
 const ORDER: readonly Access[] = ['none', 'read', 'write', 'admin']
 
 function operationOf(found: Found, shown: string, analysis: Analysis): Operation {
+  const locks = [...analysis.locks]
   const access = analysis.collections.reduce<Access>(
     (most, use) => (ORDER.indexOf(use.access) > ORDER.indexOf(most) ? use.access : most),
     'none',
@@ -129,6 +131,7 @@ function operationOf(found: Found, shown: string, analysis: Analysis): Operation
     },
     risks: [...analysis.risks],
     functions: [...analysis.functions],
+    ...(locks.length > 0 ? { access: 'admin', name: 'alter_collection', locks } : {}),
     text: shown,
   }
 }
@@ -166,7 +169,7 @@ function judge(tree: unknown, analysis: Analysis): Found {
     const name = judgeShow(fields(), analysis.product)
     return { name: 'connect', outputs: [{ name, kind: 'derived', sources: [] }], rows: 1 }
   }
-  if (judgeSession(tag, fields, analysis.product)) return { name: 'connect', outputs: [], rows: 0 }
+  if (judgeSession(tag, fields, analysis)) return { name: 'connect', outputs: [], rows: 0 }
   const definition = define(tag, fields, analysis)
   if (definition !== undefined) return { ...definition, outputs: [], rows: 0 }
   throw new NotUnderstood(`not supported yet: ${statementName(tag)}`)
@@ -177,7 +180,11 @@ function cursor(fields: Fields, analysis: Analysis): Found {
   plainName(fields['portalname'])
   if (expectNode(fields['query'], 'SelectStmt')['intoClause'] !== undefined)
     throw new NotUnderstood('a cursor cannot make a table')
-  return { ...query(fields['query'], analysis), rows: 0 }
+  const opened = query(fields['query'], analysis)
+  // It would be set by the FETCH.
+  if (opened.name === 'connect')
+    throw new NotUnderstood('not supported yet: a cursor of set_config')
+  return { ...opened, rows: 0 }
 }
 
 function refuseServerCopy(value: unknown): void {

@@ -1,6 +1,7 @@
 // Owns what a statement changes about the session, read from the tree alone.
 
 import type { StatementEffects } from '../statement.js'
+import { isAdvisoryLock } from './builtin.js'
 import { isDefinition } from './ddl.js'
 import { plain } from './named.js'
 import { isFields, list, tagOf, text } from './tree.js'
@@ -22,6 +23,19 @@ const NOT_DDL: ReadonlySet<string> = new Set([
   'ReindexStmt',
   'ClusterStmt',
   'RefreshMatViewStmt',
+])
+
+/** What speaks of the session alone, and names nothing that is looked up along the search path. */
+const PATHLESS: ReadonlySet<string> = new Set([
+  'TransactionStmt',
+  'VariableSetStmt',
+  'VariableShowStmt',
+  'DiscardStmt',
+  'DeallocateStmt',
+  'ClosePortalStmt',
+  'ListenStmt',
+  'UnlistenStmt',
+  'NotifyStmt',
 ])
 
 /** What may be created if it is absent. */
@@ -55,7 +69,15 @@ export function effectsOf(tree: unknown): StatementEffects {
     return { ddl: true, readOnly: false }
   }
   const body = isFields(tree) ? tree[tag] : undefined
-  const fields = isFields(body) ? body : {}
+  const effects = effectsOfTag(tag, isFields(body) ? body : {}, tree)
+  return PATHLESS.has(tag) ? { ...effects, pathless: true } : effects
+}
+
+function effectsOfTag(
+  tag: string,
+  fields: Readonly<Record<string, unknown>>,
+  tree: unknown,
+): StatementEffects {
   switch (tag) {
     case 'TransactionStmt': {
       const savepoint = plain(fields['savepoint_name'])
@@ -153,7 +175,7 @@ function callsChanging(value: unknown): boolean {
     if (key !== 'FuncCall' || !isFields(inner)) return false
     const last = list(inner['funcname']).slice(-1)[0]
     const name = isFields(last) && isFields(last['String']) ? text(last['String']['sval']) : ''
-    return CHANGING.has(name) || name.startsWith('pg_advisory')
+    return CHANGING.has(name) || isAdvisoryLock(name)
   })
 }
 

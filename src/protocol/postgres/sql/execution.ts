@@ -25,7 +25,7 @@ export function classifyExecution(
   const found = classifyTree(query, shown, { ...surroundings, parameters })
   if (!isOperation(found.operation) || own.functions.size === 0) return found
   const functions = [...new Set([...found.operation.functions, ...own.functions])]
-  return { ...found, operation: { ...found.operation, functions } }
+  return { ...found, movesPath: true, operation: { ...found.operation, functions } }
 }
 
 /** The arguments as the query's parameters; empty where they are not understood. Never throws. */

@@ -3,7 +3,7 @@
 
 import type { Routine } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
-import { allowsBuiltIn, EXACT_TYPES } from './builtin.js'
+import { allowsBuiltIn, EXACT_TYPES, isAdvisoryLock } from './builtin.js'
 import { constantText, expectNode, list, NotUnderstood, names, open } from './tree.js'
 import type { Value } from './value.js'
 
@@ -43,6 +43,10 @@ function judge(routine: Routine, analysis: Analysis): void {
   if (routine.kind === 'p')
     throw new NotUnderstood(`not supported yet: procedure "${routine.name}"`)
   if (routine.schema === 'pg_catalog') {
+    if (isAdvisoryLock(routine.name)) {
+      analysis.locks.add(routine.signature)
+      return
+    }
     if (!allowsBuiltIn(routine.name, routine.volatility)) {
       throw new NotUnderstood(
         `function "${routine.name}" is not allowed`,
@@ -54,7 +58,7 @@ function judge(routine: Routine, analysis: Analysis): void {
   // The catalogue holds one of them: it takes an array apart, for drivers that read which columns a key has.
   if (routine.schema === 'information_schema') return
   if (isListed(routine.extension, analysis)) return
-  analysis.functions.add(routine.signature)
+  analysis.calls(routine.signature)
 }
 
 function isListed(extension: string | undefined, analysis: Analysis): boolean {
@@ -88,7 +92,7 @@ export function resolveOperator(
     // An embedding has no implicit cast to another type: an operator over others cannot be meant.
     if (left?.embedding === true && !analysis.catalogue.isVectorType(candidate.left)) continue
     if (right?.embedding === true && !analysis.catalogue.isVectorType(candidate.right)) continue
-    analysis.functions.add(candidate.function)
+    analysis.calls(candidate.function)
     plain = false
   }
   if (schema !== undefined && candidates.length === 0) {

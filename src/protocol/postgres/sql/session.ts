@@ -3,8 +3,9 @@
 
 import type { PostgresProduct } from '../../table.js'
 import { GUARD_PREFIX } from '../guard-text.js'
+import type { Analysis } from './analysis.js'
 import { plain } from './named.js'
-import { allowsReset, allowsSetting, allowsShow } from './settings.js'
+import { allowsReset, allowsSetting, allowsShow, judgeSearchPath } from './settings.js'
 import {
   constantText,
   expectNode,
@@ -18,13 +19,13 @@ import {
 } from './tree.js'
 
 /** Judges a session statement. True where it is one and allowed; false where it is none; throws where refused. */
-export function judgeSession(tag: string, fields: () => Fields, product: PostgresProduct): boolean {
+export function judgeSession(tag: string, fields: () => Fields, analysis: Analysis): boolean {
   switch (tag) {
     case 'TransactionStmt':
       transaction(fields())
       return true
     case 'VariableSetStmt':
-      setting(fields(), product)
+      setting(fields(), analysis)
       return true
     case 'PrepareStmt':
       for (const type of list(fields()['argtypes'])) expectNode(type, 'TypeName')
@@ -35,6 +36,8 @@ export function judgeSession(tag: string, fields: () => Fields, product: Postgre
         throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
       return true
     case 'DiscardStmt':
+      if (fields()['target'] === 'DISCARD_ALL') analysis.movesPath = true
+      return true
     case 'ClosePortalStmt':
     case 'UnlistenStmt':
       fields()
@@ -90,9 +93,12 @@ function transactionModes(value: unknown): void {
   }
 }
 
-function setting(fields: Fields, product: PostgresProduct): void {
+function setting(fields: Fields, analysis: Analysis): void {
   const kind = text(fields['kind'])
   const name = text(fields['name'])
+  const { product } = analysis
+  const isPath = name.toLowerCase() === 'search_path'
+  if (isPath || kind === 'VAR_RESET_ALL') analysis.movesPath = true
   if (kind === 'VAR_RESET_ALL') return
   if (kind === 'VAR_SET_MULTI') {
     if (name !== 'TRANSACTION' && name !== 'SESSION CHARACTERISTICS')
@@ -106,13 +112,8 @@ function setting(fields: Fields, product: PostgresProduct): void {
     return
   }
   if (kind !== 'VAR_SET_VALUE') throw new NotUnderstood('not supported yet: SET of this form')
-  if (name.toLowerCase() === 'search_path') {
-    throw new NotUnderstood(
-      'not supported yet: SET search_path',
-      'qualify names, or set it when connecting',
-    )
-  }
   const values = list(fields['args']).map((each) => settingValue(each, name))
+  if (isPath) return judgeSearchPath(values, analysis.catalogue)
   if (!allowsSetting(name, values.join(', '), product)) {
     throw new NotUnderstood(`setting "${name.toLowerCase()}" may not be set to this value`)
   }

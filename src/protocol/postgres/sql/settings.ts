@@ -3,6 +3,8 @@
 
 import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot } from '../catalogue.js'
+import { isOfSession } from '../search-path.js'
+import { NotUnderstood } from './tree.js'
 
 const ALLOWED: ReadonlySet<string> = new Set([
   'statement_timeout',
@@ -26,7 +28,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
   'transaction_deferrable',
 ])
 
-/** True when a setting may have this value. search_path is judged elsewhere. */
+/** True when a setting may have this value. search_path has a check of its own. */
 export function allowsSetting(name: string, value: string, product: PostgresProduct): boolean {
   const key = name.toLowerCase()
   if (value.includes('\0')) return false
@@ -60,7 +62,7 @@ export function allowsShow(name: string, product: PostgresProduct): boolean {
 
 /** Splits a search_path value as PostgreSQL does (SplitIdentifierString); undefined where it is malformed. */
 function splitPath(value: string): readonly string[] | undefined {
-  const pattern = /\s*(?:"((?:[^"]|"")+)"|([^\s",]+))\s*(,|$)/gy
+  const pattern = /\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(,|$)/gy
   const parts: string[] = []
   if (value.trim() === '') return parts
   for (let at = 0; at < value.length; at = pattern.lastIndex) {
@@ -75,6 +77,36 @@ function splitPath(value: string): readonly string[] | undefined {
   return parts
 }
 
+/** Why a session's search_path may not become these schemas; undefined where it may. */
+export function searchPathTrouble(
+  parts: readonly string[],
+  catalogue: CatalogueSnapshot,
+): string | undefined {
+  // A schema cannot have no name: '' stands for an empty path.
+  const named = parts.filter((part) => part !== '')
+  if (named.indexOf('pg_catalog') > 0)
+    return 'search_path may not have pg_catalog behind other schemas'
+  const unknown = named.find(
+    (part) => part !== '$user' && (isOfSession(part) || !catalogue.hasSchema(part)),
+  )
+  return unknown === undefined ? undefined : `unknown schema "${unknown}" in search_path`
+}
+
+/** Checks what a client sets search_path to: as a list of names, or as text that holds one. */
+export function judgeSearchPath(
+  value: readonly string[] | string,
+  catalogue: CatalogueSnapshot,
+): void {
+  const parts = typeof value === 'string' ? splitPath(value) : value
+  const trouble =
+    parts === undefined ? 'search_path is malformed' : searchPathTrouble(parts, catalogue)
+  if (trouble === undefined) return
+  throw new NotUnderstood(
+    trouble,
+    'name schemas that exist; pg_catalog and temporary schemas are searched first by themselves',
+  )
+}
+
 /** A search_path value → schema names that exist; undefined where one is unknown or a temporary schema. */
 export function resolveSearchPath(
   value: string,
@@ -82,16 +114,11 @@ export function resolveSearchPath(
   user: string,
 ): readonly string[] | undefined {
   const parts = splitPath(value)
-  if (parts === undefined) return undefined
+  if (parts === undefined || searchPathTrouble(parts, catalogue) !== undefined) return undefined
   const path: string[] = []
   for (const part of parts) {
-    if (part === '$user') {
-      if (catalogue.hasSchema(user)) path.push(user)
-      continue
-    }
-    if (part.startsWith('pg_temp') || part.startsWith('pg_toast') || !catalogue.hasSchema(part))
-      return undefined
-    if (!path.includes(part)) path.push(part)
+    const name = part === '$user' ? user : part
+    if (catalogue.hasSchema(name) && !path.includes(name)) path.push(name)
   }
   return path
 }

@@ -71,6 +71,7 @@ const ACCESS = { none: 0, read: 1, write: 2, admin: 3 } as const
 /** The least strict verdict that P1 gives an operation. */
 export function judgeP1(operation: Operation | Unclassified, who: string): Verdict {
   if (isRefused(operation) || operation.functions.length > 0) return 'deny'
+  if (operation.locks !== undefined) return 'deny'
   const rights = RIGHTS[who] ?? {}
   if (operation.collections.some((use) => ACCESS[use.access] > (rights[use.collection] ?? 0)))
     return 'deny'

@@ -63,14 +63,20 @@ describe('parse', () => {
   })
 
   const effects: readonly (readonly [string, StatementEffects])[] = [
-    ['BEGIN', { ddl: false, transaction: 'begin', readOnly: false }],
-    ['ROLLBACK TO x', { ddl: false, transaction: 'rollback-to', savepoint: 'x', readOnly: false }],
-    ['SAVEPOINT "\u00e4"', { ddl: false, transaction: 'savepoint', readOnly: false }],
+    ['BEGIN', { ddl: false, pathless: true, transaction: 'begin', readOnly: false }],
+    [
+      'ROLLBACK TO x',
+      { ddl: false, pathless: true, transaction: 'rollback-to', savepoint: 'x', readOnly: false },
+    ],
+    [
+      'SAVEPOINT "\u00e4"',
+      { ddl: false, pathless: true, transaction: 'savepoint', readOnly: false },
+    ],
     ['SELECT 1', { ddl: false, readOnly: true }],
     ['SELECT * FROM docs FOR UPDATE', { ddl: false, readOnly: false }],
     ["SELECT set_config('a', 'b', true)", { ddl: false, readOnly: false }],
-    ['DEALLOCATE x', { ddl: false, deallocates: 'x', readOnly: false }],
-    ['DEALLOCATE ALL', { ddl: false, deallocates: '*', readOnly: false }],
+    ['DEALLOCATE x', { ddl: false, pathless: true, deallocates: 'x', readOnly: false }],
+    ['DEALLOCATE ALL', { ddl: false, pathless: true, deallocates: '*', readOnly: false }],
     ['COPY notes FROM STDIN', { ddl: false, copy: 'in', readOnly: false }],
     ['COPY notes TO STDOUT', { ddl: false, copy: 'out', readOnly: true }],
     ['CREATE TABLE x (id int)', { ddl: true, readOnly: false }],

@@ -288,7 +288,22 @@ describe('refusals', () => {
       'not supported yet: writing through "docs_v", which is not a table',
     ],
     ['DELETE FROM ruled WHERE id = 1', 'not supported yet: writing "ruled", which has rules'],
-    ['SET search_path = shadow', 'not supported yet: SET search_path'],
+    ['SET search_path = nowhere, public', 'unknown schema "nowhere" in search_path'],
+    ["SET search_path = 'public, shadow'", 'unknown schema "public, shadow" in search_path'],
+    ['SET LOCAL search_path = pg_temp', 'unknown schema "pg_temp" in search_path'],
+    [
+      'SET search_path = public, pg_catalog',
+      'search_path may not have pg_catalog behind other schemas',
+    ],
+    ["SELECT set_config('Search_Path', 'public, \"', false)", 'search_path is malformed'],
+    [
+      "SELECT set_config('search_path', 'shadow, pg_toast', false)",
+      'unknown schema "pg_toast" in search_path',
+    ],
+    [
+      "DECLARE c CURSOR FOR SELECT set_config('search_path', 'shadow', false)",
+      'not supported yet: a cursor of set_config',
+    ],
     [
       'SET standard_conforming_strings = off',
       'setting "standard_conforming_strings" may not be set to this value',
