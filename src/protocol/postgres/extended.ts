@@ -3,7 +3,7 @@
 
 import { bindStandIn } from './existing.js'
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
-import { GUARD_PREFIX, namesKey } from './guard-text.js'
+import { GUARD_PREFIX } from './guard-text.js'
 import { type Guards, RESERVED } from './guards.js'
 import { type Judging, refusalReply } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
@@ -101,7 +101,7 @@ export class ExtendedQueries {
         if (ruling.verdict === 'deny') {
           return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
         }
-        prepared.names = namesKey(found.uses)
+        prepared.names = this.#guards.planOf(found.uses)
         this.#forwardParse(bytes, prepared)
       })
     })
@@ -242,13 +242,7 @@ export class ExtendedQueries {
       const prepared = findStatement(this.#pipeline, name)
       if (prepared === 'later') return false
       if (prepared === undefined) this.#pipeline.refuse('DS', missing('S', name))
-      else
-        this.#pipeline.send(bytes, {
-          kind: 'describe',
-          prepared,
-          swallow: false,
-          parameters: false,
-        })
+      else this.#describeStatement(bytes, prepared)
       return true
     }
     const portal = findPortal(this.#pipeline, name)
@@ -259,6 +253,13 @@ export class ExtendedQueries {
       this.#pipeline.send(bytes, { kind: 'describe', portal, swallow: false, parameters: false })
     }
     return true
+  }
+
+  #describeStatement(bytes: Buffer, prepared: Prepared): void {
+    // The server may plan it anew for this; what the protocol prepared is parsed again where that matters.
+    if (prepared.sql === true && prepared.names !== '' && this.#judging.path.length > 1)
+      prepared.names = undefined
+    this.#pipeline.send(bytes, { kind: 'describe', prepared, swallow: false, parameters: false })
   }
 
   close(bytes: Buffer): boolean {

@@ -193,11 +193,22 @@ export class Guards {
   }
 
   /**
+   * What a plan that is made now hangs on. Of names that more than one schema may have, the server's plan is what they
+   * meant when it was made, or described: as long as their guard was not analysed again, that is what they mean.
+   */
+  planOf(uses: CatalogueUses | undefined): string {
+    const names = namesKey(uses)
+    if (uses === undefined || names === '' || uses.path.length < 2) return names
+    const key = guardKey(uses)
+    return `${names}|${key}|${this.#known.get(key)?.stamp.toString('hex') ?? ''}`
+  }
+
+  /**
    * Before a Bind: the server's plan keeps what the names meant when it was made. Where that is not what was judged, a new
    * one, which the name stands for once the database says so.
    */
   plan(prepared: Prepared, uses: CatalogueUses | undefined): Prepared {
-    const names = namesKey(uses)
+    const names = prepared.sql === true ? namesKey(uses) : this.planOf(uses)
     if (prepared.names === names) return prepared
     if (prepared.sql === true) throw new Error('what PREPARE made is not parsed again')
     const { name, text, types } = prepared

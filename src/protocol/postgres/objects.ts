@@ -15,8 +15,8 @@ export interface Prepared {
   readonly statement: ParsedStatement | undefined
   /** Type OIDs as Parse gave them, then as ParameterDescription did. */
   types: readonly number[]
-  /** What its names meant when it was sent to be planned. */
-  names?: string
+  /** What its names meant when it was sent to be planned; absent where nobody knows. */
+  names?: string | undefined
   /** Made by PREPARE. */
   readonly sql?: true
   readonly segment: number
