@@ -63,7 +63,10 @@ function judge(request: JudgeRequest): Ruling {
       const { message = operation.reason, sqlstate = '42501' } = serverError ?? {}
       return {
         verdict: 'deny',
-        refusal: { sqlstate, http: 403, grpc: 7, rule: '', message, hint: '' },
+        refusal: {
+          ...{ sqlstate, http: 403, grpc: 7, rule: '', message, hint: '' },
+          ...(serverError === undefined ? {} : { serverError }),
+        },
       }
     }
     const why = rules.refuses(operation)

@@ -12,6 +12,7 @@ import type {
 import type { VgateError } from '../../core/errors.js'
 import { isOperation, type Unclassified } from '../../core/operation.js'
 import { whereItRuns } from './existing.js'
+import { ABORTED } from './name-replies.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import { isOfSession } from './search-path.js'
@@ -126,6 +127,12 @@ export class Judging {
           : 'no request could be opened; run it again to try once more',
       ),
     )
+  }
+
+  /** The reply that a refusal of these becomes: a failed transaction looks at nothing but its end. */
+  replyTo(refusal: Refusal, statements: readonly ParsedStatement[]): ErrorReply {
+    const ends = statements.some(({ effects }) => effects.transaction !== undefined)
+    return this.#pipeline.proved.failed && !ends ? ABORTED : refusalReply(refusal)
   }
 
   /** The path in which unqualified names are looked up. */

@@ -9,7 +9,7 @@ import { asOneRequest } from '../../core/request-totals.js'
 import { AFTER_CHANGE } from './existing.js'
 import { namesKey, usesOf } from './guard-text.js'
 import { type Guards, type Secured, UNSETTLED } from './guards.js'
-import { type Judging, refusalReply } from './judging.js'
+import type { Judging } from './judging.js'
 import type { Portal, Prepared } from './objects.js'
 import type { Pipeline } from './pipeline.js'
 import { Run } from './run.js'
@@ -210,7 +210,9 @@ export class Permits {
           ),
       },
       (ruling, id) => {
-        if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
+        if (ruling.verdict === 'deny') {
+          return then({ reply: this.#judging.replyTo(ruling.refusal, statements) })
+        }
         then(this.#permitted(id, asked, ruling.obligations))
       },
     )
