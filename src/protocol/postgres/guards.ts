@@ -209,7 +209,8 @@ export class Guards {
    */
   plan(prepared: Prepared, uses: CatalogueUses | undefined): Prepared {
     const names = prepared.sql === true ? namesKey(uses) : this.planOf(uses)
-    if (prepared.names === names) return prepared
+    // A failed transaction would close it, and not parse it again.
+    if (prepared.names === names || this.#pipeline.proved.failed) return prepared
     if (prepared.sql === true) throw new Error('what PREPARE made is not parsed again')
     const { name, text, types } = prepared
     const renewed: Prepared = { ...prepared, names, segment: this.#pipeline.segment }

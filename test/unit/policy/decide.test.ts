@@ -7,6 +7,12 @@ import { ask, column, compile, field, operation, POLICY, person, short, use } fr
 
 const select = (more: Partial<Operation> = {}): Operation =>
   operation('get', [use('docs', 'get')], { returns: { rows: 5, outputs: [] }, ...more })
+/** Administering, of nothing in particular. */
+const LOCK: Operation = {
+  ...operation('drop_collection', []),
+  access: 'admin',
+  locks: ['pg_catalog.pg_advisory_lock(bigint)'],
+}
 const write = (
   action: string,
   effect: Operation['collections'][number]['effect'],
@@ -138,6 +144,27 @@ test.each<[string, string[], Operation, string]>([
     'a function whose name has a space where the named one has none',
     ['reader'],
     select({ functions: ['app.ra nk(text,int)'] }),
+    'deny default deny',
+  ],
+  ['an advisory lock', ['reader'], LOCK, 'deny default deny'],
+  ['an advisory lock, for a writer', ['ingest'], LOCK, 'deny default deny'],
+  ['an advisory lock, for an owner', ['owner'], LOCK, 'permit roles.owner.allow[0]'],
+  [
+    'an advisory lock that a role names',
+    ['reader'],
+    { ...LOCK, locks: ['app.rank(text,int)'] },
+    'permit built-in',
+  ],
+  [
+    'an advisory lock beside one that a role names',
+    ['reader'],
+    { ...LOCK, locks: ['app.rank(text,int)', 'pg_catalog.pg_advisory_lock(bigint)'] },
+    'deny default deny',
+  ],
+  [
+    'an advisory lock that a role names, of what it may not read',
+    ['reader'],
+    { ...LOCK, collections: [use('hidden', 'get')], locks: ['app.rank(text,int)'] },
     'deny default deny',
   ],
   [

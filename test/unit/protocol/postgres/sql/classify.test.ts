@@ -75,6 +75,12 @@ describe('action names', () => {
       'none',
     ],
     ['SHOW search_path', 'connect', 'none'],
+    ['SET search_path = shadow, public', 'connect', 'none'],
+    ['SET SESSION search_path TO \'$user\', "shadow"', 'connect', 'none'],
+    ["SELECT pg_catalog.set_config('search_path', '', false)", 'connect', 'none'],
+    ['SELECT pg_advisory_lock(1)', 'alter_collection', 'admin'],
+    ['SELECT pg_try_advisory_xact_lock_shared(1, 2), title FROM docs', 'alter_collection', 'admin'],
+    ['SELECT pg_advisory_unlock(1)', 'get', 'none'],
   ] as const) {
     it(text, () => {
       expect(operationOf(text)).toMatchObject({ name, access })
