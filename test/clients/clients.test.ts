@@ -25,12 +25,11 @@ CREATE TABLE counted (id serial PRIMARY KEY, body text);
 ANALYZE;
 `
 
-/** Everything that is not of the server itself, and the functions that clients call beside the built-in ones. */
+/** Everything that is not of the server itself. */
 const POLICY = `
 roles:
   everything:
     allow: [{ access: admin, collections: ['*'] }]
-    functions: ['pg_catalog.pg_advisory_unlock_all()', pg_catalog.pg_advisory_xact_lock(bigint)]
 access:
   - { who: { group: corp:all }, role: everything, targets: [prod-*] }
 `
@@ -55,6 +54,8 @@ const node = (script: string): Client => ({
 
 /** PostgreSQL's own programs. */
 const BIN = findPostgres().pgvector ?? ''
+/** The one that is made for typing. */
+const TYPING = join(findPostgres().plain ?? '', 'psql')
 const shell = (script: string, program: string): Client => ({
   name: script,
   command: ['sh', join(folder, script)],
@@ -64,6 +65,11 @@ const shell = (script: string, program: string): Client => ({
 const CLIENTS: readonly Client[] = [
   shell('psql.sh', 'psql'),
   shell('pgbench.sh', 'pgbench'),
+  {
+    name: 'psql-completion.mjs',
+    command: [process.execPath, join(folder, 'psql-completion.mjs'), TYPING],
+    needs: [[TYPING, 'a psql with readline: the distribution’s PostgreSQL']],
+  },
   node('node-postgres.mjs'),
   node('postgres-js.mjs'),
   python('psycopg_client.py'),
