@@ -52,6 +52,13 @@ const node = (script: string): Client => ({
   needs: [],
 })
 
+/** A tool that is not run: what it asks, by its sources. */
+const statements = (file: string): Client => ({
+  name: file,
+  command: [process.execPath, join(folder, 'statements.mjs'), join(folder, file)],
+  needs: [],
+})
+
 /** PostgreSQL's own programs. */
 const BIN = findPostgres().pgvector ?? ''
 /** The one that is made for typing. */
@@ -72,6 +79,9 @@ const CLIENTS: readonly Client[] = [
   },
   node('node-postgres.mjs'),
   node('postgres-js.mjs'),
+  statements('dbeaver.yaml'),
+  statements('pgadmin.yaml'),
+  statements('langchain.yaml'),
   python('psycopg_client.py'),
   python('asyncpg_client.py'),
   python('sqlalchemy_client.py'),

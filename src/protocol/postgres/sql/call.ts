@@ -9,7 +9,7 @@ import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names
 import type { Scope } from './scope.js'
 import { allowsSetting, allowsShow, judgeSearchPath } from './settings.js'
 import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
-import { allSources, derived, type Value } from './value.js'
+import { allSources, derived, NOTHING, type Value } from './value.js'
 
 export interface Call {
   readonly value: Value
@@ -28,6 +28,13 @@ export function readCall(fields: Fields, scope: Scope, analysis: Analysis): Call
   const parts = names(fields['funcname'])
   const { schema, name } = twoParts(parts, 'function')
   const values = list(fields['args']).map((each) => evaluate(each, scope, analysis))
+  if (isAllowedSetConfig(fields, scope, analysis, false))
+    return {
+      value: NOTHING,
+      routines: analysis.catalogue.routines('pg_catalog', name, []),
+      arguments: values,
+      name,
+    }
   const within = fields['agg_within_group'] === true
   // unnest of several arrays is a form of FROM's own: unnest of each.
   const count = name === 'unnest' && values.length > 1 ? 1 : values.length
@@ -39,9 +46,6 @@ export function readCall(fields: Fields, scope: Scope, analysis: Analysis): Call
       return { value: derived(...values), routines, arguments: values, name }
     }
     throw new NotUnderstood(`unknown function "${parts.join('.')}" with ${values.length} arguments`)
-  }
-  if (name === 'set_config' && routines.some((each) => each.schema === 'pg_catalog')) {
-    throw new NotUnderstood('set_config is allowed as the only call of a plain SELECT')
   }
   if (name === 'current_setting' && routines.some((each) => each.schema === 'pg_catalog'))
     checkSettingRead(values[0], analysis)
@@ -134,8 +138,16 @@ function castLike(parts: readonly string[], analysis: Analysis): boolean {
   }
 }
 
-/** True where the node is a call of set_config with constants that the settings' allow-list permits. */
-export function isAllowedSetConfig(fields: Fields, scope: Scope, analysis: Analysis): boolean {
+/**
+ * True where the node is a call of set_config with constants that the settings' allow-list permits. Where it does not
+ * stand `alone`, it may set nothing that names hang on: it might run later, or not at all.
+ */
+export function isAllowedSetConfig(
+  fields: Fields,
+  scope: Scope,
+  analysis: Analysis,
+  alone: boolean,
+): boolean {
   const { schema, name } = twoParts(names(fields['funcname']), 'function')
   if (name !== 'set_config' || (schema !== undefined && schema !== 'pg_catalog')) return false
   const routines = analysis.catalogue.routines(schema, name, analysis.path)
@@ -147,6 +159,7 @@ export function isAllowedSetConfig(fields: Fields, scope: Scope, analysis: Analy
   }
   if (setting?.pending === true || value?.pending === true) return true
   if (typeof setting?.literal === 'string' && setting.literal.toLowerCase() === 'search_path') {
+    if (!alone) throw new NotUnderstood('search_path is set by the only call of a plain SELECT')
     if (typeof value?.literal !== 'string')
       throw new NotUnderstood('set_config needs a known setting and value')
     judgeSearchPath(value.literal, analysis.catalogue)

@@ -244,7 +244,7 @@ function settingOutputs(select: Fields, analysis: Analysis): readonly Output[] |
     const known =
       called === 'current_setting'
         ? evaluateCall(call, new Scope(), analysis)
-        : called === 'set_config' && isAllowedSetConfig(call, new Scope(), analysis)
+        : called === 'set_config' && isAllowedSetConfig(call, new Scope(), analysis, true)
     if (known === false) return undefined
   }
   return calls.map(({ name }) => ({ name, kind: 'derived', sources: [] }))

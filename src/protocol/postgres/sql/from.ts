@@ -11,6 +11,7 @@ import { resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { generatedRows } from './rows.js'
 import { type Item, type Range, Scope } from './scope.js'
+import { readsSettings, SHOW_ALL } from './settings-rows.js'
 import {
   expectNode,
   type Fields,
@@ -195,6 +196,11 @@ function outerOf(scope: Scope): Scope {
 
 function functionRange(fields: Fields, left: Scope, analysis: Analysis): Range {
   const alias = aliasOf(fields['alias'])
+  const settings = readsSettings(fields, analysis)
+  if (settings !== undefined)
+    return single(
+      relationItem(settings, true, { ...alias, name: alias.name ?? SHOW_ALL }, analysis),
+    )
   const calls = list(fields['functions']).map((each) => oneFunction(each, left, analysis))
   const definitions = columnDefinitions(fields['coldeflist'], analysis)
   const columns: Column[] = []

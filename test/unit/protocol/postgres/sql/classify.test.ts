@@ -81,6 +81,11 @@ describe('action names', () => {
     ['SELECT pg_advisory_lock(1)', 'alter_collection', 'admin'],
     ['SELECT pg_try_advisory_xact_lock_shared(1, 2), title FROM docs', 'alter_collection', 'admin'],
     ['SELECT pg_advisory_unlock(1)', 'get', 'none'],
+    [
+      "SELECT set_config('bytea_output', 'hex', false) FROM pg_show_all_settings() WHERE name = 'bytea_output'",
+      'describe_collection',
+      'read',
+    ],
   ] as const) {
     it(text, () => {
       expect(operationOf(text)).toMatchObject({ name, access })
@@ -305,6 +310,31 @@ describe('refusals', () => {
     [
       "SELECT set_config('search_path', 'shadow, pg_toast', false)",
       'unknown schema "pg_toast" in search_path',
+    ],
+    [
+      "SELECT set_config('search_path', 'shadow', false) FROM pg_class",
+      'search_path is set by the only call of a plain SELECT',
+    ],
+    [
+      "CREATE VIEW v AS SELECT 1 AS one WHERE set_config('search_path', 'shadow', false) = ''",
+      'search_path is set by the only call of a plain SELECT',
+    ],
+    [
+      "SELECT set_config('role', 'postgres', false) FROM pg_class",
+      'setting "role" may not be set to this value',
+    ],
+    ['SELECT name FROM pg_show_all_settings()', 'pg_settings is read by name only'],
+    [
+      "SELECT setting FROM pg_show_all_settings() s WHERE s.name = 'hba_file'",
+      'pg_settings is read by name only',
+    ],
+    [
+      "SELECT * FROM ROWS FROM (pg_show_all_settings(), now()) WHERE name = 'jit'",
+      'function "pg_show_all_settings" is not allowed',
+    ],
+    [
+      "SELECT * FROM pg_show_all_settings() WITH ORDINALITY WHERE name = 'jit'",
+      'function "pg_show_all_settings" is not allowed',
     ],
     [
       "DECLARE c CURSOR FOR SELECT set_config('search_path', 'shadow', false)",
