@@ -172,10 +172,11 @@ export class Permits {
       : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
   }
 
-  /** PostgreSQL may refuse it in a transaction, and a guard makes one. */
+  /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
-    return step.statement.effects.alone === true
+    const { alone, inside } = step.statement.effects
+    return alone === true || inside === true
   }
 
   /** What PREPARE makes hangs on its own names. */

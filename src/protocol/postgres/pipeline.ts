@@ -27,6 +27,15 @@ const FLUSH = message('H')
 
 export type RefusedForm = 'Q' | 'P' | 'B' | 'E' | 'DS' | 'DP' | 'F'
 
+/**
+ * Whether a server of this version does not end the transaction of a lone statement in a Query where anything was
+ * executed in front of it. PostgreSQL 18 takes it for a part of a pipeline, whose Sync then leaves the transaction
+ * behind: the next statement fails with `unexpected state STARTED` (seen with 18.4; 17.10 does neither).
+ */
+export function keepsPipelinesOpen(version: string | undefined): boolean {
+  return !(Number.parseInt(version ?? '', 10) < 18)
+}
+
 /** State of one session after its login. */
 export class Pipeline {
   readonly #host: AdapterHost
@@ -73,8 +82,10 @@ export class Pipeline {
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
   readonly proved: Proved = new Proved(this)
-  /** Guards may stand in front of messages (ADR 0023). */
-  guarded = false
+  /** As `keepsPipelinesOpen`. */
+  keepsOpen = false
+  /** The last segment in which something of ours was executed. */
+  ledIn = 0
   /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
   guarding: number | undefined
   /** Takes back what was taken since the guarded message. */
@@ -112,6 +123,11 @@ export class Pipeline {
     return (
       this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
     )
+  }
+
+  /** What stands in front of the next Query, and nothing of the client's, keeps its transaction open. */
+  get leads(): boolean {
+    return this.keepsOpen && this.ledIn === this.segment && this.proved.fresh
   }
 
   /** Every earlier segment is answered. */
