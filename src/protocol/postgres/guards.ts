@@ -145,7 +145,11 @@ export class Guards {
         this.#pipeline.proved.add(key)
         then('same')
       }
-      if (!same) return then('changed')
+      if (!same) {
+        // The catalogue is read on another connection, which shall not wait for what this one holds.
+        this.#pipeline.letGo()
+        return then('changed')
+      }
       if (!frozen) return settle()
       this.#reload((unchanged) => (unchanged ? settle() : then('changed')))
     })

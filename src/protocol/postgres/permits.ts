@@ -236,6 +236,9 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path } = this.#judging
+    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
+    this.#pipeline.letGo()
+    this.#pipeline.flushToUpstream()
     return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
   }
 
