@@ -298,6 +298,20 @@ for (const kind of ['plain', '18'] as const) {
       expect(await titles('select title from docs')).toBe('42501')
     })
 
+    test('what was permitted is over with its connection, also before it was sent', async () => {
+      const one = await raw()
+      // Has the second transaction of the message wait to be proved.
+      between = ddl('begin; lock table notes')
+      one.step({ m: 'Q', sql: 'begin; delete from docs; commit; select title from notes' })
+      const waits = "select from pg_stat_activity where wait_event = 'relation' and query ~ 'vgate'"
+      await expect.poll(async () => (await watcher.query(waits)).rowCount).toBe(1)
+      one.end()
+      const over = () => server.deliveries.filter(({ done }) => done).map(({ index }) => index)
+      await expect.poll(() => over().sort()).toEqual([0, 1, 2, 3])
+      await pending
+      await admin.query('rollback')
+    })
+
     test('a message of several transactions is proved in each of them', async () => {
       const one = await raw()
       for (const sql of [

@@ -263,6 +263,7 @@ export class Permits {
         steps[index]?.counted,
       )
     })
+    for (const run of runs) this.#pipeline.permitted(run)
     const reply = unenforceable(steps, obligations, request.form === 'simple')
     if (reply === undefined) {
       for (const { opens, reading } of steps) {

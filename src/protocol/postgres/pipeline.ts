@@ -27,15 +27,6 @@ const FLUSH = message('H')
 
 export type RefusedForm = 'Q' | 'P' | 'B' | 'E' | 'DS' | 'DP' | 'F'
 
-/**
- * Whether a server of this version does not end the transaction of a lone statement in a Query where anything was
- * executed in front of it. PostgreSQL 18 takes it for a part of a pipeline, whose Sync then leaves the transaction
- * behind: the next statement fails with `unexpected state STARTED` (seen with 18.4; 17.10 does neither).
- */
-export function keepsPipelinesOpen(version: string | undefined): boolean {
-  return !(Number.parseInt(version ?? '', 10) < 18)
-}
-
 /** State of one session after its login. */
 export class Pipeline {
   readonly #host: AdapterHost
@@ -82,7 +73,7 @@ export class Pipeline {
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
   readonly proved: Proved = new Proved(this)
-  /** As `keepsPipelinesOpen`. */
+  /** As `keepsPipelinesOpen` (simple.ts). */
   keepsOpen = false
   /** The last segment in which something of ours was executed. */
   ledIn = 0
@@ -340,6 +331,11 @@ export class Pipeline {
       return portal.held === 'kept'
     })
     this.savepoints.retain(() => false)
+  }
+
+  /** A run was permitted: however the connection ends, it ends too. */
+  permitted(run: Run): void {
+    this.#open.set(run, Number.POSITIVE_INFINITY)
   }
 
   /** A run was permitted and is being sent. */

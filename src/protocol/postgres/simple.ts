@@ -26,6 +26,15 @@ export const NOT_UTF8: ErrorReply = {
 }
 
 /**
+ * Whether a server of this version does not end the transaction of a lone statement in a Query where anything was
+ * executed in front of it. PostgreSQL 18 takes it for a part of a pipeline, whose Sync then leaves the transaction
+ * behind: the next statement fails with `unexpected state STARTED` (seen with 18.4; 17.10 does neither).
+ */
+export function keepsPipelinesOpen(version: string | undefined): boolean {
+  return !(Number.parseInt(version ?? '', 10) < 18)
+}
+
+/**
  * Stands behind a lone statement whose transaction PostgreSQL 18 would not end (`keepsPipelinesOpen`): it ends that of
  * several. Does nothing, in any transaction and on any server; nobody listens on such a channel.
  */
