@@ -175,10 +175,11 @@ export class Permits {
       : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
   }
 
-  /** PostgreSQL may refuse it in a transaction, and a guard makes one. */
+  /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
-    return step.statement.effects.alone === true
+    const { alone, inside } = step.statement.effects
+    return alone === true || inside === true
   }
 
   /** What PREPARE makes hangs on its own names. */
@@ -240,6 +241,9 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path } = this.#judging
+    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
+    this.#pipeline.letGo()
+    this.#pipeline.flushToUpstream()
     return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
   }
 
@@ -264,6 +268,7 @@ export class Permits {
         steps[index]?.counted,
       )
     })
+    for (const run of runs) this.#pipeline.permitted(run)
     const reply = unenforceable(steps, obligations, request.form === 'simple')
     if (reply === undefined) {
       for (const { opens, reading } of steps) {
@@ -291,6 +296,7 @@ export class Permits {
     if (run === undefined) return
     if (!this.#pipeline.skipping) {
       this.#pipeline.opened(run)
+      if (run.found.movesPath === true) this.#pipeline.path.touch()
       return
     }
     this.#pipeline.over(run, {

@@ -25,6 +25,7 @@ const WAITING_MAX = 4096
 export const REFUSED_TEXT = 'vgate refused this statement'
 const SYNC = message('S')
 const FLUSH = message('H')
+const OWN_READY: Expectation = { kind: 'ready', sync: true, own: true }
 
 export type RefusedForm = 'Q' | 'P' | 'B' | 'E' | 'DS' | 'DP' | 'F'
 
@@ -75,8 +76,10 @@ export class Pipeline {
   lettingGo = false
   readonly proved: Proved = new Proved(this)
   readonly path = new SearchPath(this)
-  /** Guards may stand in front of messages (ADR 0023). */
-  guarded = false
+  /** As `keepsPipelinesOpen` (simple.ts). */
+  keepsOpen = false
+  /** The last segment in which something of ours was executed. */
+  ledIn = 0
   /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
   guarding: number | undefined
   /** Takes back what was taken since the guarded message. */
@@ -114,6 +117,11 @@ export class Pipeline {
     return (
       this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
     )
+  }
+
+  /** What stands in front of the next Query, and nothing of the client's, keeps its transaction open. */
+  get leads(): boolean {
+    return this.keepsOpen && this.ledIn === this.segment && this.proved.fresh
   }
 
   /** Every earlier segment is answered. */
@@ -191,7 +199,7 @@ export class Pipeline {
 
   /** A Sync that the client knows nothing of. */
   syncOwn(): void {
-    this.#sync(SYNC, { kind: 'ready', sync: true, own: true })
+    this.#sync(SYNC, OWN_READY)
   }
 
   #sync(bytes: Buffer, expectation: Expectation): void {
@@ -290,9 +298,8 @@ export class Pipeline {
     }
     this.failOpen(error)
     const [next] = this.#waiting
-    const own: Expectation = { kind: 'ready', sync: true, own: true }
-    if (next === undefined) this.#sync(SYNC, own)
-    else this.#waiting[0] = { segment: next.segment, expectation: own }
+    if (next === undefined) this.syncOwn()
+    else this.#waiting[0] = { segment: next.segment, expectation: OWN_READY }
   }
 
   /** ReadyForQuery. */
@@ -334,13 +341,17 @@ export class Pipeline {
     this.savepoints.retain(() => false)
   }
 
+  /** A run was permitted: however the connection ends, it ends too. */
+  permitted(run: Run): void {
+    this.#open.set(run, Number.POSITIVE_INFINITY)
+  }
+
   /** A run was permitted and is being sent. */
   opened(run: Run): void {
     run.open()
     this.#open.set(run, this.segment)
     this.unitRan = true
     this.proved.ran()
-    if (run.found.movesPath === true) this.path.touch()
     if (run.masks) this.unitMasked = 'all'
     else if (run.obligations.hides === true) this.unitMasked ||= 'inside'
   }

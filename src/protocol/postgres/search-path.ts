@@ -115,9 +115,10 @@ export class SearchPath {
         finish()
       },
     })
-    // Between the client's units a Sync of ours ends nothing; inside one it would.
-    if (between) pipeline.syncOwn()
-    else pipeline.flushUpstream()
+    // Between the client's units a Sync of ours ends nothing; inside one it would end the client's transaction.
+    if (between) return pipeline.syncOwn()
+    pipeline.ledIn = pipeline.segment
+    pipeline.flushUpstream()
   }
 }
 
