@@ -12,7 +12,7 @@ const examples = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => ma
 const WORKLOADS = [{ name: 'github', issuer: 'https://token.actions.githubusercontent.com' }]
 
 test('there are examples', () => {
-  expect(examples.length).toBe(6)
+  expect(examples.length).toBe(7)
 })
 
 test.each(examples.map((source, index) => ({ source, index })))('example $index compiles', ({
