@@ -83,11 +83,6 @@ export class ExtendedQueries {
   }
 
   #judgeParse(bytes: Buffer, prepared: Prepared, statement: ParsedStatement): void {
-    const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) {
-      this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
-      return
-    }
     if (statement.named !== undefined) return this.#parseNamed(bytes, prepared, statement)
     this.#judging.classify([statement], undefined, ([found]) => {
       if (found === undefined) throw new Error('one classification for one statement')
@@ -146,11 +141,6 @@ export class ExtendedQueries {
     prepared: Prepared,
     statement: ParsedStatement,
   ): boolean {
-    const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) {
-      this.#refused('B', statement.text, why.reason, { hint: why.hint })
-      return true
-    }
     const typed = bind.values.map((value, index) => ({
       value,
       type: prepared.types[index] ?? 0,
@@ -220,6 +210,8 @@ export class ExtendedQueries {
       ...kept,
       segment: this.#pipeline.segment,
       serial: this.#pipeline.nextSerial(),
+      changes: this.#pipeline.changes,
+      begun: false,
       describing: false,
       completed: prepared.statement?.named !== undefined,
       basis: run?.found,

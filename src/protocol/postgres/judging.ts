@@ -9,9 +9,10 @@ import type {
   Refusal,
   Ruling,
 } from '../../core/adapter.js'
-import type { VgateError } from '../../core/errors.js'
-import { isOperation, type Unclassified } from '../../core/operation.js'
-import { whereItRuns } from './existing.js'
+import { VgateError } from '../../core/errors.js'
+import { isOperation, type ServerError, type Unclassified } from '../../core/operation.js'
+import { whereItRuns } from './after-change.js'
+import { OwnCatalogue } from './own-catalogue.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type {
@@ -28,8 +29,13 @@ import type { ErrorReply } from './wire.js'
 /** A catalogue older than this is loaded again before a statement is judged, where nothing is open. */
 export const CATALOGUE_MAX_AGE_MS = 10_000
 export const CATALOGUE_KEY = 'catalogue'
+/** Rounds in which a statement's views are read, those behind others later. */
+const VIEW_ROUNDS = 50
 /** How the analysis starts the reason of a statement that names what the catalogue does not know. */
 const UNKNOWN_NAME = /^unknown (relation|column)/
+
+/** Why a catalogue could not be read: the gateway's own error, or the database's in the session's own connection. */
+type Trouble = VgateError | ServerError
 
 /** The reply that a refusal of the policy becomes. */
 export function refusalReply(refusal: Refusal): ErrorReply {
@@ -55,7 +61,9 @@ export class Judging {
   readonly #rulings = new Map<number, (ruling: Ruling) => void>()
   readonly #answers = new Map<number, (answer: Answer) => void>()
   #lastId = 0
-  catalogue: Catalogue
+  /** What everybody sees. */
+  #shared: Catalogue
+  readonly own: OwnCatalogue
   readonly searchPath: readonly string[] | undefined
 
   constructor(
@@ -71,9 +79,15 @@ export class Judging {
     this.#host = host
     this.#analyzer = analyzer
     this.#pipeline = pipeline
-    this.catalogue = start.catalogue
+    this.#shared = start.catalogue
+    this.own = new OwnCatalogue(pipeline, analyzer)
     this.searchPath = start.searchPath
     this.#lastId = start.lastId
+  }
+
+  /** What is judged by: where the open transaction has changed the schema, what it sees of that. */
+  get catalogue(): Catalogue {
+    return this.own.catalogue ?? this.#shared
   }
 
   get waiting(): boolean {
@@ -116,7 +130,9 @@ export class Judging {
 
   /** The path in which unqualified names are looked up. */
   get path(): readonly string[] {
-    return this.searchPath ?? this.catalogue.defaultSearchPath
+    return (
+      this.own.catalogue?.defaultSearchPath ?? this.searchPath ?? this.#shared.defaultSearchPath
+    )
   }
 
   #ask(question: Question, then: (answer: Answer) => void): void {
@@ -161,22 +177,24 @@ export class Judging {
     this.#ask(load, (answer) => {
       if (!answer.ok) return then(answer.error)
       // What `load` above answered, for this connection or another one of the same target.
-      this.catalogue = answer.value as Catalogue
+      this.#shared = answer.value as Catalogue
       this.#pipeline.catalogueStale = false
       then()
     })
   }
 
   /** Reads the catalogue from now on. `then` is told whether it is the one that was judged with. */
-  reload(then: (same: boolean, error?: VgateError) => void): void {
-    const before = this.catalogue
-    this.#load(0, (error) => then(error === undefined && this.catalogue === before, error))
+  reload(then: (same: boolean) => void): void {
+    if (this.own.needed) return this.own.refresh(this.#shared, true, () => then(false))
+    const before = this.#shared
+    this.#load(0, (error) => then(error === undefined && this.#shared === before))
   }
 
-  #fresh(statements: readonly ParsedStatement[], then: (error?: VgateError) => void): void {
-    // Whether something is there is asked of the database as it is now; after a schema change of its own nobody asks.
+  #fresh(statements: readonly ParsedStatement[], then: (error?: Trouble) => void): void {
+    // Whether something is there is asked of the database as it is now.
     const asks = statements.some(({ effects }) => effects.ifAbsent === true)
-    if (asks && this.#pipeline.ddlSince === undefined) return this.#load(0, then)
+    if (this.own.needed) return this.own.refresh(this.#shared, asks, then)
+    if (asks) return this.#load(0, then)
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {
       then()
@@ -190,15 +208,16 @@ export class Judging {
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
   ): Classification[] {
-    const path = this.searchPath ?? this.catalogue.defaultSearchPath
+    const { catalogue, path, own } = this
     const found = statements.map((statement) => {
       try {
-        return statement.classify(this.catalogue, path, parameters)
+        return statement.classify(catalogue, path, parameters)
       } catch {
         return { operation: unclassified(statement.text, 'the statement could not be analysed') }
       }
     })
-    return whereItRuns(statements, found, this.#pipeline.ddlSince !== undefined)
+    const standing = own.unseen ? 'unseen' : own.needed ? 'seen' : 'unchanged'
+    return whereItRuns(statements, found, { standing, path })
   }
 
   /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */
@@ -226,26 +245,46 @@ export class Judging {
     parameters: readonly Parameter[] | undefined,
     then: (classifications: readonly Classification[]) => void,
   ): void {
-    const failed = (error: VgateError): void =>
+    const failed = (error: Trouble): void => {
+      const why = `the catalogue could not be loaded: ${error.message}`
+      const answer = error instanceof VgateError ? undefined : error
       then(
-        statements.map((statement) => ({
-          operation: unclassified(
-            statement.text,
-            `the catalogue could not be loaded: ${error.message}`,
-            'try again',
-          ),
+        statements.map(({ text }) => ({
+          operation: unclassified(text, why, 'try again', answer),
         })),
       )
-    this.#fresh(statements, (error) => {
-      if (error !== undefined) return failed(error)
-      const first = this.classifyNow(statements, parameters)
-      const unknown = first.some(
-        ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
-      )
-      if (!unknown || !this.#pipeline.resting) return then(first)
-      this.#load(0, (again) =>
-        again === undefined ? then(this.classifyNow(statements, parameters)) : failed(again),
-      )
+    }
+    const classified = (error: Trouble | undefined, next: typeof then): void => {
+      if (error !== undefined) failed(error)
+      else this.#withViews(statements, parameters, VIEW_ROUNDS, next, failed)
+    }
+    this.#fresh(statements, (error) =>
+      classified(error, (first) => {
+        const unknown = first.some(
+          ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
+        )
+        const again = (trouble?: Trouble): void => classified(trouble, then)
+        if (unknown && this.own.needed) this.own.refresh(this.#shared, true, again)
+        else if (unknown && this.#pipeline.resting) this.#load(0, again)
+        else then(first)
+      }),
+    )
+  }
+
+  /** Behind a schema change of its own, definitions of views are read as statements use them. */
+  #withViews(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+    rounds: number,
+    then: (classifications: readonly Classification[]) => void,
+    failed: (error: Trouble) => void,
+  ): void {
+    const found = this.classifyNow(statements, parameters)
+    const unread = found.flatMap((one) => one.unread ?? [])
+    if (unread.length === 0 || rounds === 0 || this.own.catalogue === undefined) return then(found)
+    this.own.define(unread, this.#shared, (error) => {
+      if (error !== undefined) failed(error)
+      else this.#withViews(statements, parameters, rounds - 1, then, failed)
     })
   }
 }

@@ -4,9 +4,8 @@
 import { createHash } from 'node:crypto'
 import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adapter.js'
 import type { Obligations } from '../../core/decision.js'
-import { CATALOG, isOperation } from '../../core/operation.js'
+import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
-import { AFTER_CHANGE } from './existing.js'
 import { namesKey, usesOf } from './guard-text.js'
 import { type Guards, type Secured, UNSETTLED } from './guards.js'
 import { type Judging, refusalReply } from './judging.js'
@@ -126,8 +125,8 @@ export class Permits {
     const alone = this.#isAlone(steps)
     if (alone) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
-      const uses = alone ? undefined : usesOf([...found, ...this.#prepared(steps)])
-      const trouble = unguardable(statements, found) ?? this.#behindChange(found, uses)
+      const uses = alone ? undefined : this.#uses(found, steps)
+      const trouble = unguardable(statements, found)
       if (trouble !== undefined) return then({ reply: trouble })
       this.#guards.secure(uses, (secured) => {
         if (secured === 'same')
@@ -139,37 +138,17 @@ export class Permits {
     })
   }
 
-  /**
-   * Behind a schema change of its own transaction nothing is proved: what this one reads, or finds by a name that more
-   * than one schema may have, may be another thing by now.
-   */
-  #behindChange(
-    found: readonly Classification[],
-    uses: CatalogueUses | undefined,
-  ): ErrorReply | undefined {
-    if (this.#pipeline.ddlSince === undefined) return undefined
-    const reads = found.some(
-      ({ operation }) =>
-        isOperation(operation) &&
-        operation.collections.some(
-          ({ access, collection }) => access === 'read' && collection !== CATALOG,
-        ),
-    )
-    const named = Object.keys(uses?.names ?? {}).length > 0 && this.#judging.path.length > 1
-    if (!reads && !named) return undefined
-    return {
-      severity: 'ERROR',
-      sqlstate: '0A000',
-      message: AFTER_CHANGE.reason,
-      hint: AFTER_CHANGE.hint,
-    }
-  }
-
   /** What these hang on together. */
   usesOf(steps: readonly Step[], runs: readonly Run[]): CatalogueUses | undefined {
-    return this.#isAlone(steps)
-      ? undefined
-      : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
+    if (this.#isAlone(steps)) return undefined
+    const found = runs.map((run) => run.found)
+    return this.#uses(found, steps)
+  }
+
+  #uses(found: readonly Classification[], steps: readonly Step[]): CatalogueUses | undefined {
+    // What can be neither seen nor proved passes only where it hangs on nothing (`whereItRuns`).
+    if (this.#judging.own.unseen) return undefined
+    return usesOf([...found, ...this.#prepared(steps)])
   }
 
   /** PostgreSQL may refuse it in a transaction, and a guard makes one. */

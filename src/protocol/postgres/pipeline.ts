@@ -62,6 +62,8 @@ export class Pipeline {
   unitMasked: Hidden = false
   /** The open transaction has changed the catalogue, since this segment. */
   ddlSince: number | undefined
+  /** How often it may have become another schema for this session: its changes, and what takes them back. */
+  changes = 0
   catalogueStale = false
   /** Nothing more is sent before everything is answered (a Query is under way). */
   barrier = false
@@ -112,6 +114,12 @@ export class Pipeline {
     return (
       this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
     )
+  }
+
+  /** A statement that changes the schema is being sent. */
+  changingSchema(): void {
+    this.ddlSince ??= this.segment
+    this.changes += 1
   }
 
   /** Every earlier segment is answered. */

@@ -1,7 +1,7 @@
 // Owns Query and FunctionCall, and the rule about schema changes for both protocols. Must never send more than the
 // runs that were permitted.
 
-import { AFTER_CHANGE, changesSchema, standingIn } from './existing.js'
+import { changesSchema, standingIn } from './existing.js'
 import type { Expectation } from './expectation.js'
 import { readQuery } from './frontend.js'
 import { type Guards, UNSETTLED } from './guards.js'
@@ -23,11 +23,6 @@ export const NOT_UTF8: ErrorReply = {
   severity: 'ERROR',
   sqlstate: '22021',
   message: 'invalid byte sequence for encoding "UTF8"',
-}
-
-interface Trouble {
-  readonly reason: string
-  readonly hint: string
 }
 
 /** Takes Query and FunctionCall. */
@@ -100,28 +95,12 @@ export class SimpleQueries {
     })
   }
 
-  /** Why these statements may not run now because of a schema change that is not committed, or among themselves. */
-  ddlTrouble(statements: readonly ParsedStatement[]): Trouble | undefined {
-    let changed = this.#pipeline.ddlSince !== undefined
-    for (const { effects } of statements) {
-      if (changed && !effects.ddl && effects.transaction === undefined) return AFTER_CHANGE
-      // Where the object is there, nothing changes: what it is the catalogue tells.
-      changed ||= effects.ddl && effects.ifAbsent !== true
-    }
-    return undefined
-  }
-
   #statements(bytes: Buffer, text: string, statements: readonly ParsedStatement[]): void {
     if (statements.length === 0) {
       this.#forward(bytes, [], { runs: [], uses: undefined })
       return
     }
-    const why = this.ddlTrouble(statements)
     const recorded = statements.map((statement) => statement.text).join(';\n')
-    if (why !== undefined) {
-      this.#refused(recorded, why.reason, why.hint)
-      return
-    }
     const came = { values: [], exact: (source: string) => this.#permits.exact(source, []) }
     const steps = stepsOf(statements, namesNow(this.#pipeline), came)
     if (steps === 'later') throw new Error('a Query waits until all names are settled')
@@ -191,7 +170,7 @@ export class SimpleQueries {
     this.#guards.front(uses)
     for (const run of runs) this.#permits.opened(run)
     if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
-      pipeline.ddlSince ??= pipeline.segment
+      pipeline.changingSchema()
     for (const { statement } of steps) this.#guards.passing(statement)
     pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false, ...more })
     pipeline.closeSegment()
@@ -257,6 +236,8 @@ export class SimpleQueries {
       whole: () => ({ text }),
       segment: pipeline.segment,
       serial: pipeline.nextSerial(),
+      changes: pipeline.changes,
+      begun: true,
       describing: true,
       completed: false,
       tally: new Tally(),
