@@ -172,7 +172,7 @@ export function fakeAnalyzer(): SqlAnalyzer {
       )
     },
     ownQueries: ['select 1'],
-    ownCatalogue: () => 'frozen',
+    ownCatalogue: () => undefined,
     viewQuery: () => 'select 1',
     withViews: () => undefined,
     allowsSetting: (name) =>

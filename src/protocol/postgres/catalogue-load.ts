@@ -73,20 +73,17 @@ export function catalogueParts(rows: CatalogueRows, product: PostgresProduct): C
   }
 }
 
-/** True where these answers to OWN_QUERIES come from a transaction that goes on seeing what was at its beginning. */
-export function isFrozen(answers: readonly (readonly Row[])[]): boolean {
-  return !/^read (?:un)?committed$/.test(cell(answers[0]?.[0] ?? [], 4))
-}
-
 /**
- * Answers to OWN_QUERIES → parts of a snapshot: those and what the shared one knows of the database's own schemas. Throws
- * VGATE_UPSTREAM_FAILED for rows of an unexpected form.
+ * Answers to OWN_QUERIES → parts of a snapshot: those and what the shared one knows of the database's own schemas.
+ * Undefined where the server may look at another catalogue than it tells: in a transaction that goes on seeing what was
+ * at its beginning, and behind a path in which another schema's operators come before its own (`pg_get_viewdef` uses
+ * such). Throws VGATE_UPSTREAM_FAILED for rows of an unexpected form.
  */
 export function ownParts(
   answers: readonly (readonly Row[])[],
   shared: CatalogueParts,
   product: PostgresProduct,
-): CatalogueParts {
+): CatalogueParts | undefined {
   const [[session] = [], relations = [], functions = [], types = [], operators = []] = answers
   if (session === undefined) throw malformed('session')
   const own = catalogueParts(
@@ -94,6 +91,8 @@ export function ownParts(
     product,
   )
   const { builtInTypes } = shared
+  const seesOthers = /^read (?:un)?committed$/.test(cell(session, 4))
+  if (!seesOthers || own.defaultSearchPath.indexOf('pg_catalog') > 0) return undefined
   return {
     ...own,
     builtInTypes,

@@ -5,7 +5,7 @@ import { bindStandIn } from './existing.js'
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
 import { GUARD_PREFIX, namesKey } from './guard-text.js'
 import { type Guards, RESERVED } from './guards.js'
-import { type Judging, refusalReply } from './judging.js'
+import type { Judging } from './judging.js'
 import { findPortal, findStatement } from './lookups.js'
 import { FULL, MULTIPLE, miscounted, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
@@ -94,7 +94,7 @@ export class ExtendedQueries {
       } as const
       this.#judging.judge(request, (ruling) => {
         if (ruling.verdict === 'deny') {
-          return this.#pipeline.refuse('P', refusalReply(ruling.refusal), prepared.name)
+          return this.#pipeline.refuse('P', this.#judging.reply(ruling.refusal), prepared.name)
         }
         prepared.names = namesKey(found.uses)
         this.#forwardParse(bytes, prepared)

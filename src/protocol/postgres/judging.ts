@@ -12,6 +12,7 @@ import type {
 import { VgateError } from '../../core/errors.js'
 import { isOperation, type ServerError, type Unclassified } from '../../core/operation.js'
 import { whereItRuns } from './after-change.js'
+import { ABORTED } from './name-replies.js'
 import { OwnCatalogue } from './own-catalogue.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
@@ -37,17 +38,8 @@ const UNKNOWN_NAME = /^unknown (relation|column)/
 /** Why a catalogue could not be read: the gateway's own error, or the database's in the session's own connection. */
 type Trouble = VgateError | ServerError
 
-/** The reply that a refusal of the policy becomes. */
-export function refusalReply(refusal: Refusal): ErrorReply {
-  if (refusal.serverError !== undefined) return { severity: 'ERROR', ...refusal.serverError }
-  return {
-    severity: 'ERROR',
-    sqlstate: refusal.sqlstate,
-    message: refusal.message,
-    detail: `rule: ${refusal.rule}`,
-    hint: refusal.hint,
-  }
-}
+/** Of names that the database does not have. */
+const NAMELESS: ReadonlySet<string> = new Set(['42P01', '42703'])
 
 /** What was judged, without how it is defined. */
 const meaning = (found: readonly Classification[]): string =>
@@ -102,6 +94,15 @@ export class Judging {
   answered(id: number, answer: Answer): void {
     const then = this.#answers.get(id)
     if (this.#answers.delete(id)) then?.(answer)
+  }
+
+  /** The reply that a refusal becomes. */
+  reply({ serverError, sqlstate, message, rule, hint }: Refusal): ErrorReply {
+    if (serverError === undefined)
+      return { severity: 'ERROR', sqlstate, message, detail: `rule: ${rule}`, hint }
+    // In a failed transaction the database looks for no name.
+    if (NAMELESS.has(serverError.sqlstate) && this.#pipeline.proved.failed) return ABORTED
+    return { severity: 'ERROR', ...serverError }
   }
 
   /** Everything that was asked is forgotten (the connection is over). */

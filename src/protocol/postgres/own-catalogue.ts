@@ -3,6 +3,7 @@
 
 import { VgateError } from '../../core/errors.js'
 import type { ServerError } from '../../core/operation.js'
+import { ABORTED } from './name-replies.js'
 import type { Pipeline } from './pipeline.js'
 import type { Catalogue, Row, SqlAnalyzer } from './statement.js'
 
@@ -24,8 +25,8 @@ export class OwnCatalogue {
   readonly #pipeline: Pipeline
   readonly #analyzer: SqlAnalyzer
   #seen: Seen | undefined
-  /** The last transaction that was found to see what was at its beginning. */
-  #frozen: number | undefined
+  /** The last transaction that was found not to tell. */
+  #silent: number | undefined
   /** Views whose definitions this transaction has asked for. */
   readonly #views = new Set<number>()
   ask: AskOwn = () => {
@@ -66,22 +67,21 @@ export class OwnCatalogue {
 
   /**
    * Reads it, unless it has been read since the last change and `again` is not asked for. `shared` is what everybody
-   * sees. Afterwards it may be `unseen` still: a transaction that goes on seeing what was at its beginning is told of
-   * others' changes by its plans, and not by what it reads.
+   * sees. Afterwards it may be `unseen` still (`SqlAnalyzer.ownCatalogue`).
    */
   refresh(shared: Catalogue, again: boolean, then: (error?: ServerError) => void): void {
     const { changes, proved } = this.#pipeline
     const transaction = proved.transactions
     if (this.#seen?.transaction !== transaction) this.#views.clear()
-    if (this.#idle || this.#frozen === transaction || (this.#isCurrent && !again)) return then()
+    if (this.#idle || this.#silent === transaction || (this.#isCurrent && !again)) return then()
     const { ownQueries, viewQuery } = this.#analyzer
     const views = this.#views.size === 0 ? [] : [viewQuery([...this.#views])]
     this.ask([...ownQueries, ...views], (answer) => {
       if ('error' in answer) return then(answer.error)
       this.#read(then, () => {
         const read = this.#analyzer.ownCatalogue(answer, shared)
-        if (read === 'frozen') {
-          this.#frozen = transaction
+        if (read === undefined) {
+          this.#silent = transaction
           return
         }
         const definitions = answer[ownQueries.length]
@@ -94,7 +94,7 @@ export class OwnCatalogue {
   /** Reads definitions of views: of those alone that a statement uses, because it locks what is behind them. */
   define(oids: readonly number[], shared: Catalogue, then: (error?: ServerError) => void): void {
     const seen = this.#seen
-    if (seen === undefined || this.#idle) return then()
+    if (seen === undefined || this.#idle) return then(ABORTED)
     for (const oid of oids) this.#views.add(oid)
     this.ask([this.#analyzer.viewQuery(oids)], (answer) => {
       if ('error' in answer) return then(answer.error)

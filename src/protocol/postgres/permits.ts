@@ -8,7 +8,7 @@ import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
 import { namesKey, usesOf } from './guard-text.js'
 import { type Guards, type Secured, UNSETTLED } from './guards.js'
-import { type Judging, refusalReply } from './judging.js'
+import type { Judging } from './judging.js'
 import type { Portal, Prepared } from './objects.js'
 import type { Pipeline } from './pipeline.js'
 import { Run } from './run.js'
@@ -186,7 +186,7 @@ export class Permits {
           ),
       },
       (ruling, id) => {
-        if (ruling.verdict === 'deny') return then({ reply: refusalReply(ruling.refusal) })
+        if (ruling.verdict === 'deny') return then({ reply: this.#judging.reply(ruling.refusal) })
         then(this.#permitted(id, asked, ruling.obligations))
       },
     )

@@ -5,7 +5,7 @@ import { changesSchema, standingIn } from './existing.js'
 import type { Expectation } from './expectation.js'
 import { readQuery } from './frontend.js'
 import { type Guards, UNSETTLED } from './guards.js'
-import { type Judging, refusalReply } from './judging.js'
+import type { Judging } from './judging.js'
 import { ABORTED } from './name-replies.js'
 import { namesNow, stepsOf } from './named-objects.js'
 import type { Portal } from './objects.js'
@@ -71,7 +71,7 @@ export class SimpleQueries {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }
       this.#pipeline.refuse(
         'F',
-        ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback,
+        ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : fallback,
       )
     })
     return true
@@ -90,7 +90,7 @@ export class SimpleQueries {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why, hint }
       this.#pipeline.refuse(
         'Q',
-        reply ?? (ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback),
+        reply ?? (ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : fallback),
       )
     })
   }
@@ -127,7 +127,7 @@ export class SimpleQueries {
       const operations = found.map(({ operation }) => operation)
       const text = made.map((one) => one.text).join(';\n')
       this.#judging.judge({ phase: 'prepare', operations, text, form }, (ruling) =>
-        then(ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : undefined),
+        then(ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : undefined),
       )
     })
   }

@@ -214,8 +214,8 @@ export interface SqlAnalyzer {
   loadCatalogue(query: SideQuery, previous?: unknown): Promise<Catalogue>
   /** What is asked in a session's own connection to know what it sees. */
   readonly ownQueries: readonly string[]
-  /** The snapshot of these answers, and of what the shared one knows; `frozen` where they may be older than what runs. */
-  ownCatalogue(answers: readonly (readonly Row[])[], shared: Catalogue): Catalogue | 'frozen'
+  /** The snapshot of these answers, and of what the shared one knows; undefined where they cannot be relied on. */
+  ownCatalogue(answers: readonly (readonly Row[])[], shared: Catalogue): Catalogue | undefined
   /** What is asked for the definitions of views, and the snapshot that has them; undefined where they are others by now. */
   viewQuery(oids: readonly number[]): string
   withViews(catalogue: Catalogue, answer: readonly Row[]): Catalogue | undefined

@@ -9,7 +9,6 @@ import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
 import {
   catalogueParts,
-  isFrozen,
   ownParts,
   readCatalogueRows,
   readCatalogueVersion,
@@ -92,8 +91,8 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     },
     ownQueries: OWN_QUERIES,
     ownCatalogue: (answers, shared) => {
-      if (isFrozen(answers)) return 'frozen'
-      return new CatalogueSnapshot(ownParts(answers, snapshot(shared).parts, product), lineage)
+      const parts = ownParts(answers, snapshot(shared).parts, product)
+      return parts && new CatalogueSnapshot(parts, lineage)
     },
     viewQuery,
     withViews: (catalogue, answer) => snapshot(catalogue).defining(viewDefinitions(answer)),
