@@ -210,6 +210,18 @@ describe.runIf(hasPostgres('plain'))('behind a schema change of its own transact
     expect([await there('public.docs'), await there('mine.docs')]).toEqual([true, false])
   })
 
+  test('nothing else of that name is counted for whoever has to approve it', async () => {
+    await say('delete from mine.docs')
+    expect(at.server.requests.at(-1)?.preview?.()[0]).toHaveProperty('count')
+    await begin()
+    await say('alter table mine.docs rename to away')
+    await say('create table mine.docs (id int)')
+    await say('delete from mine.docs')
+    const [preview] = at.server.requests.at(-1)?.preview?.() ?? []
+    const unknown = 'its transaction has changed the schema'
+    expect(preview).toEqual({ collection: 'mine.docs', unknown })
+  })
+
   test('nobody else is judged by it', async () => {
     const second = await at.through(PATH)
     await begin()

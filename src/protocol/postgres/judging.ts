@@ -194,7 +194,11 @@ export class Judging {
   #fresh(statements: readonly ParsedStatement[], then: (error?: Trouble) => void): void {
     // Whether something is there is asked of the database as it is now.
     const asks = statements.some(({ effects }) => effects.ifAbsent === true)
-    if (this.own.needed) return this.own.refresh(this.#shared, asks, then)
+    if (this.own.needed) {
+      // What begins or ends a transaction, or a part of one, names nothing.
+      const controls = statements.every(({ effects }) => effects.transaction !== undefined)
+      return controls ? then() : this.own.refresh(this.#shared, asks, then)
+    }
     if (asks) return this.#load(0, then)
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {

@@ -213,8 +213,13 @@ export class Permits {
     steps: readonly Step[],
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
-    const { catalogue, path } = this.#judging
-    return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
+    const { catalogue, path, own } = this.#judging
+    const all = steps.flatMap(
+      ({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [],
+    )
+    // The connection that counts does not see it, and may have something else of that name.
+    const unknown = 'its transaction has changed the schema'
+    return own.needed ? all.map(({ collection }) => ({ collection, unknown })) : all
   }
 
   #permitted(
