@@ -15,6 +15,7 @@ class Author(Base):
     __tablename__ = "author"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    mentor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("author.id"))
     books: Mapped[list["Book"]] = relationship(back_populates="author", cascade="all, delete-orphan")
 
 
