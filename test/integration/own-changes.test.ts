@@ -11,7 +11,7 @@ import { GROUND, LEFT, schemaWalk } from '../support/schema-walk.js'
 import { leg, type SessionServer, startSessionServer, told } from '../support/session-server.js'
 import type { Leg } from '../support/session-walk.js'
 
-const RUNS = { plain: 6, pgvector: 3 }
+const RUNS = { plain: 6, pgvector: 3, '18': 3 }
 const PATH = '-c search_path=mine,public'
 /** As `told`, with no OIDs, and without what tells how far an utility came that cannot run. */
 function shown(replies: readonly Reply[]): readonly string[] {
@@ -25,7 +25,7 @@ function shown(replies: readonly Reply[]): readonly string[] {
   })
 }
 
-const kinds = (['plain', 'pgvector'] as const).filter(hasPostgres)
+const kinds = (['plain', 'pgvector', '18'] as const).filter(hasPostgres)
 describe.each(kinds)('a session behind its own schema changes, on %s', (kind) => {
   let at: SessionServer
   beforeAll(async () => {

@@ -38,13 +38,14 @@ const run = (sql: string, portal = ''): MessageStep[] => [
   { m: 'E', portal, max: 0 },
 ]
 
-describe.runIf(hasPostgres('plain'))('behind a schema change of its own transaction', () => {
+const kinds = (['plain', '18'] as const).filter(hasPostgres)
+describe.each(kinds)('behind a schema change of its own transaction, on %s', (kind) => {
   let at: SessionServer
   let one: RawPostgres
   const others: pg.Client[] = []
 
   beforeAll(async () => {
-    at = await startSessionServer()
+    at = await startSessionServer('', kind)
   })
   afterAll(() => at?.stop())
   beforeEach(async () => {

@@ -151,10 +151,11 @@ export class Permits {
     return usesOf([...found, ...this.#prepared(steps)])
   }
 
-  /** PostgreSQL may refuse it in a transaction, and a guard makes one. */
+  /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
-    return step.statement.effects.alone === true
+    const { alone, inside } = step.statement.effects
+    return alone === true || inside === true
   }
 
   /** What PREPARE makes hangs on its own names. */
@@ -214,10 +215,13 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path, own } = this.#judging
+    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
+    this.#pipeline.letGo()
+    this.#pipeline.flushToUpstream()
     const all = steps.flatMap(
       ({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [],
     )
-    // The connection that counts does not see it, and may have something else of that name.
+    // That connection does not see it, and may have something else of that name.
     const unknown = 'its transaction has changed the schema'
     return own.needed ? all.map(({ collection }) => ({ collection, unknown })) : all
   }
@@ -243,6 +247,7 @@ export class Permits {
         steps[index]?.counted,
       )
     })
+    for (const run of runs) this.#pipeline.permitted(run)
     const reply = unenforceable(steps, obligations, request.form === 'simple')
     if (reply === undefined) {
       for (const { opens, reading } of steps) {

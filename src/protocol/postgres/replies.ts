@@ -7,6 +7,7 @@ import { limitReply, sanitised, withholds } from './error-text.js'
 import { ExistingReply } from './existing.js'
 import type { Expectation } from './expectation.js'
 import type { NameChanges } from './objects.js'
+import { checkPinned } from './pinned.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type { Existing, ParsedStatement } from './statement.js'
@@ -25,26 +26,6 @@ type Describe = Extract<Expectation, { kind: 'describe' }>
 
 /** Rows that one question of the gateway's own may bring: the definitions of all tables. */
 const OWN_ROWS_BYTES = 64 * 1024 * 1024
-
-/** Settings whose change would make the judged text mean something else. */
-const PINNED: Readonly<Record<string, string>> = {
-  client_encoding: 'UTF8',
-  standard_conforming_strings: 'on',
-}
-
-/** Throws when the database reports a setting under which the judged text means something else. */
-export function checkPinned(name: string, value: string): void {
-  const pinned = PINNED[name]
-  if (pinned !== undefined && pinned !== value) {
-    throw new VgateError(
-      'VGATE_DENIED',
-      `the database works with ${name} = ${value}, which is not supported`,
-      {
-        hint: `leave ${name} at ${pinned} for the gateway's role`,
-      },
-    )
-  }
-}
 
 /** Handles what the database sends after the login. */
 export class Replies {
@@ -279,6 +260,7 @@ export class Replies {
       return true
     }
     if (head.failed) return false
+    if (head.held !== undefined) return this.#ended(type, bytes, head, head.held)
     if (type === 'I') return head.runs.length === 0 && this.#pass(bytes)
     const run = head.runs[head.at]
     const effects = head.steps[head.at]?.statement.effects
@@ -300,6 +282,21 @@ export class Replies {
 
   #completed(bytes: Buffer, head: Query, run: Run): boolean {
     if (this.#pipeline.copying === 'in') return false
+    if (head.ended !== true) return this.#complete(bytes, head, run)
+    head.held = Buffer.from(bytes)
+    return true
+  }
+
+  /** ENDER is done, and the transaction of what stands before it committed. */
+  #ended(type: string, bytes: Buffer, head: Query, held: Buffer): boolean {
+    const run = head.runs[head.at]
+    if (type !== 'C' || run === undefined || new BodyReader(bytes).cstring() !== 'UNLISTEN')
+      return false
+    head.held = undefined
+    return this.#complete(held, head, run)
+  }
+
+  #complete(bytes: Buffer, head: Query, run: Run): true {
     const done = head.steps[head.at]
     head.at += 1
     const next = head.steps[head.at]?.statement
