@@ -41,9 +41,9 @@ interface Client {
   readonly needs: readonly [path: string, from: string][]
 }
 
-const python = (script: string): Client => ({
+const python = (script: string, ...args: readonly string[]): Client => ({
   name: script,
-  command: [PYTHON, join(folder, script)],
+  command: [PYTHON, join(folder, script), ...args],
   needs: [[PYTHON, 'python3 -m venv .cache/clients; pip install -r test/clients/requirements.txt']],
 })
 const node = (script: string): Client => ({
@@ -85,6 +85,7 @@ const CLIENTS: readonly Client[] = [
   python('psycopg_client.py'),
   python('asyncpg_client.py'),
   python('sqlalchemy_client.py'),
+  python('langchain_client.py', 'writer'),
   {
     ...node('prisma.mjs'),
     needs: [[join(PRISMA, 'node_modules/.prisma/client/index.js'), 'see .ci/run, "clients"']],

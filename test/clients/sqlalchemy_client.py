@@ -15,6 +15,7 @@ class Author(Base):
     __tablename__ = "author"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(40), unique=True)
+    mentor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("author.id"))
     books: Mapped[list["Book"]] = relationship(back_populates="author", cascade="all, delete-orphan")
 
 
@@ -28,11 +29,29 @@ class Book(Base):
     author: Mapped[Author] = relationship(back_populates="books")
 
 
+class Chapter(Base):
+    __tablename__ = "chapter"
+    book_id: Mapped[int] = mapped_column(sa.ForeignKey("book.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+
+
 engine = sa.create_engine("postgresql+psycopg://", pool_size=2)
-# A statement that uses what its own transaction has made is not supported yet: each on its own.
-schema = engine.execution_options(isolation_level="AUTOCOMMIT")
-Base.metadata.create_all(schema)
-Base.metadata.create_all(schema)  # is there already: looked up, not made
+# What a migration does: tables that refer to each other, rows and changes to them, in one transaction.
+with engine.connect() as conn:
+    Base.metadata.create_all(conn)
+    author = conn.execute(insert(Author).values(name="first").returning(Author.id)).scalar()
+    with conn.begin_nested() as savepoint:
+        conn.exec_driver_sql("ALTER TABLE book ADD COLUMN pages int DEFAULT 100")
+        conn.exec_driver_sql("CREATE VIEW thick AS SELECT title, pages FROM book WHERE pages > 10")
+        conn.execute(insert(Book).values(author_id=author, title="one", meta={}))
+        tell("thick", conn.exec_driver_sql("SELECT * FROM thick").all())
+        savepoint.rollback()
+    tell("books", conn.execute(sa.select(sa.func.count(Book.id))).scalar())
+    tell("thick is gone", sa.inspect(conn).has_table("thick"))
+    conn.rollback()
+tell("undone", sa.inspect(engine).has_table("author"))
+Base.metadata.create_all(engine)
+Base.metadata.create_all(engine)  # is there already: looked up, not made
 look = sa.inspect(engine)
 tell("tables", sorted(look.get_table_names()))
 for table in ("author", "book"):
@@ -72,5 +91,5 @@ with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
 reflected = sa.MetaData()
 reflected.reflect(engine, only=["docs", "notes"])
 tell("reflected", {t.name: [str(c.type) for c in t.columns] for t in reflected.sorted_tables})
-Base.metadata.drop_all(schema)
+Base.metadata.drop_all(engine)
 tell("gone", sa.inspect(engine).has_table("book"))

@@ -1,6 +1,6 @@
 // Owns a database for fuzzing that answers what it is sent, mostly as the protocol says, and sometimes not.
 
-import { REFUSED_TEXT } from '../../src/protocol/postgres/pipeline.js'
+import { REFUSED_TEXT } from '../../src/protocol/postgres/failing.js'
 import { message } from '../support/raw-postgres-messages.js'
 import type { Chance } from './random.js'
 

@@ -40,6 +40,10 @@ class FakeCatalogue implements Catalogue {
       : found.map(({ table, name }) => ({ collection: table, field: name, vector: false }))
   }
 
+  unreadViews(): readonly number[] {
+    return []
+  }
+
   isVectorType(): boolean {
     return false
   }
@@ -167,6 +171,10 @@ export function fakeAnalyzer(): SqlAnalyzer {
         })),
       )
     },
+    ownQueries: ['select 1'],
+    ownCatalogue: () => undefined,
+    viewQuery: () => 'select 1',
+    withViews: () => undefined,
     allowsSetting: (name) =>
       ['application_name', 'statement_timeout', 'datestyle', 'extra_float_digits'].includes(name),
     resolveSearchPath: (value) => (value.replaceAll('"', '') === 'public' ? ['public'] : undefined),

@@ -18,6 +18,8 @@ export interface RawOptions {
 }
 
 export interface LoginOptions {
+  /** Settings at the start, as in `PGOPTIONS`. */
+  readonly options?: string
   readonly user: string
   readonly password: string
   readonly database: string
@@ -70,6 +72,7 @@ export class RawPostgres {
       startup([
         ['user', options.user],
         ['database', options.database],
+        ...(options.options === undefined ? [] : [['options', options.options] as const]),
       ]),
     )
     if (!(await raw.authenticate(options))) {

@@ -1,6 +1,7 @@
 // Owns the adapter with the real analysis before a real PostgreSQL for tests of a session's names: a judge that lets
 // everything pass but what the test refuses, masks `ssn`, and limits reads where the test says so.
 
+import type pg from 'pg'
 import { expect } from 'vitest'
 import type { JudgeRequest, Ruling } from '../../src/core/adapter.js'
 import type { Obligations } from '../../src/core/decision.js'
@@ -59,15 +60,10 @@ function judge(request: JudgeRequest): Ruling {
   const found: Obligations[] = []
   for (const operation of request.operations) {
     if (!isOperation(operation)) {
-      const { serverError } = operation
-      const { message = operation.reason, sqlstate = '42501' } = serverError ?? {}
-      return {
-        verdict: 'deny',
-        refusal: {
-          ...{ sqlstate, http: 403, grpc: 7, rule: '', message, hint: '' },
-          ...(serverError === undefined ? {} : { serverError }),
-        },
-      }
+      const { serverError, reason: message } = operation
+      const answer = serverError === undefined ? {} : { serverError }
+      const said = { sqlstate: '42501', http: 403, grpc: 7, rule: '', message, hint: '' }
+      return { verdict: 'deny', refusal: { ...said, ...answer } }
     }
     const why = rules.refuses(operation)
     if (why !== undefined) return deny(why)
@@ -80,11 +76,13 @@ export interface SessionServer {
   readonly postgres: TestPostgres
   readonly server: AdapterServer
   readonly database: string
+  /** A client of the superuser. */
+  readonly admin: pg.Client
   /** Puts the table `notes` back as it was. */
   fresh(): Promise<void>
   /** Logs in through the adapter, or straight. */
-  through(): Promise<RawPostgres>
-  direct(): Promise<RawPostgres>
+  through(options?: string): Promise<RawPostgres>
+  direct(options?: string): Promise<RawPostgres>
   /** All rows of `notes`. */
   notes(): Promise<unknown>
   stop(): Promise<void>
@@ -111,20 +109,26 @@ export async function startSessionServer(
     postgres,
     server,
     database,
+    admin,
     fresh: async () => {
       await admin.query(
         "truncate notes; insert into notes select n, 'note ' || n from generate_series(1, 8) n",
       )
     },
-    through: () =>
+    through: (options) =>
       RawPostgres.login({
         host: '127.0.0.1',
         port: server.port,
         user: 'anna',
         password: PORT_SECRET,
         ...login,
+        ...(options === undefined ? {} : { options }),
       }),
-    direct: () => RawPostgres.login({ host, port, user, password, ...login }),
+    direct: (options) =>
+      RawPostgres.login({
+        ...{ host, port, user, password, ...login },
+        ...(options === undefined ? {} : { options }),
+      }),
     notes: async () => (await admin.query('select * from notes order by id')).rows,
     stop: async () => {
       await server.stop()

@@ -11,6 +11,7 @@ import {
   type Routine,
   type UserOperator,
   type UserType,
+  type ViewDefinition,
 } from './catalogue.js'
 import {
   FUNCTION_QUERY,
@@ -20,8 +21,7 @@ import {
   TYPE_QUERY,
   VERSION_QUERY,
 } from './catalogue-queries.js'
-
-type Row = readonly (string | null)[]
+import type { Row } from './statement.js'
 
 /** The five answers, as text. Also what tests keep as fixtures. */
 export interface CatalogueRows {
@@ -73,6 +73,44 @@ export function catalogueParts(rows: CatalogueRows, product: PostgresProduct): C
   }
 }
 
+/**
+ * Answers to OWN_QUERIES → parts of a snapshot: those and what the shared one knows of the database's own schemas.
+ * Undefined where the server may look at another catalogue than it tells: in a transaction that goes on seeing what was
+ * at its beginning, and behind a path in which another schema's operators come before its own (`pg_get_viewdef` uses
+ * such). Throws VGATE_UPSTREAM_FAILED for rows of an unexpected form.
+ */
+export function ownParts(
+  answers: readonly (readonly Row[])[],
+  shared: CatalogueParts,
+  product: PostgresProduct,
+): CatalogueParts | undefined {
+  const [[session] = [], relations = [], functions = [], types = [], operators = []] = answers
+  if (session === undefined) throw malformed('session')
+  const own = catalogueParts(
+    { session: [[...session.slice(0, 4), '[]']], relations, functions, types, operators },
+    product,
+  )
+  const { builtInTypes } = shared
+  const seesOthers = /^read (?:un)?committed$/.test(cell(session, 4))
+  if (!seesOthers || own.defaultSearchPath.indexOf('pg_catalog') > 0) return undefined
+  return {
+    ...own,
+    builtInTypes,
+    relations: [...shared.relations.filter(({ system }) => system), ...own.relations],
+    routines: [...shared.routines.filter(({ schema }) => isSystem(schema)), ...own.routines],
+  }
+}
+
+/** Rows of `viewQuery` by their view. */
+export function viewDefinitions(rows: readonly Row[]): ReadonlyMap<number, ViewDefinition> {
+  return new Map(
+    rows.map((row) => [Number(cell(row, 0)), { text: cell(row, 1), version: cell(row, 2) }]),
+  )
+}
+
+const isSystem = (schema: string): boolean =>
+  schema === 'pg_catalog' || schema === 'information_schema'
+
 /** Types of the product's own extensions, and domains over them. A type of that name made by anyone else is not one. */
 function vectorTypes(types: readonly UserType[], product: PostgresProduct): number[] {
   const own = types.filter(
@@ -92,6 +130,8 @@ function vectorTypes(types: readonly UserType[], product: PostgresProduct): numb
 function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const schema = cell(row, 1)
   const name = cell(row, 2)
+  const kind = cell(row, 3)
+  const system = isSystem(schema)
   const columns = json(row[4]).map((entry) => {
     const [attribute, columnName, typeOid, notNull] = Array.isArray(entry) ? entry : []
     if (
@@ -122,13 +162,14 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     oid: Number(cell(row, 0)),
     schema,
     name,
-    kind: cell(row, 3),
+    kind,
     collection: collectionName(schema, name),
-    system: schema === 'pg_catalog' || schema === 'information_schema',
+    system,
     columns,
     keys,
     parents: json(row[6]).map(Number),
     definition: row[7] ?? undefined,
+    unread: !system && (kind === 'v' || kind === 'm') && typeof row[7] !== 'string',
     hasRules: row[8] === 'rules',
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
     version: row[10] ?? '',

@@ -1,12 +1,20 @@
 // Owns the side queries that read a database's catalogue (PostgreSQL 13–18, PGlite). They only read pg_catalog,
 // name every object in full and must never run anything that a client chose.
 
-/** Search path, user and version of the gateway's own connection; names of schemas, extensions and built-in types. */
-export const SESSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text,
- (SELECT pg_catalog.json_agg(nspname) FROM pg_catalog.pg_namespace)::text,
- (SELECT pg_catalog.json_agg(extname) FROM pg_catalog.pg_extension)::text,
- (SELECT pg_catalog.json_agg(DISTINCT typname) FROM pg_catalog.pg_type
-   WHERE typnamespace OPERATOR(pg_catalog.=) 11::oid AND typrelid OPERATOR(pg_catalog.=) 0::oid)::text`
+const equal = 'OPERATOR(pg_catalog.=)'
+const text = '::pg_catalog.text'
+const oneOf = (values: string): string => `OPERATOR(pg_catalog.=) ANY ('{${values}}')`
+const noneOf = (values: string): string => `OPERATOR(pg_catalog.<>) ALL ('{${values}}')`
+
+/** Names of schemas and extensions. */
+const NAMED = `(SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace n)${text},
+ (SELECT pg_catalog.json_agg(e.extname) FROM pg_catalog.pg_extension e)${text}`
+const SEARCHED = `pg_catalog.array_to_json(pg_catalog.current_schemas(false))${text}, current_user${text}`
+
+/** Search path and user of the gateway's own connection; names of schemas, extensions and built-in types. */
+export const SESSION_QUERY = `SELECT ${SEARCHED}, ${NAMED},
+ (SELECT pg_catalog.json_agg(DISTINCT t.typname) FROM pg_catalog.pg_type t
+   WHERE t.typnamespace ${equal} 11::pg_catalog.oid AND t.typrelid ${equal} 0::pg_catalog.oid)${text}`
 
 /** Count and sum of hashes over the versions of rows: xmin and ctid name one version (PostgreSQL docs, "System Columns"). */
 const versionOf = (table: string, where = 'true', more = ''): string =>
@@ -25,61 +33,101 @@ const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relk
  ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
  ${versionOf('pg_inherits', ofRelation('inhparent'))})`
 
+/** Schemas of the database's own; their names are written in no other way. */
+const SYSTEM = 'pg_catalog,information_schema'
+const notToast = (schema: string): string =>
+  `NOT pg_catalog.starts_with(${schema}${text}, 'pg_toast') AND NOT pg_catalog.starts_with(${schema}${text}, 'pg_temp')`
+const isView = `c.relkind ${oneOf('v,m')}`
+
 /** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf. */
-export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::int8, a.attnotnull) ORDER BY a.attnum)
-   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text,
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey::text, i.indnkeyatts))
-   FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-   AND i.indpred IS NULL AND i.indexprs IS NULL)::text,
- (SELECT pg_catalog.json_agg(h.inhparent::int8) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)::text,
- CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-   THEN pg_catalog.pg_get_viewdef(c.oid) END,
- CASE WHEN c.relkind IN ('r', 'p', 'f') AND c.relhasrules THEN 'rules' END,
- (SELECT i.indrelid::text FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid),
- CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN ${RELATION_VERSION} END,
- CASE WHEN c.relispartition AND c.relkind <> 'p' THEN 'leaf' END
- FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE (c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
-   OR (c.relkind IN ('i', 'I') AND n.nspname NOT IN ('pg_catalog', 'information_schema')))
- AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'`
+const relations = (
+  definition: string,
+  where: string,
+): string => `SELECT c.oid${text}, n.nspname${text}, c.relname${text}, c.relkind${text},
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull) ORDER BY a.attnum)
+   FROM pg_catalog.pg_attribute a WHERE a.attrelid ${equal} c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)${text},
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey${text}, i.indnkeyatts))
+   FROM pg_catalog.pg_index i WHERE i.indrelid ${equal} c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+   AND i.indpred IS NULL AND i.indexprs IS NULL)${text},
+ (SELECT pg_catalog.json_agg(h.inhparent::pg_catalog.int8) FROM pg_catalog.pg_inherits h WHERE h.inhrelid ${equal} c.oid)${text},
+ ${definition},
+ CASE WHEN c.relkind ${oneOf('r,p,f')} AND c.relhasrules THEN 'rules' END,
+ (SELECT i.indrelid${text} FROM pg_catalog.pg_index i WHERE i.indexrelid ${equal} c.oid),
+ CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${RELATION_VERSION} END,
+ CASE WHEN c.relispartition AND c.relkind OPERATOR(pg_catalog.<>) 'p' THEN 'leaf' END
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
+ WHERE (c.relkind ${oneOf('r,v,m,f,p,S')} OR (c.relkind ${oneOf('i,I')} AND n.nspname ${noneOf(SYSTEM)}))
+ AND ${where}`
+
+export const RELATION_QUERY = relations(
+  `CASE WHEN ${isView} AND n.nspname ${noneOf(SYSTEM)} THEN pg_catalog.pg_get_viewdef(c.oid) END`,
+  notToast('n.nspname'),
+)
+
+const extensionOf = (
+  table: string,
+  oid: string,
+): string => `(SELECT e.extname${text} FROM pg_catalog.pg_depend d
+   JOIN pg_catalog.pg_extension e ON e.oid ${equal} d.refobjid WHERE d.classid ${equal} 'pg_catalog.${table}'::pg_catalog.regclass
+   AND d.objid ${equal} ${oid} AND d.refclassid ${equal} 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype ${equal} 'e')`
 
 /** Functions: schema, name, volatility, kind, arguments, defaults, variadic, set, result columns, result row type, signature, extension. */
-export const FUNCTION_QUERY = `SELECT n.nspname::text, p.proname::text, p.provolatile::text, p.prokind::text,
- p.pronargs::text, p.pronargdefaults::text, (p.provariadic <> 0::oid)::text, p.proretset::text,
+const functions = (
+  where: string,
+): string => `SELECT n.nspname${text}, p.proname${text}, p.provolatile${text}, p.prokind${text},
+ p.pronargs${text}, p.pronargdefaults${text}, (p.provariadic OPERATOR(pg_catalog.<>) 0::pg_catalog.oid)${text}, p.proretset${text},
  CASE WHEN p.proargmodes IS NOT NULL THEN (SELECT pg_catalog.json_agg(coalesce(p.proargnames[k], '') ORDER BY k)
-   FROM pg_catalog.generate_subscripts(p.proargmodes, 1) k WHERE p.proargmodes[k] IN ('o', 'b', 't'))::text END,
- CASE WHEN t.typrelid <> 0::oid THEN t.typrelid::text WHEN t.typtype = 'p' THEN t.typname::text END,
- CASE WHEN n.nspname <> 'pg_catalog' OR p.proname LIKE 'pg%advisory%'
+   FROM pg_catalog.generate_subscripts(p.proargmodes, 1) k WHERE p.proargmodes[k] ${oneOf('o,b,t')})${text} END,
+ CASE WHEN t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN t.typrelid${text} WHEN t.typtype ${equal} 'p' THEN t.typname${text} END,
+ CASE WHEN n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' OR p.proname OPERATOR(pg_catalog.~) '^pg.*advisory'
    THEN pg_catalog.oidvectortypes(p.proargtypes) END,
- CASE WHEN n.nspname <> 'pg_catalog' THEN (SELECT e.extname FROM pg_catalog.pg_depend d
-   JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_catalog.pg_proc'::regclass
-   AND d.objid = p.oid AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text END
- FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
- JOIN pg_catalog.pg_type t ON t.oid = p.prorettype
- WHERE n.nspname <> 'information_schema' OR p.proname = '_pg_expandarray'`
+ CASE WHEN n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' THEN ${extensionOf('pg_proc', 'p.oid')} END
+ FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid ${equal} p.pronamespace
+ JOIN pg_catalog.pg_type t ON t.oid ${equal} p.prorettype
+ WHERE ${where}`
+
+export const FUNCTION_QUERY = functions(
+  `(n.nspname OPERATOR(pg_catalog.<>) 'information_schema' OR p.proname ${equal} '_pg_expandarray')`,
+)
 
 /** Types outside pg_catalog that are not row types of tables or arrays: oid, schema, name, kind, base type, extension. */
-export const TYPE_QUERY = `SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text,
- CASE WHEN t.typbasetype <> 0::oid THEN t.typbasetype::text END,
- (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-   WHERE d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid
-   AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text,
- (SELECT b.typnamespace = 11::oid FROM pg_catalog.pg_type b WHERE b.oid = t.typbasetype)::text
- FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
- WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
- AND n.nspname NOT LIKE 'pg\\_temp%' AND t.typtype IN ('b', 'd', 'e', 'r', 'm', 'c')
- AND t.typcategory <> 'A' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')`
+export const TYPE_QUERY = `SELECT t.oid${text}, n.nspname${text}, t.typname${text}, t.typtype${text},
+ CASE WHEN t.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid THEN t.typbasetype${text} END,
+ ${extensionOf('pg_type', 't.oid')},
+ (SELECT b.typnamespace ${equal} 11::pg_catalog.oid FROM pg_catalog.pg_type b WHERE b.oid ${equal} t.typbasetype)${text}
+ FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid ${equal} t.typnamespace
+ WHERE n.nspname ${noneOf(SYSTEM)} AND ${notToast('n.nspname')}
+ AND t.typtype ${oneOf('b,d,e,r,m,c')} AND t.typcategory OPERATOR(pg_catalog.<>) 'A'
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid ${equal} t.typrelid AND c.relkind OPERATOR(pg_catalog.<>) 'c')`
 
 /** Operators outside pg_catalog: schema, name, operand types, function and its extension. */
-export const OPERATOR_QUERY = `SELECT n.nspname::text, o.oprname::text, o.oprleft::text, o.oprright::text,
- fn.nspname || '.' || p.proname || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')',
- (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-   WHERE d.classid = 'pg_catalog.pg_operator'::regclass AND d.objid = o.oid
-   AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e')::text
- FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
- JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
- WHERE n.nspname <> 'pg_catalog'`
+export const OPERATOR_QUERY = `SELECT n.nspname${text}, o.oprname${text}, o.oprleft${text}, o.oprright${text},
+ pg_catalog.concat(fn.nspname, '.', p.proname, '(', pg_catalog.oidvectortypes(p.proargtypes), ')'),
+ ${extensionOf('pg_operator', 'o.oid')}
+ FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid ${equal} o.oprnamespace
+ JOIN pg_catalog.pg_proc p ON p.oid ${equal} o.oprcode JOIN pg_catalog.pg_namespace fn ON fn.oid ${equal} p.pronamespace
+ WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'`
+
+/**
+ * What a session asks in its own connection, where names, operators and types are looked up in the client's path. What
+ * the database's own schemas hold is left out; definitions of views lock the tables behind them, so that only those
+ * that a statement uses are read. In this order: path, user, schemas, extensions and isolation; relations; functions;
+ * types; operators.
+ */
+export const OWN_QUERIES = [
+  `SELECT ${SEARCHED}, ${NAMED}, pg_catalog.current_setting('transaction_isolation')`,
+  relations('NULL', `${notToast('n.nspname')} AND n.nspname ${noneOf(SYSTEM)}`),
+  functions(`n.nspname ${noneOf(SYSTEM)}`),
+  TYPE_QUERY,
+  OPERATOR_QUERY,
+] as const
+
+/** Definitions of these views, with their versions. */
+export function viewQuery(oids: readonly number[]): string {
+  return `SELECT c.oid${text}, pg_catalog.pg_get_viewdef(c.oid), ${RELATION_VERSION}
+ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
+ WHERE c.oid ${oneOf(oids.map(Number).join(','))} AND ${isView}`
+}
 
 const NOT_TEMPORARY = (relation: string): string => `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_class t
  WHERE t.oid OPERATOR(pg_catalog.=) ${relation} AND t.relpersistence OPERATOR(pg_catalog.=) 't')`
@@ -91,7 +139,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   [
     'pg_type',
     `NOT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) x.typnamespace
- AND pg_catalog.starts_with(n.nspname::text, 'pg_temp'))`,
+ AND pg_catalog.starts_with(n.nspname${text}, 'pg_temp'))`,
   ],
   ['pg_attribute', NOT_TEMPORARY('x.attrelid')],
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
@@ -106,7 +154,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
  * What changes with anything that the queries above answer: one row, a fraction of their work. VACUUM clears
  * relhasrules without making a new version of the row, so that it is named.
  */
-export const VERSION_QUERY = `SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(false))::text, current_user::text,
+export const VERSION_QUERY = `SELECT ${SEARCHED},
  ${[
    versionOf('pg_class', "x.relpersistence OPERATOR(pg_catalog.<>) 't'", ', x.relhasrules'),
    ...READ.map(([table, where]) => versionOf(table, where)),

@@ -30,6 +30,8 @@ export interface Relation {
   readonly parents: readonly number[]
   /** The query of a view or materialised view. */
   readonly definition: string | undefined
+  /** It is a view whose definition has not been read. */
+  readonly unread: boolean
   readonly hasRules: boolean
   /** The table of an index. */
   readonly indexOf: number | undefined
@@ -97,6 +99,12 @@ export interface CatalogueParts {
   readonly vectorTypeOids: readonly number[]
 }
 
+/** What `pg_get_viewdef` says, and what the view's version was then. */
+export interface ViewDefinition {
+  readonly text: string
+  readonly version: string
+}
+
 /** Finds the base columns behind a column; made by the analysis, which can read view definitions. */
 export type Lineage = (
   relation: Relation,
@@ -146,8 +154,10 @@ export class CatalogueSnapshot implements Catalogue {
   readonly #typesByOid = new Map<number, UserType>()
   readonly #operators = new Map<string, UserOperator[]>()
   readonly #lineage: Lineage
+  readonly parts: CatalogueParts
 
   constructor(parts: CatalogueParts, lineage: Lineage) {
+    this.parts = parts
     this.defaultSearchPath = parts.defaultSearchPath
     this.user = parts.user
     this.extensions = new Set(parts.extensions)
@@ -168,6 +178,21 @@ export class CatalogueSnapshot implements Catalogue {
       this.#typesByOid.set(type.oid, type)
     }
     for (const operator of parts.operators) append(this.#operators, operator.name, operator)
+  }
+
+  /** The same with definitions of views that had not been read; undefined where one is another view by now. */
+  defining(definitions: ReadonlyMap<number, ViewDefinition>): CatalogueSnapshot | undefined {
+    for (const [oid, { version }] of definitions)
+      if (this.#byOid.get(oid)?.version !== version) return undefined
+    const relations = this.parts.relations.map((relation) => {
+      const definition = definitions.get(relation.oid)?.text
+      return definition === undefined ? relation : { ...relation, definition, unread: false }
+    })
+    return new CatalogueSnapshot({ ...this.parts, relations }, this.#lineage)
+  }
+
+  unreadViews(oids: readonly number[]): readonly number[] {
+    return oids.filter((oid) => this.#byOid.get(oid)?.unread === true)
   }
 
   hasSchema(name: string): boolean {

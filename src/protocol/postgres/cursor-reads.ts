@@ -70,7 +70,11 @@ function readingStatement(
       // Its plan was made when it was opened, and holds its locks or has its rows: no guard is needed.
       const { uses: _, ...found } = portal.basis ?? statement.classify(catalogue, path, values)
       const { operation } = found
-      if (!isOperation(operation)) return { operation }
+      if (!isOperation(operation)) return found
+      // Where its columns come from must be known, too.
+      const views = (portal.basis?.uses?.relations ?? []).map(({ oid }) => oid)
+      const unread = catalogue.unreadViews(views)
+      if (unread.length > 0) return { operation, unread }
       const all = unlimited(operation.returns.rows)
       const counted = before?.counted === true ? before.reached(all) : 0
       const rows = use.moves ? 0 : limited(reading.reached(all), counted)

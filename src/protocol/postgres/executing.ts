@@ -1,8 +1,9 @@
 // Owns Execute: a portal's run from its permit to its last row. Must never run a portal that is over without a new
 // judgement.
 
+import { AFTER_CHANGE } from './after-change.js'
 import { readOn } from './cursor-reads.js'
-import { AFTER_CHANGE, changesSchema } from './existing.js'
+import { changesSchema } from './existing.js'
 import { readExecute } from './frontend.js'
 import { type Guards, type Secured, UNSETTLED } from './guards.js'
 import type { Judging } from './judging.js'
@@ -14,7 +15,6 @@ import { type Permits, wholeOf } from './permits.js'
 import type { Pipeline } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
-import type { SimpleQueries } from './simple.js'
 import type { ParsedStatement } from './statement.js'
 import type { Whole } from './told.js'
 import { cstr, type ErrorReply, i32, message } from './wire.js'
@@ -43,25 +43,28 @@ function mayEndSoon(portal: Portal, pipeline: Pipeline): boolean {
   return portal.held !== 'no' && !isOver(portal) && !pipeline.segmentAlone
 }
 
+/**
+ * This transaction has changed the schema since its Bind: what it names, which the server looks up as it runs where it
+ * is no plain query, may be something else, and what was there may be gone.
+ */
+function isOvertaken(portal: Portal, { ddlSince, changes }: Pipeline): boolean {
+  const { run, begun, prepared } = portal
+  if (ddlSince === undefined || changes === portal.changes || begun || run === undefined)
+    return false
+  return prepared.statement?.portalReady !== true
+}
+
 /** Takes Execute. */
 export class Executions {
   readonly #pipeline: Pipeline
   readonly #judging: Judging
   readonly #guards: Guards
-  readonly #simple: SimpleQueries
   readonly #permits: Permits
 
-  constructor(
-    pipeline: Pipeline,
-    judging: Judging,
-    guards: Guards,
-    permits: Permits,
-    simple: SimpleQueries,
-  ) {
+  constructor(pipeline: Pipeline, judging: Judging, guards: Guards, permits: Permits) {
     this.#pipeline = pipeline
     this.#judging = judging
     this.#guards = guards
-    this.#simple = simple
     this.#permits = permits
   }
 
@@ -78,12 +81,11 @@ export class Executions {
     else if (mayEndSoon(portal, this.#pipeline)) return false
     else if (isOver(portal) && portal.run?.found.existing !== undefined)
       this.#pipeline.refuse('E', cannotRun(portal.name))
-    // Since its Bind this transaction may have dropped what was there.
-    else if (portal.run?.found.existing !== undefined && this.#pipeline.ddlSince !== undefined)
+    else if (isOvertaken(portal, this.#pipeline))
       refuseMessage(this.#judging, this.#pipeline, 'E', {
         text: statement.text,
         why: AFTER_CHANGE.reason,
-        hint: AFTER_CHANGE.hint,
+        hint: 'bind it again',
       })
     else if (isOver(portal)) {
       // As in `Requests`: what is with the host cannot be taken back, and the path is settled first.
@@ -119,14 +121,8 @@ export class Executions {
       this.#pipeline.refuse('E', step.reply)
       return true
     }
-    const trouble = statement.named && this.#simple.ddlTrouble([statement])
     if (portal.declared === undefined && step.target !== portal.target) {
       this.#pipeline.refuse('E', CHANGED)
-      return true
-    }
-    if (trouble !== undefined) {
-      const said = { text: statement.text, why: trouble.reason, hint: trouble.hint }
-      refuseMessage(this.#judging, this.#pipeline, 'E', said)
       return true
     }
     const { parameters } = portal
@@ -168,10 +164,8 @@ export class Executions {
       const describe = message('D', 'P', cstr(portal.name))
       pipeline.send(describe, { kind: 'describe', portal, swallow: true, parameters: false })
     }
-    if (changesSchema(portal.prepared.statement, run)) {
-      pipeline.ddlSince ??= pipeline.segment
-      pipeline.path.touch()
-    }
+    portal.begun = true
+    if (changesSchema(portal.prepared.statement, run)) pipeline.changingSchema()
     if (run?.found.movesPath === true) pipeline.path.touch()
     if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
     const sent = run?.most(max)

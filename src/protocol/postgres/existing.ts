@@ -6,47 +6,13 @@ import type { BindMessage } from './frontend.js'
 import type { Prepared } from './objects.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
-import type { Classification, Existing, ParsedStatement } from './statement.js'
-import { unclassified } from './unclassified.js'
+import type { Existing, ParsedStatement } from './statement.js'
 import { BodyReader, cstr, fieldsMessage, i16, i32, message } from './wire.js'
 
 /** Shorter than any statement that it stands for. */
 const STAND_IN = 'SHOW client_min_messages'
 /** Levels at which the server itself would not send a notice. */
 const SILENT: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 'panic'])
-
-/** Why a statement behind a schema change that is not committed is refused. */
-export const AFTER_CHANGE = {
-  reason: 'not supported yet: a statement after a schema change in the same transaction',
-  hint: 'commit first',
-}
-
-/**
- * What each statement is where it runs: behind a schema change (`changed`, or one among them) the catalogue does not
- * say any more what is there, and nothing else can be judged by it.
- */
-export function whereItRuns(
-  statements: readonly ParsedStatement[],
-  found: readonly Classification[],
-  changed: boolean,
-): Classification[] {
-  let pending = changed
-  let created = false
-  return found.map((one, index) => {
-    const { effects, text } = statements[index] ?? {}
-    if (effects?.ifAbsent === true) {
-      const { existing } = one
-      if (existing !== undefined && !pending) return one
-      pending = true
-      created = true
-      return existing === undefined ? one : { operation: existing.otherwise }
-    }
-    if (created && effects?.ddl === false && effects.transaction === undefined)
-      return { operation: unclassified(text ?? '', AFTER_CHANGE.reason, AFTER_CHANGE.hint) }
-    pending ||= effects?.ddl === true
-    return one
-  })
-}
 
 /** True where it changes the catalogue when it runs as this. */
 export function changesSchema(

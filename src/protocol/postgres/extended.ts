@@ -2,6 +2,7 @@
 // judged with its values.
 
 import { bindStandIn } from './existing.js'
+import type { RefusedForm } from './failing.js'
 import { type BindMessage, formatAt, readBind, readName, readParse } from './frontend.js'
 import { GUARD_PREFIX } from './guard-text.js'
 import { type Guards, RESERVED } from './guards.js'
@@ -11,7 +12,7 @@ import { FULL, MULTIPLE, miscounted, missing } from './name-replies.js'
 import { namesNow, stepOf } from './named-objects.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import type { Permits } from './permits.js'
-import type { Pipeline, RefusedForm } from './pipeline.js'
+import type { Pipeline } from './pipeline.js'
 import { refuseMessage } from './refusing.js'
 import type { Run } from './run.js'
 import { NOT_UTF8, type SimpleQueries } from './simple.js'
@@ -83,11 +84,6 @@ export class ExtendedQueries {
   }
 
   #judgeParse(bytes: Buffer, prepared: Prepared, statement: ParsedStatement): void {
-    const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) {
-      this.#refused('P', statement.text, why.reason, { hint: why.hint, name: prepared.name })
-      return
-    }
     if (statement.named !== undefined) return this.#parseNamed(bytes, prepared, statement)
     this.#judging.classify([statement], undefined, ([found]) => {
       if (found === undefined) throw new Error('one classification for one statement')
@@ -150,11 +146,6 @@ export class ExtendedQueries {
     prepared: Prepared,
     statement: ParsedStatement,
   ): boolean {
-    const why = this.#simple.ddlTrouble([statement])
-    if (why !== undefined) {
-      this.#refused('B', statement.text, why.reason, { hint: why.hint })
-      return true
-    }
     const typed = bind.values.map((value, index) => ({
       value,
       type: prepared.types[index] ?? 0,
@@ -224,6 +215,8 @@ export class ExtendedQueries {
       ...kept,
       segment: this.#pipeline.segment,
       serial: this.#pipeline.nextSerial(),
+      changes: this.#pipeline.changes,
+      begun: false,
       describing: false,
       completed: prepared.statement?.named !== undefined,
       basis: run?.found,

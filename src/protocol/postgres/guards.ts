@@ -6,10 +6,12 @@ import type { AdapterContext } from '../../core/adapter.js'
 import { VERSIONS_QUERY } from './catalogue-queries.js'
 import { GUARD_PREFIX, guardKey, guardText, namesKey, versionsOf } from './guard-text.js'
 import type { Prepared } from './objects.js'
+import type { AskOwn } from './own-catalogue.js'
 import type { Pipeline } from './pipeline.js'
-import type { CatalogueUses, ParsedStatement } from './statement.js'
+import type { CatalogueUses, ParsedStatement, Row } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
+const OWN = '/* vgate: what does this transaction see of its own changes? */'
 /** Guards kept prepared for one session; the one that was used longest ago goes. */
 const GUARDS_MAX = 100
 const TIMESTAMPTZ = 1184
@@ -99,7 +101,8 @@ export class Guards {
     if (uses === undefined || this.#unneeded(uses)) return then('same')
     const key = guardKey(uses)
     const guard = this.#known.get(key)
-    if (guard === undefined || guard.since === this.#pipeline.proved.transactions) {
+    const { ddlSince, proved } = this.#pipeline
+    if (guard === undefined || guard.since === proved.transactions || ddlSince !== undefined) {
       return this.#establish(key, uses, then)
     }
     this.#await(bindGuard(guard.name, null), '2DC3', (outcome) => {
@@ -113,24 +116,29 @@ export class Guards {
   }
 
   #unneeded(uses: CatalogueUses): boolean {
-    const { skipping, ddlSince, proved } = this.#pipeline
-    // Behind a schema change of its own only what needs no proof may follow (`Permits`).
-    return skipping || proved.failed || ddlSince !== undefined || proved.has(guardKey(uses))
+    const { skipping, proved } = this.#pipeline
+    return skipping || proved.failed || proved.has(guardKey(uses))
   }
 
   /** Prepares the guard, which takes the locks, and compares what is locked with what was judged. */
   #establish(key: string, uses: CatalogueUses, then: (secured: Secured) => void): void {
-    const name = this.#known.get(key)?.name ?? this.#newName()
-    const parse = this.#known.has(key) ? [] : [parseOf(name, guardText(uses), TIMESTAMPTZ)]
+    // Behind a schema change of its own a guard is not kept: what it knows may be rolled back.
+    const passing = this.#pipeline.ddlSince !== undefined
+    const known = passing ? undefined : this.#known.get(key)
+    const name = known?.name ?? this.#newName()
+    const parse = known === undefined ? [parseOf(name, guardText(uses), TIMESTAMPTZ)] : []
+    const close = passing ? [message('C', 'S', cstr(name))] : []
     const versions = this.#versions ?? this.#newName()
     const first = this.#versions === undefined ? [parseOf(versions, VERSIONS_QUERY, OID_ARRAY)] : []
     const bytes = Buffer.concat([
       ...parse,
       bindGuard(name, null),
+      ...close,
       ...first,
       bindVersions(versions, uses),
     ])
-    const replies = `${'1'.repeat(parse.length)}2DC3${'1'.repeat(first.length)}2DC3`
+    const guard = `${'1'.repeat(parse.length)}2DC3${'3'.repeat(close.length)}`
+    const replies = `${guard}${'1'.repeat(first.length)}2DC3`
     this.#await(bytes, replies, (outcome) => {
       if (outcome === 'skipped') return then('same')
       if ('error' in outcome) return this.#failed(key, outcome, then)
@@ -138,10 +146,10 @@ export class Guards {
       const [[stamp] = [], [found, isolation] = []] = outcome.values
       const known = found?.toString() ?? ''
       // In a transaction with one snapshot the versions are those of its beginning: the catalogue itself is asked.
-      const frozen = isolation?.toString() !== 'read committed'
+      const frozen = !/^read (?:un)?committed$/.test(isolation?.toString() ?? '')
       const same = stamp instanceof Buffer && (frozen || known === versionsOf(uses.relations))
       const settle = (): void => {
-        if (stamp instanceof Buffer) this.#remember(key, name, stamp)
+        if (stamp instanceof Buffer && !passing) this.#remember(key, name, stamp)
         this.#pipeline.proved.add(key)
         then('same')
       }
@@ -225,13 +233,46 @@ export class Guards {
   passing({ effects }: ParsedStatement): void {
     this.#pipeline.path.passing(effects)
     if (effects.deallocates === '*') this.clear()
-    if (effects.transaction !== undefined) this.#pipeline.proved.control()
+    const { transaction, modes } = effects
+    if (transaction !== undefined) this.#pipeline.proved.control()
+    // A savepoint and its release leave everything as it is.
+    const undoes = transaction !== undefined && !/^(?:begin|savepoint|release)$/.test(transaction)
+    if (undoes || modes === true) this.#pipeline.changes += 1
   }
 
   /** Every prepared statement of the session may be gone. */
   clear(): void {
     this.#known.clear()
     this.#versions = undefined
+  }
+
+  /** Asks this in the session's own connection, unseen by the client, and leaves nothing behind there. */
+  readonly ask: AskOwn = (queries, then) => {
+    this.waiting = true
+    const answers: Row[][] = []
+    let over = false
+    const settle = (outcome: Outcome): void => {
+      if (over) return
+      if (outcome !== 'skipped' && 'values' in outcome) {
+        answers.push(outcome.values.map((row) => row.map((value) => value?.toString() ?? null)))
+        if (answers.length < queries.length) return
+      }
+      over = true
+      const go = (): void => {
+        this.waiting = false
+        if (outcome !== 'skipped') then('error' in outcome ? outcome : answers)
+      }
+      if (outcome !== 'skipped' && 'error' in outcome) this.#pipeline.recover(outcome.error, go)
+      else go()
+    }
+    for (const query of queries) {
+      const name = this.#newName()
+      const bind = message('B', cstr(PORTAL), cstr(name), i16(0), i16(0), i16(0))
+      const parse = message('P', cstr(name), cstr(`${OWN} ${query}`), i16(0))
+      const bytes = [parse, bind, EXECUTE, message('C', 'S', cstr(name))]
+      this.#expect(Buffer.concat(bytes), '12*C33', settle)
+    }
+    this.#pipeline.flushUpstream()
   }
 
   #await(bytes: Buffer, replies: string, then: (outcome: Outcome) => void): void {

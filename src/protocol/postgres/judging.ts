@@ -9,10 +9,11 @@ import type {
   Refusal,
   Ruling,
 } from '../../core/adapter.js'
-import type { VgateError } from '../../core/errors.js'
-import { isOperation, type Unclassified } from '../../core/operation.js'
-import { whereItRuns } from './existing.js'
+import { VgateError } from '../../core/errors.js'
+import { isOperation, type ServerError, type Unclassified } from '../../core/operation.js'
+import { whereItRuns } from './after-change.js'
 import { ABORTED } from './name-replies.js'
+import { OwnCatalogue } from './own-catalogue.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import { isOfSession } from './search-path.js'
@@ -30,20 +31,16 @@ import type { ErrorReply } from './wire.js'
 /** A catalogue older than this is loaded again before a statement is judged, where nothing is open. */
 export const CATALOGUE_MAX_AGE_MS = 10_000
 export const CATALOGUE_KEY = 'catalogue'
+/** Rounds in which a statement's views are read, those behind others later. */
+const VIEW_ROUNDS = 50
 /** How the analysis starts the reason of a statement that names what the catalogue does not know. */
 const UNKNOWN_NAME = /^unknown (relation|column|schema)/
 
-/** The reply that a refusal of the policy becomes. */
-export function refusalReply(refusal: Refusal): ErrorReply {
-  if (refusal.serverError !== undefined) return { severity: 'ERROR', ...refusal.serverError }
-  return {
-    severity: 'ERROR',
-    sqlstate: refusal.sqlstate,
-    message: refusal.message,
-    detail: `rule: ${refusal.rule}`,
-    hint: refusal.hint,
-  }
-}
+/** Why a catalogue could not be read: the gateway's own error, or the database's in the session's own connection. */
+type Trouble = VgateError | ServerError
+
+/** Of names that the database does not have. */
+const NAMELESS: ReadonlySet<string> = new Set(['42P01', '42703'])
 
 /** Why no name can be judged along this path. */
 function pathTrouble(
@@ -71,7 +68,9 @@ export class Judging {
   readonly #rulings = new Map<number, (ruling: Ruling) => void>()
   readonly #answers = new Map<number, (answer: Answer) => void>()
   #lastId = 0
-  catalogue: Catalogue
+  /** What everybody sees. */
+  #shared: Catalogue
+  readonly own: OwnCatalogue
 
   constructor(
     host: AdapterHost,
@@ -86,9 +85,15 @@ export class Judging {
     this.#host = host
     this.#analyzer = analyzer
     this.#pipeline = pipeline
-    this.catalogue = start.catalogue
+    this.#shared = start.catalogue
+    this.own = new OwnCatalogue(pipeline, analyzer)
     pipeline.path.begin(start.searchPath)
     this.#lastId = start.lastId
+  }
+
+  /** What is judged by: where the open transaction has changed the schema, what it sees of that. */
+  get catalogue(): Catalogue {
+    return this.own.catalogue ?? this.#shared
   }
 
   get waiting(): boolean {
@@ -103,6 +108,15 @@ export class Judging {
   answered(id: number, answer: Answer): void {
     const then = this.#answers.get(id)
     if (this.#answers.delete(id)) then?.(answer)
+  }
+
+  /** The reply that a refusal becomes. */
+  reply({ serverError, sqlstate, message, rule, hint }: Refusal): ErrorReply {
+    if (serverError === undefined)
+      return { severity: 'ERROR', sqlstate, message, detail: `rule: ${rule}`, hint }
+    // In a failed transaction the database looks for no name.
+    if (NAMELESS.has(serverError.sqlstate) && this.#pipeline.proved.failed) return ABORTED
+    return { severity: 'ERROR', ...serverError }
   }
 
   /** Everything that was asked is forgotten (the connection is over). */
@@ -132,7 +146,7 @@ export class Judging {
   /** The reply that a refusal of these becomes: a failed transaction looks at nothing but its end. */
   replyTo(refusal: Refusal, statements: readonly ParsedStatement[]): ErrorReply {
     const ends = statements.some(({ effects }) => effects.transaction !== undefined)
-    return this.#pipeline.proved.failed && !ends ? ABORTED : refusalReply(refusal)
+    return this.#pipeline.proved.failed && !ends ? ABORTED : this.reply(refusal)
   }
 
   /** The path in which unqualified names are looked up. */
@@ -182,26 +196,32 @@ export class Judging {
     this.#ask(load, (answer) => {
       if (!answer.ok) return then(answer.error)
       // What `load` above answered, for this connection or another one of the same target.
-      const catalogue = answer.value as Catalogue
+      const shared = answer.value as Catalogue
       // With other schemas, or rights on them, the same setting is another path.
-      if (catalogue !== this.catalogue && this.#pipeline.path.schemas !== undefined)
+      if (shared !== this.#shared && this.#pipeline.path.schemas !== undefined)
         this.#pipeline.path.doubt()
-      this.catalogue = catalogue
+      this.#shared = shared
       this.#pipeline.catalogueStale = false
       then()
     })
   }
 
   /** Reads the catalogue from now on. `then` is told whether it is the one that was judged with. */
-  reload(then: (same: boolean, error?: VgateError) => void): void {
-    const before = this.catalogue
-    this.#load(0, (error) => then(error === undefined && this.catalogue === before, error))
+  reload(then: (same: boolean) => void): void {
+    if (this.own.needed) return this.own.refresh(this.#shared, true, () => then(false))
+    const before = this.#shared
+    this.#load(0, (error) => then(error === undefined && this.#shared === before))
   }
 
-  #fresh(statements: readonly ParsedStatement[], then: (error?: VgateError) => void): void {
-    // Whether something is there is asked of the database as it is now; after a schema change of its own nobody asks.
+  #fresh(statements: readonly ParsedStatement[], then: (error?: Trouble) => void): void {
+    // Whether something is there is asked of the database as it is now.
     const asks = statements.some(({ effects }) => effects.ifAbsent === true)
-    if (asks && this.#pipeline.ddlSince === undefined) return this.#load(0, then)
+    if (this.own.needed) {
+      // What begins or ends a transaction, or a part of one, names nothing.
+      const controls = statements.every(({ effects }) => effects.transaction !== undefined)
+      return controls ? then() : this.own.refresh(this.#shared, asks, then)
+    }
+    if (asks) return this.#load(0, then)
     // Inside a transaction a side query could wait for locks of this very connection.
     if (!this.#pipeline.resting) {
       then()
@@ -215,18 +235,19 @@ export class Judging {
     statements: readonly ParsedStatement[],
     parameters: readonly Parameter[] | undefined,
   ): Classification[] {
-    const { path } = this
-    const trouble = pathTrouble(path, this.catalogue)
+    const { catalogue, path, own } = this
+    const trouble = pathTrouble(path, catalogue)
     const found = statements.map((statement) => {
       try {
         if (trouble !== undefined && statement.effects.pathless !== true)
           return { operation: unclassified(statement.text, trouble.reason, trouble.hint) }
-        return statement.classify(this.catalogue, path, parameters)
+        return statement.classify(catalogue, path, parameters)
       } catch {
         return { operation: unclassified(statement.text, 'the statement could not be analysed') }
       }
     })
-    return whereItRuns(statements, found, this.#pipeline.ddlSince !== undefined)
+    const standing = own.unseen ? 'unseen' : own.needed ? 'seen' : 'unchanged'
+    return whereItRuns(statements, found, { standing, path })
   }
 
   /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */
@@ -257,27 +278,31 @@ export class Judging {
     parameters: readonly Parameter[] | undefined,
     then: (classifications: readonly Classification[]) => void,
   ): void {
+    const failed = (error: Trouble): void => {
+      const why = `the catalogue could not be loaded: ${error.message}`
+      const answer = error instanceof VgateError ? undefined : error
+      refused((text) => unclassified(text, why, 'try again', answer))
+    }
     const refused = (operation: (text: string) => Unclassified): void =>
       then(statements.map(({ text }) => ({ operation: operation(text) })))
-    const failed = (error: VgateError): void =>
-      refused((text) =>
-        unclassified(text, `the catalogue could not be loaded: ${error.message}`, 'try again'),
-      )
-    const untold = (error: ErrorReply): void =>
-      refused((text) => unclassified(text, error.message, '', error))
-    const loaded = (error: VgateError | undefined, ready: () => void): void => {
+    const classified = (error: Trouble | undefined, next: typeof then): void => {
       if (error !== undefined) return failed(error)
-      this.#settlePath(statements, (lost) => (lost === undefined ? ready() : untold(lost)))
+      this.#settlePath(statements, (lost) => {
+        if (lost !== undefined) return refused((text) => unclassified(text, lost.message, '', lost))
+        this.#withViews(statements, parameters, VIEW_ROUNDS, next, failed)
+      })
     }
-    const classified = (): void => {
-      const first = this.classifyNow(statements, parameters)
-      const unknown = first.some(
-        ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
-      )
-      if (!unknown || !this.#pipeline.resting) return then(first)
-      this.#load(0, (error) => loaded(error, () => then(this.classifyNow(statements, parameters))))
-    }
-    this.#fresh(statements, (error) => loaded(error, classified))
+    this.#fresh(statements, (error) =>
+      classified(error, (first) => {
+        const unknown = first.some(
+          ({ operation }) => !isOperation(operation) && UNKNOWN_NAME.test(operation.reason),
+        )
+        const again = (trouble?: Trouble): void => classified(trouble, then)
+        if (unknown && this.own.needed) this.own.refresh(this.#shared, true, again)
+        else if (unknown && this.#pipeline.resting) this.#load(0, again)
+        else then(first)
+      }),
+    )
   }
 
   /** Asks the session where it looks names up, where that is not known and one of these looks one up. */
@@ -289,5 +314,22 @@ export class Judging {
     const needed = path.unsure && statements.some(({ effects }) => effects.pathless !== true)
     if (needed) path.ask(then)
     else then(undefined)
+  }
+
+  /** Behind a schema change of its own, definitions of views are read as statements use them. */
+  #withViews(
+    statements: readonly ParsedStatement[],
+    parameters: readonly Parameter[] | undefined,
+    rounds: number,
+    then: (classifications: readonly Classification[]) => void,
+    failed: (error: Trouble) => void,
+  ): void {
+    const found = this.classifyNow(statements, parameters)
+    const unread = found.flatMap((one) => one.unread ?? [])
+    if (unread.length === 0 || rounds === 0 || this.own.catalogue === undefined) return then(found)
+    this.own.define(unread, this.#shared, (error) => {
+      if (error !== undefined) failed(error)
+      else this.#withViews(statements, parameters, rounds - 1, then, failed)
+    })
   }
 }

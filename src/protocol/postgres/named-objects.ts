@@ -174,6 +174,8 @@ function declare(
     },
     segment,
     serial: names.nextSerial(),
+    changes: 0,
+    begun: false,
     describing: false,
     // It has no run of its own: whatever reads it is judged.
     completed: true,

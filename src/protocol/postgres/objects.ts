@@ -37,6 +37,10 @@ export interface Portal {
   readonly segment: number
   /** Higher than that of anything made before it. */
   readonly serial: number
+  /** `Pipeline.changes` when it was bound. */
+  readonly changes: number
+  /** An Execute of it has been sent. */
+  begun: boolean
   /** A Describe of it has been sent. */
   describing: boolean
   /** Its run is over, or it has none: what it does next is judged. */

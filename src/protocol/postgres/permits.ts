@@ -4,9 +4,8 @@
 import { createHash } from 'node:crypto'
 import type { AdapterContext, JudgeRequest, PreviewQuery } from '../../core/adapter.js'
 import type { Obligations } from '../../core/decision.js'
-import { CATALOG, isOperation } from '../../core/operation.js'
+import { isOperation } from '../../core/operation.js'
 import { asOneRequest } from '../../core/request-totals.js'
-import { AFTER_CHANGE } from './existing.js'
 import { namesKey, usesOf } from './guard-text.js'
 import { type Guards, type Secured, UNSETTLED } from './guards.js'
 import type { Judging } from './judging.js'
@@ -126,11 +125,9 @@ export class Permits {
     const alone = this.#isAlone(steps)
     if (alone) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
-      const uses = alone ? undefined : usesOf([...found, ...this.#prepared(steps)])
+      const uses = alone ? undefined : this.#uses(found, steps)
       const trouble =
-        unguardable(statements, found) ??
-        behindPath(statements, found, this.#pipeline.path.touched) ??
-        this.#behindChange(found, uses)
+        unguardable(statements, found) ?? behindPath(statements, found, this.#pipeline.path.touched)
       if (trouble !== undefined) return then({ reply: trouble })
       this.#guards.secure(uses, (secured) => {
         if (secured === 'same')
@@ -142,37 +139,17 @@ export class Permits {
     })
   }
 
-  /**
-   * Behind a schema change of its own transaction nothing is proved: what this one reads, or finds by a name that more
-   * than one schema may have, may be another thing by now.
-   */
-  #behindChange(
-    found: readonly Classification[],
-    uses: CatalogueUses | undefined,
-  ): ErrorReply | undefined {
-    if (this.#pipeline.ddlSince === undefined) return undefined
-    const reads = found.some(
-      ({ operation }) =>
-        isOperation(operation) &&
-        operation.collections.some(
-          ({ access, collection }) => access === 'read' && collection !== CATALOG,
-        ),
-    )
-    const named = Object.keys(uses?.names ?? {}).length > 0 && this.#judging.path.length > 1
-    if (!reads && !named) return undefined
-    return {
-      severity: 'ERROR',
-      sqlstate: '0A000',
-      message: AFTER_CHANGE.reason,
-      hint: AFTER_CHANGE.hint,
-    }
-  }
-
   /** What these hang on together. */
   usesOf(steps: readonly Step[], runs: readonly Run[]): CatalogueUses | undefined {
-    return this.#isAlone(steps)
-      ? undefined
-      : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
+    if (this.#isAlone(steps)) return undefined
+    const found = runs.map((run) => run.found)
+    return this.#uses(found, steps)
+  }
+
+  #uses(found: readonly Classification[], steps: readonly Step[]): CatalogueUses | undefined {
+    // What can be neither seen nor proved passes only where it hangs on nothing (`whereItRuns`).
+    if (this.#judging.own.unseen) return undefined
+    return usesOf([...found, ...this.#prepared(steps)])
   }
 
   /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
@@ -240,11 +217,16 @@ export class Permits {
     steps: readonly Step[],
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
-    const { catalogue, path } = this.#judging
+    const { catalogue, path, own } = this.#judging
     // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
     this.#pipeline.letGo()
     this.#pipeline.flushToUpstream()
-    return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
+    const all = steps.flatMap(
+      ({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [],
+    )
+    // That connection does not see it, and may have something else of that name.
+    const unknown = 'its transaction has changed the schema'
+    return own.needed ? all.map(({ collection }) => ({ collection, unknown })) : all
   }
 
   #permitted(

@@ -4,6 +4,7 @@
 import type { AdapterContext, AdapterHost, Delivery } from '../../core/adapter.js'
 import type { Hidden } from './error-text.js'
 import type { Expectation } from './expectation.js'
+import { failing, type RefusedForm } from './failing.js'
 import { NameTable } from './names.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import { Outbox } from './outbox.js'
@@ -11,7 +12,7 @@ import { Proved } from './proved.js'
 import type { Run } from './run.js'
 import type { Savepoints } from './savepoints.js'
 import { SearchPath } from './search-path.js'
-import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
+import { type ErrorReply, message } from './wire.js'
 
 interface Waiting {
   readonly segment: number
@@ -21,13 +22,9 @@ interface Waiting {
 /** Messages that may wait for their answers before the next is sent: whatever looks through them stays quick. */
 const WAITING_MAX = 4096
 
-/** A text that no grammar accepts: what stands upstream in place of a refused statement. */
-export const REFUSED_TEXT = 'vgate refused this statement'
 const SYNC = message('S')
 const FLUSH = message('H')
 const OWN_READY: Expectation = { kind: 'ready', sync: true, own: true }
-
-export type RefusedForm = 'Q' | 'P' | 'B' | 'E' | 'DS' | 'DP' | 'F'
 
 /** State of one session after its login. */
 export class Pipeline {
@@ -64,6 +61,8 @@ export class Pipeline {
   unitMasked: Hidden = false
   /** The open transaction has changed the catalogue, since this segment. */
   ddlSince: number | undefined
+  /** How often it may have become another schema for this session: its changes, and what takes them back. */
+  changes = 0
   catalogueStale = false
   /** Nothing more is sent before everything is answered (a Query is under way). */
   barrier = false
@@ -117,6 +116,13 @@ export class Pipeline {
     return (
       this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
     )
+  }
+
+  /** A statement that changes the schema is being sent. */
+  changingSchema(): void {
+    this.ddlSince ??= this.segment
+    this.changes += 1
+    this.path.touch()
   }
 
   /** What stands in front of the next Query, and nothing of the client's, keeps its transaction open. */
@@ -224,30 +230,12 @@ export class Pipeline {
    */
   refuse(form: RefusedForm, reply: ErrorReply, name = ''): void {
     if (this.skipping) return
-    const none = cstr(`vgate_${this.#context.randomBytes(12).toString('hex')}`)
-    const refused = (codes: readonly string[], simple = false): Expectation => ({
-      kind: 'refused',
-      simple,
-      reply,
-      codes,
-    })
-    if (form === 'P')
-      this.send(message('P', cstr(name), cstr(REFUSED_TEXT), i16(0)), refused(['42601']))
-    else if (form === 'B')
-      this.send(message('B', cstr(''), none, i16(0), i16(0), i16(0)), refused(['26000']))
-    else if (form === 'E') this.send(message('E', none, i32(0)), refused(['34000']))
-    else if (form === 'DS') this.send(message('D', 'S', none), refused(['26000']))
-    else if (form === 'DP') this.send(message('D', 'P', none), refused(['34000']))
-    else {
-      const query = message('Q', cstr(REFUSED_TEXT))
-      const call = message('F', i32(0), i16(0), i16(0), i16(0))
-      this.send(
-        form === 'Q' ? query : call,
-        refused(form === 'Q' ? ['42601'] : ['42883', '25P02'], true),
-      )
-      this.expect({ kind: 'ready', sync: false })
-      this.closeSegment()
-    }
+    const none = `vgate_${this.#context.randomBytes(12).toString('hex')}`
+    const { bytes, expectation } = failing(form, reply, { name, none })
+    this.send(bytes, expectation)
+    if (!expectation.simple) return
+    this.expect({ kind: 'ready', sync: false })
+    this.closeSegment()
   }
 
   /** A message that brings its own ReadyForQuery has been sent: nothing goes before it is answered. */

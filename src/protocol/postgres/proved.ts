@@ -4,7 +4,10 @@
 /** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
 export interface GuardReplies {
   readonly kind: 'guard'
+  /** `*`: any number of rows. */
   replies: string
+  /** Bytes of rows that came. */
+  size?: number
   readonly values: (Buffer | null)[][]
   readonly done: () => void
   /** An earlier error skipped it. */

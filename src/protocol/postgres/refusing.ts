@@ -1,8 +1,9 @@
 // Owns the refusal of one message of the extended protocol that was not understood: judged, so that it is recorded,
 // and answered. Must never let it pass.
 
-import { type Judging, refusalReply } from './judging.js'
-import type { Pipeline, RefusedForm } from './pipeline.js'
+import type { RefusedForm } from './failing.js'
+import type { Judging } from './judging.js'
+import type { Pipeline } from './pipeline.js'
 import { unclassified } from './unclassified.js'
 import type { ErrorReply } from './wire.js'
 
@@ -28,7 +29,7 @@ export function refuseMessage(
   } as const
   judging.judge(request, (ruling) => {
     const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: said.why }
-    const given = ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback
+    const given = ruling.verdict === 'deny' ? judging.reply(ruling.refusal) : fallback
     pipeline.refuse(form, said.reply ?? given, said.name)
   })
 }

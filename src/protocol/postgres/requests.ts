@@ -28,6 +28,7 @@ export class Requests {
     this.#judging = judging
     this.#guards = new Guards(pipeline, context, (then) => judging.reload(then))
     const guards = this.#guards
+    judging.own.ask = guards.ask
     const permits = new Permits(context, pipeline, judging, guards)
     this.#simple = new SimpleQueries(pipeline, judging, guards, permits)
     this.#extended = new ExtendedQueries(
@@ -38,7 +39,7 @@ export class Requests {
       this.#simple,
       `vgate_${context.randomBytes(12).toString('hex')}`,
     )
-    this.#executions = new Executions(pipeline, judging, guards, permits, this.#simple)
+    this.#executions = new Executions(pipeline, judging, guards, permits)
   }
 
   /** Handles the next message of the queue. False: not yet; ask again when something was answered. */

@@ -1,11 +1,11 @@
 // Owns Query and FunctionCall, and the rule about schema changes for both protocols. Must never send more than the
 // runs that were permitted.
 
-import { AFTER_CHANGE, changesSchema, standingIn } from './existing.js'
+import { changesSchema, standingIn } from './existing.js'
 import type { Expectation } from './expectation.js'
 import { readQuery } from './frontend.js'
 import { type Guards, UNSETTLED } from './guards.js'
-import { type Judging, refusalReply } from './judging.js'
+import type { Judging } from './judging.js'
 import { ABORTED } from './name-replies.js'
 import { namesNow, stepsOf } from './named-objects.js'
 import type { Portal } from './objects.js'
@@ -43,11 +43,6 @@ const ENDER = Buffer.from('\n;UNLISTEN "vgate_nothing"\0')
 /** A Query with ENDER behind its text; a comment that ends the text ends with its line. */
 function withEnder(query: Buffer): Buffer {
   return message('Q', query.subarray(5, -1), ENDER)
-}
-
-interface Trouble {
-  readonly reason: string
-  readonly hint: string
 }
 
 /** Takes Query and FunctionCall. */
@@ -96,7 +91,7 @@ export class SimpleQueries {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why }
       this.#pipeline.refuse(
         'F',
-        ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback,
+        ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : fallback,
       )
     })
     return true
@@ -115,20 +110,9 @@ export class SimpleQueries {
       const fallback: ErrorReply = { severity: 'ERROR', sqlstate: '42501', message: why, hint }
       this.#pipeline.refuse(
         'Q',
-        reply ?? (ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : fallback),
+        reply ?? (ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : fallback),
       )
     })
-  }
-
-  /** Why these statements may not run now because of a schema change that is not committed, or among themselves. */
-  ddlTrouble(statements: readonly ParsedStatement[]): Trouble | undefined {
-    let changed = this.#pipeline.ddlSince !== undefined
-    for (const { effects } of statements) {
-      if (changed && !effects.ddl && effects.transaction === undefined) return AFTER_CHANGE
-      // Where the object is there, nothing changes: what it is the catalogue tells.
-      changed ||= effects.ddl && effects.ifAbsent !== true
-    }
-    return undefined
   }
 
   #statements(bytes: Buffer, text: string, statements: readonly ParsedStatement[]): void {
@@ -136,12 +120,7 @@ export class SimpleQueries {
       this.#forward(bytes, [], { runs: [], uses: undefined })
       return
     }
-    const why = this.ddlTrouble(statements)
     const recorded = statements.map((statement) => statement.text).join(';\n')
-    if (why !== undefined) {
-      this.#refused(recorded, why.reason, why.hint)
-      return
-    }
     const came = { values: [], exact: (source: string) => this.#permits.exact(source, []) }
     const steps = stepsOf(statements, namesNow(this.#pipeline), came)
     if (steps === 'later') throw new Error('a Query waits until all names are settled')
@@ -168,7 +147,7 @@ export class SimpleQueries {
       const operations = found.map(({ operation }) => operation)
       const text = made.map((one) => one.text).join(';\n')
       this.#judging.judge({ phase: 'prepare', operations, text, form }, (ruling) =>
-        then(ruling.verdict === 'deny' ? refusalReply(ruling.refusal) : undefined),
+        then(ruling.verdict === 'deny' ? this.#judging.reply(ruling.refusal) : undefined),
       )
     })
   }
@@ -211,10 +190,8 @@ export class SimpleQueries {
     this.#guards.front(uses)
     const ended = steps.length === 1 && pipeline.leads
     for (const run of runs) this.#permits.opened(run)
-    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index]))) {
-      pipeline.ddlSince ??= pipeline.segment
-      pipeline.path.touch()
-    }
+    if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
+      pipeline.changingSchema()
     for (const { statement } of steps) this.#guards.passing(statement)
     pipeline.send(ended ? withEnder(bytes) : bytes, {
       ...{ kind: 'query', runs, steps, at: 0, failed: false },
@@ -284,6 +261,8 @@ export class SimpleQueries {
       whole: () => ({ text }),
       segment: pipeline.segment,
       serial: pipeline.nextSerial(),
+      changes: pipeline.changes,
+      begun: true,
       describing: true,
       completed: false,
       tally: new Tally(),

@@ -4,6 +4,9 @@
 import type { PreviewQuery, SideQuery } from '../../core/adapter.js'
 import type { Operation, Unclassified } from '../../core/operation.js'
 
+/** One row of an answer, as text. */
+export type Row = readonly (string | null)[]
+
 /** A column as RowDescription names it, resolved: every base column its value can come from (views followed). */
 export interface ColumnOrigin {
   readonly collection: string
@@ -20,6 +23,8 @@ export interface Catalogue {
   originsOf(tableOid: number, attribute: number): readonly ColumnOrigin[] | undefined
   /** True for an OID of a type that holds embeddings. */
   isVectorType(typeOid: number): boolean
+  /** Those of these relations that are views whose definitions it lacks. */
+  unreadViews(oids: readonly number[]): readonly number[]
 }
 
 /** A parameter's value as text, NULL, or not known (not bound yet, or a type the adapter does not decode). */
@@ -72,6 +77,8 @@ export interface Existing {
 
 export interface Classification {
   readonly operation: Operation | Unclassified
+  /** Views whose definitions this snapshot lacks: once it has them, it is to be classified again. */
+  readonly unread?: readonly number[]
   /** Absent where nothing but the database's own catalogue is used. */
   readonly uses?: CatalogueUses
   /** Where names are looked up may be another place behind it. */
@@ -213,6 +220,13 @@ export interface SqlAnalyzer {
   fromOffload(text: string, answer: unknown): ParseOutcome
   /** Answers `previous` itself, cheaply, where nothing that it was read from has changed since. */
   loadCatalogue(query: SideQuery, previous?: unknown): Promise<Catalogue>
+  /** What is asked in a session's own connection to know what it sees. */
+  readonly ownQueries: readonly string[]
+  /** The snapshot of these answers, and of what the shared one knows; undefined where they cannot be relied on. */
+  ownCatalogue(answers: readonly (readonly Row[])[], shared: Catalogue): Catalogue | undefined
+  /** What is asked for the definitions of views, and the snapshot that has them; undefined where they are others by now. */
+  viewQuery(oids: readonly number[]): string
+  withViews(catalogue: Catalogue, answer: readonly Row[]): Catalogue | undefined
   /** A start-up parameter or setting: true if it may be set by the client at start-up with this value. `search_path` is judged by `resolveSearchPath`. */
   allowsSetting(name: string, value: string): boolean
   /** A search_path value as the client gave it → schema names, or undefined where one is unknown. */

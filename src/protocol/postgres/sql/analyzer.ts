@@ -7,7 +7,14 @@ import { VgateError } from '../../../core/errors.js'
 import { builtFile } from '../../../core/place.js'
 import type { PostgresProduct } from '../../table.js'
 import { CatalogueSnapshot } from '../catalogue.js'
-import { catalogueParts, readCatalogueRows, readCatalogueVersion } from '../catalogue-load.js'
+import {
+  catalogueParts,
+  ownParts,
+  readCatalogueRows,
+  readCatalogueVersion,
+  viewDefinitions,
+} from '../catalogue-load.js'
+import { OWN_QUERIES, viewQuery } from '../catalogue-queries.js'
 import type {
   Catalogue,
   Classification,
@@ -82,6 +89,13 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
       versions.set(loaded, version)
       return loaded
     },
+    ownQueries: OWN_QUERIES,
+    ownCatalogue: (answers, shared) => {
+      const parts = ownParts(answers, snapshot(shared).parts, product)
+      return parts && new CatalogueSnapshot(parts, lineage)
+    },
+    viewQuery,
+    withViews: (catalogue, answer) => snapshot(catalogue).defining(viewDefinitions(answer)),
     allowsSetting: (name, value) => allowsSetting(name, value, product),
     resolveSearchPath: (value, catalogue, user) =>
       resolveSearchPath(value, snapshot(catalogue), user),

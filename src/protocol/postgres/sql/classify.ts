@@ -30,6 +30,7 @@ import {
   open,
   tagOf,
   text,
+  ViewUnread,
 } from './tree.js'
 import { allSources, type Column, leaving } from './value.js'
 import { isWrite } from './write.js'
@@ -76,7 +77,8 @@ export function classifyTree(
   } catch (error) {
     if (error instanceof NotUnderstood) {
       const answer = placedError(error, tree, surroundings)
-      return { operation: refused(error.message, shown, error.hint, answer) }
+      const operation = refused(error.message, shown, error.hint, answer)
+      return error instanceof ViewUnread ? { operation, unread: [error.view] } : { operation }
     }
     // Anything else is a fault of ours; the statement is refused all the same.
     return { operation: refused('the statement could not be analysed', shown) }

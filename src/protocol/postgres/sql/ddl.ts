@@ -16,6 +16,7 @@ import {
   existingRelation,
   indexed,
   NONE,
+  newName,
   options,
   storage,
   table,
@@ -125,22 +126,22 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
     throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(fields['options'])
   const own = new Scope()
-  const made = text(open(fields['relation'], 'RangeVar')['relname'])
+  const made = newName(fields['relation'], analysis)
   const columns = list(fields['tableElts'])
     .filter((each) => tagOf(each) === 'ColumnDef')
     .map((each) => ({
       name: text(expectNode(each, 'ColumnDef')['colname']),
       value: { kind: 'derived', sources: [] } as const,
     }))
-  own.add({ items: [{ alias: made, columns, rows: 0 }], columns, rows: () => 0 })
+  own.add({ items: [{ alias: made.name, columns, rows: 0 }], columns, rows: () => 0 })
   for (const each of [
     ...list(fields['tableElts']),
     ...list(fields['constraints']),
     ...list(fields['nnconstraints']),
   ]) {
     const { tag, fields: inner } = node(each)
-    if (tag === 'ColumnDef') columnDefinition(inner, own, analysis)
-    else if (tag === 'Constraint') constraint(inner, own, analysis)
+    if (tag === 'ColumnDef') columnDefinition(inner, own, analysis, made)
+    else if (tag === 'Constraint') constraint(inner, own, analysis, made)
     else throw new NotUnderstood(`not supported yet: ${tag} in CREATE TABLE`)
   }
   return create(fields['relation'], analysis)

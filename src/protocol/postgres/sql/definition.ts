@@ -1,7 +1,7 @@
 // Owns what definitions share: names to be made or changed, columns, constraints and storage options.
 
 import { CATALOG, type Risk } from '../../../core/operation.js'
-import { collectionName, type Relation } from '../catalogue.js'
+import { collectionName, effectivePath, type Relation } from '../catalogue.js'
 import type { Existing } from '../statement.js'
 import type { Analysis } from './analysis.js'
 import { evaluate } from './expression.js'
@@ -15,6 +15,13 @@ export interface Definition {
   readonly name: string
   /** It is there, so that nothing is made. */
   readonly existing?: Omit<Existing, 'otherwise'>
+}
+
+/** A relation that is to be made. */
+export interface NewName {
+  readonly schema: string
+  readonly name: string
+  readonly collection: string
 }
 
 /** Definitions touch no rows. */
@@ -63,10 +70,7 @@ export function indexed(value: unknown, analysis: Analysis): Relation {
 }
 
 /** Where a new relation would be made: the schema named, or the first of the path that is there. */
-export function newName(
-  value: unknown,
-  analysis: Analysis,
-): { schema: string; name: string; collection: string } {
+export function newName(value: unknown, analysis: Analysis): NewName {
   const fields = open(value, 'RangeVar')
   if (fields['relpersistence'] !== 'p')
     throw new NotUnderstood('not supported yet: temporary or unlogged tables')
@@ -152,22 +156,41 @@ export function storage(value: unknown): void {
 }
 
 /** A column as it is defined: its type, default and checks. */
-export function columnDefinition(fields: Fields, scope: Scope, analysis: Analysis): void {
+export function columnDefinition(
+  fields: Fields,
+  scope: Scope,
+  analysis: Analysis,
+  made?: NewName,
+): void {
   resolveType(fields['typeName'], analysis, true)
   if (fields['collClause'] !== undefined)
     names(open(fields['collClause'], 'CollateClause')['collname'])
   for (const each of list(fields['constraints']))
-    constraint(expectNode(each, 'Constraint'), scope, analysis)
+    constraint(expectNode(each, 'Constraint'), scope, analysis, made)
 }
 
-/** A constraint: its expression, and the table that it refers to. */
-export function constraint(fields: Fields, scope: Scope, analysis: Analysis): void {
+/** A constraint: its expression, and the table that it refers to. `made`: the table that is being made with it. */
+export function constraint(fields: Fields, scope: Scope, analysis: Analysis, made?: NewName): void {
   storage(fields['options'])
   if (fields['raw_expr'] !== undefined)
     analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
-  if (fields['pktable'] !== undefined) {
+  if (fields['pktable'] !== undefined && !refersTo(made, fields['pktable'], analysis)) {
     const { relation } = resolveRelation(fields['pktable'], analysis)
     // A foreign key tells which keys exist.
     analysis.reach(relation, 'read', 'get', NONE)
   }
+}
+
+/** The server looks for the table when the new one is there: at its place in the path it is found like any other. */
+function refersTo(made: NewName | undefined, value: unknown, analysis: Analysis): boolean {
+  const fields = open(value, 'RangeVar')
+  if (made === undefined || text(fields['relname']) !== made.name) return false
+  if (fields['schemaname'] !== undefined) return text(fields['schemaname']) === made.schema
+  // Noted, so that it is proved to be what the name means without the new one.
+  analysis.named(undefined, made.name)
+  const first = effectivePath(analysis.path).find(
+    (schema) =>
+      schema === made.schema || analysis.catalogue.relation(schema, made.name, []) !== undefined,
+  )
+  return first === made.schema
 }

@@ -57,6 +57,9 @@ const WRITES: ReadonlySet<string> = new Set([
   'intoClause',
 ])
 
+/** In what EXPLAIN runs. */
+const MAKES_TABLES: ReadonlySet<string> = new Set(['CreateTableAsStmt', 'intoClause'])
+
 /** Functions of pg_catalog that change the session or a sequence. */
 const CHANGING: ReadonlySet<string> = new Set(['set_config', 'nextval', 'setval', 'setseed'])
 
@@ -136,7 +139,7 @@ function effectsOfTag(
       return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
     case 'ExplainStmt':
       return {
-        ddl: holdsTag(fields['query'], new Set(['CreateTableAsStmt'])),
+        ddl: holdsTag(fields['query'], MAKES_TABLES),
         readOnly: !runs(fields) || !holds(fields['query']),
       }
     case 'InsertStmt':

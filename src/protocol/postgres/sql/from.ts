@@ -149,7 +149,10 @@ export function relationColumns(
   const known = COLUMNS[only ? 'only' : 'all'].get(relation)
   if (known !== undefined) return known
   const family = analysis.family(relation, only)
-  const behind = relation.definition === undefined ? undefined : viewColumns(relation, analysis)
+  const behind =
+    relation.definition === undefined && !relation.unread
+      ? undefined
+      : viewColumns(relation, analysis)
   const columns = relation.columns.map((column, index) => {
     const own = family.flatMap((each) => {
       const same = each.columns.find((other) => other.name === column.name)

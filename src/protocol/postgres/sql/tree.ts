@@ -16,6 +16,16 @@ export class NotUnderstood extends Error {
   }
 }
 
+/** It hangs on a view whose definition has not been read yet: to be judged again when it has. */
+export class ViewUnread extends NotUnderstood {
+  readonly view: number
+
+  constructor(view: number) {
+    super('the definition of a view has not been read')
+    this.view = view
+  }
+}
+
 /** The fields of one opened node. */
 export type Fields = Readonly<Record<string, unknown>>
 

@@ -9,7 +9,7 @@ import { relationColumns } from './from.js'
 import { parseTree } from './parser.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
-import { isFields, list, NotUnderstood } from './tree.js'
+import { isFields, list, NotUnderstood, ViewUnread } from './tree.js'
 import { allSources, type Column } from './value.js'
 
 interface Expansion {
@@ -19,6 +19,7 @@ interface Expansion {
 
 /** Columns of a view or materialised view by its definition; what it reaches is added to the analysis. */
 export function viewColumns(relation: Relation, analysis: Analysis): readonly Column[] {
+  if (relation.unread) throw new ViewUnread(relation.oid)
   const known = analysis.catalogue.expansions.get(relation.oid)
   if (known === 'reading') throw new NotUnderstood(`view "${relation.name}" refers to itself`)
   const expansion = isExpansion(known) ? known : expand(relation, analysis)
@@ -47,7 +48,7 @@ function expand(relation: Relation, analysis: Analysis): Expansion {
     return expansion
   } catch (error) {
     cache.delete(relation.oid)
-    if (error instanceof NotUnderstood) {
+    if (error instanceof NotUnderstood && !(error instanceof ViewUnread)) {
       throw new NotUnderstood(`view "${relation.name}" is not understood: ${error.message}`)
     }
     throw error

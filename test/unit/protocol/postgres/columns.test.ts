@@ -22,6 +22,7 @@ const catalogue: Catalogue = {
         ]
       : undefined,
   isVectorType: (type) => type === VECTOR,
+  unreadViews: () => [],
 }
 const masker: MaskerFactory = {
   forField: (_masks, kind) => ({

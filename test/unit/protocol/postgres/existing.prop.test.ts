@@ -3,7 +3,8 @@
 
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { standingIn, whereItRuns } from '../../../../src/protocol/postgres/existing.js'
+import { whereItRuns } from '../../../../src/protocol/postgres/after-change.js'
+import { standingIn } from '../../../../src/protocol/postgres/existing.js'
 import type { Run } from '../../../../src/protocol/postgres/run.js'
 import type {
   Classification,
@@ -69,7 +70,8 @@ describe('what stands in for statements whose object is there', () => {
       fc.property(texts, fc.boolean(), (text, changed) => {
         const statements = parsed(text)
         const found = classified(statements)
-        const settled = whereItRuns(statements, found, changed)
+        const standing = changed ? 'unseen' : 'unchanged'
+        const settled = whereItRuns(statements, found, { standing, path: PUBLIC })
         let pending = changed
         for (const [index, one] of settled.entries()) {
           const { effects } = statements[index] ?? {}

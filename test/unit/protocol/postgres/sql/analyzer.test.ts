@@ -80,6 +80,7 @@ describe('parse', () => {
     ['COPY notes FROM STDIN', { ddl: false, copy: 'in', readOnly: false }],
     ['COPY notes TO STDOUT', { ddl: false, copy: 'out', readOnly: true }],
     ['CREATE TABLE x (id int)', { ddl: true, readOnly: false }],
+    ['EXPLAIN ANALYZE SELECT 1 AS a INTO x', { ddl: true, readOnly: false }],
     ['EXPLAIN DELETE FROM notes', { ddl: false, readOnly: true }],
     ['EXPLAIN ANALYZE DELETE FROM notes', { ddl: false, readOnly: false }],
   ]

@@ -93,6 +93,34 @@ describe('action names', () => {
   }
 })
 
+describe('a table that refers to itself', () => {
+  const reached = (text: string, path: readonly string[] = PUBLIC): readonly string[] =>
+    operationOf(text, undefined, path).collections.map(
+      ({ access, collection }) => `${access} ${collection}`,
+    )
+
+  it('reads nothing that is there', () => {
+    const made = ['admin fresh']
+    expect(reached('CREATE TABLE fresh (id int PRIMARY KEY, up int REFERENCES fresh)')).toEqual(
+      made,
+    )
+    expect(
+      reached('CREATE TABLE public.fresh (id int PRIMARY KEY, FOREIGN KEY (id) REFERENCES fresh)'),
+    ).toEqual(made)
+    expect(reached('CREATE TABLE notes (id int REFERENCES notes)')).toEqual(['admin notes'])
+  })
+
+  it('is told from one of its name, by where the path finds it', () => {
+    const made = 'CREATE TABLE public.notes (id int REFERENCES notes)'
+    expect(reached(made, ['information_schema', 'public'])).toEqual(['admin notes'])
+    const other = 'CREATE TABLE information_schema_2.notes (id int REFERENCES public.notes)'
+    expect(reached(other)).toEqual(['read notes', 'admin information_schema_2.notes'])
+    const later = 'CREATE TABLE later.notes (id int REFERENCES notes)'
+    expect(reached(later, ['public', 'later'])).toEqual(['read notes', 'admin later.notes'])
+    expect(reached(later, ['later', 'public'])).toEqual(['admin later.notes'])
+  })
+})
+
 describe('effects', () => {
   const effect = (text: string, parameters?: readonly Parameter[]) =>
     operationOf(text, parameters).collections.find((use) => use.access === 'write')?.effect
