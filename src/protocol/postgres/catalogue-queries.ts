@@ -16,16 +16,21 @@ const versionOf = (table: string, where = 'true', more = ''): string =>
 
 const ofRelation = (column: string): string => `x.${column} OPERATOR(pg_catalog.=) c.oid`
 
+/** The triggers that act in place of a view. */
+const INSTEAD = `(x.tgtype OPERATOR(pg_catalog.&) '64'::pg_catalog.int2) OPERATOR(pg_catalog.<>) '0'::pg_catalog.int2`
+
 /**
  * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, parents
- * and children. Not with TRUNCATE or ANALYZE.
+ * and children, triggers of a view. Not with TRUNCATE or ANALYZE.
  */
 const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relkind, c.relhasrules,
  ${versionOf('pg_attribute', ofRelation('attrelid'))}, ${versionOf('pg_index', ofRelation('indrelid'))},
  ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
- ${versionOf('pg_inherits', ofRelation('inhparent'))})`
+ ${versionOf('pg_inherits', ofRelation('inhparent'))},
+ CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN
+ ${versionOf('pg_trigger', `${ofRelation('tgrelid')} AND ${INSTEAD}`)} END)`
 
-/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf. */
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view. */
 export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text,
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::int8, a.attnotnull) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)::text,
@@ -35,10 +40,13 @@ export const RELATION_QUERY = `SELECT c.oid::text, n.nspname::text, c.relname::t
  (SELECT pg_catalog.json_agg(h.inhparent::int8) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)::text,
  CASE WHEN c.relkind IN ('v', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
    THEN pg_catalog.pg_get_viewdef(c.oid) END,
- CASE WHEN c.relkind IN ('r', 'p', 'f') AND c.relhasrules THEN 'rules' END,
+ CASE WHEN c.relkind IN ('r', 'p', 'f') AND c.relhasrules OR c.relkind = 'v' AND EXISTS (
+   SELECT 1 FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1') THEN 'rules' END,
  (SELECT i.indrelid::text FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid),
  CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN ${RELATION_VERSION} END,
- CASE WHEN c.relispartition AND c.relkind <> 'p' THEN 'leaf' END
+ CASE WHEN c.relispartition AND c.relkind <> 'p' THEN 'leaf' END,
+ CASE WHEN c.relkind = 'v' THEN
+   (SELECT pg_catalog.bit_or(x.tgtype)::text FROM pg_catalog.pg_trigger x WHERE x.tgrelid = c.oid AND ${INSTEAD}) END
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE (c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S')
    OR (c.relkind IN ('i', 'I') AND n.nspname NOT IN ('pg_catalog', 'information_schema')))
@@ -96,6 +104,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
   ['pg_inherits'],
   ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],
+  ['pg_trigger', `${INSTEAD} AND ${NOT_TEMPORARY('x.tgrelid')}`],
   ['pg_proc'],
   ['pg_operator'],
   ['pg_depend', "x.deptype OPERATOR(pg_catalog.=) 'e'"],

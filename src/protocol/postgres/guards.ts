@@ -215,7 +215,9 @@ export class Guards {
   /** A statement that ends prepared statements or transactions is being sent. */
   passing({ effects }: ParsedStatement): void {
     if (effects.deallocates === '*') this.clear()
-    if (effects.transaction !== undefined) this.#pipeline.proved.control()
+    const { proved } = this.#pipeline
+    if (effects.transaction !== undefined || (effects.calls === true && !proved.enclosed))
+      proved.control()
   }
 
   /** Every prepared statement of the session may be gone. */

@@ -40,6 +40,11 @@ export class Proved {
     return this.#isKnown('I') && this.#ranIn !== this.#standing.segment
   }
 
+  /** A transaction is open, and only its own statements end it: what a procedure does stays inside. */
+  get enclosed(): boolean {
+    return this.#isKnown('T') || this.#isKnown('E')
+  }
+
   /** The transaction has failed: nothing runs before its end. */
   get failed(): boolean {
     return this.#isKnown('E')

@@ -97,6 +97,8 @@ export interface StatementEffects {
   readonly deallocates?: string
   /** Name of the cursor, which is a portal, that it closes; `*` for all. */
   readonly closes?: string
+  /** Runs a procedure, which may commit where no transaction is open. */
+  readonly calls?: true
   /** Transaction control. */
   readonly transaction?:
     | 'begin'

@@ -113,6 +113,8 @@ export function effectsOf(tree: unknown): StatementEffects {
         ddl: holdsTag(fields['query'], new Set(['CreateTableAsStmt'])),
         readOnly: !runs(fields) || !holds(fields['query']),
       }
+    case 'CallStmt':
+      return { ddl: false, calls: true, readOnly: false }
     case 'InsertStmt':
     case 'UpdateStmt':
     case 'DeleteStmt':
