@@ -259,7 +259,9 @@ export class Permits {
         steps[index]?.counted,
       )
     })
-    const reply = unenforceable(steps, obligations, request.form === 'simple')
+    const { enclosed } = this.#pipeline.proved
+    const simple = request.form === 'simple'
+    const reply = unenforceable(steps, obligations, { simple, runs, enclosed })
     if (reply === undefined) {
       for (const { opens, reading } of steps) {
         if (opens !== undefined) this.#settleCursor(opens)

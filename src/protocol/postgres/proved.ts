@@ -1,6 +1,8 @@
 // Owns how long something is proved in a session's transactions: locks that the server holds end with the
 // transaction, which the client's messages end before their answers tell. Never answers "proved" where it is not known.
 
+import { BodyReader } from './wire.js'
+
 /** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
 export interface GuardReplies {
   readonly kind: 'guard'
@@ -12,6 +14,19 @@ export interface GuardReplies {
   /** False: the error is the statement's own. */
   readonly failed: (error: { readonly sqlstate: string; readonly message: string }) => boolean
 }
+
+/** One message of several that a guard awaits; false where it is none of them. */
+export function takeReply(guard: GuardReplies, type: string, bytes: Buffer): boolean {
+  if (type !== guard.replies[0]) return false
+  guard.replies = guard.replies.slice(1)
+  if (type !== 'D') return true
+  const reader = new BodyReader(bytes)
+  guard.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
+  reader.done()
+  return true
+}
+
+const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))
 
 /** Where a session stands, as its pipeline knows it. */
 interface Standing {
