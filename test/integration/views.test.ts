@@ -34,6 +34,10 @@ const SETUP = `
   CREATE FUNCTION acted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     UPDATE docs SET body = 'acted' WHERE id = OLD.id; RETURN NEW; END $$;
   CREATE TRIGGER act INSTEAD OF UPDATE ON v_acting FOR EACH ROW EXECUTE FUNCTION acted();
+  CREATE VIEW v_saying AS SELECT id, email FROM docs;
+  CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'it was %', OLD.email; END $$;
+  CREATE TRIGGER act INSTEAD OF UPDATE OR DELETE ON v_saying FOR EACH ROW EXECUTE FUNCTION says();
   CREATE VIEW v_ruled AS SELECT id, body FROM docs;
   CREATE RULE away AS ON DELETE TO v_ruled DO INSTEAD NOTHING;
 `
@@ -168,6 +172,19 @@ for (const kind of ['plain', 'pgvector'] as const) {
           await expect(eve.query(text), text).rejects.toMatchObject({ code: '42501' })
         const refused = told(eve, 'INSERT INTO v_part VALUES (1, $1, $2)', ['t1', 'x'])
         expect(await refused).toMatchObject({ code: '23505', detail: undefined })
+      })
+
+      test('nor does a trigger of a view say what is masked behind it', async () => {
+        const at = await gateway.connectAs('eve')
+        const eve = await clientOf(at)
+        const erased = eve.query('DELETE FROM v_saying WHERE id = 1')
+        erased.catch(() => undefined)
+        await expect.poll(() => at.held.length, { timeout: 15_000 }).toBe(1)
+        const id = at.held[0]?.request ?? ''
+        await gateway.requests.approve(await gateway.person('owner', ['corp:owners']), id, {})
+        const said = await erased.catch((error: unknown) => JSON.stringify(error) + String(error))
+        expect(said).toContain('withheld')
+        expect(said).not.toContain('leak.test')
       })
 
       test('rules are refused', async () => {
