@@ -165,6 +165,11 @@ describe('what is written', () => {
     ],
   ])('%s', (text, expected) => expect(uses(text, 'write')).toEqual(expected))
 
+  it('locks rows where they are', () => {
+    const locked = ['deep update none', 'notes update none', 'part update none']
+    expect([...uses('SELECT k FROM deep FOR UPDATE', 'write')].sort()).toEqual(locked)
+  })
+
   it('has the names of the table', () => {
     expect(fields("UPDATE deep SET b = 'x'")).toEqual(
       expect.arrayContaining(['deep.b written', 'part.body written', 'notes.body written']),
