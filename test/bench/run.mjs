@@ -1,5 +1,5 @@
-// Owns `npm run bench`: its flags, and starting the benchmarks. Usage: npm run bench -- [tunnel] [recording] [sessions]
-// [--allow-load] [--rounds N] [--seconds N] [--write]; without a name all three, of which only `tunnel` takes as long as
+// Owns `npm run bench`: its flags, and starting the benchmarks. Usage: npm run bench -- [tunnel] [recording] [sessions] [decision] [beside]
+// [--allow-load] [--rounds N] [--seconds N] [--write]; without a name all, of which only `tunnel` takes as long as
 // rounds and seconds say. Must never publish numbers of a busy machine without saying so.
 
 import { spawnSync } from 'node:child_process'
@@ -7,7 +7,7 @@ import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const ALL = ['tunnel', 'recording', 'sessions']
+const ALL = ['tunnel', 'recording', 'sessions', 'decision', 'beside']
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {

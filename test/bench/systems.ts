@@ -46,7 +46,7 @@ roles:
     mask: [{ collections: [vecs], vectors: drop }]
     limits: { rows: 1000000 }
   plain:
-    allow: [{ access: read, collections: [items, vecs] }]
+    allow: [{ access: read, collections: [items, vecs] }, { access: write, collections: [vecs] }]
     limits: { rows: 1000000 }
 access:
   - { who: { group: data-science }, role: masked, targets: ["*"], grant: { default: 8h, max: 8h } }

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PGVECTOR } from '../../src/databases/pgvector.js'
 import { readCatalogueVersion } from '../../src/protocol/postgres/catalogue-load.js'
 import { createAnalyzer } from '../../src/protocol/postgres/sql/analyzer.js'
-import { findPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 
 const SQL = `
 create table docs (id int primary key, title text);
@@ -62,8 +62,8 @@ const DAILY = [
   'create temporary table mine2 as select * from docs; alter table mine2 add column z int',
 ]
 
-for (const kind of ['plain', 'pgvector'] as const) {
-  describe.skipIf(findPostgres()[kind] === undefined)(`on the ${kind} server`, () => {
+for (const kind of ['plain', 'pgvector', '17', '18'] as const) {
+  describe.runIf(hasPostgres(kind))(`on the ${kind} server`, () => {
     let server: TestPostgres
     let client: pg.Client
     const query = async (statement: string): Promise<(string | null)[][]> =>

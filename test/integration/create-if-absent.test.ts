@@ -51,7 +51,7 @@ function shown({ type, body }: Reply): string {
   return `${type} ${type === 'C' || type === 'Z' ? body.toString().replace('\0', '') : body.toString('hex')}`
 }
 
-const kinds = ['plain', 'pgvector'] as const
+const kinds = ['plain', 'pgvector', '18'] as const
 const each = describe.skipIf(!kinds.every(hasPostgres)).each(kinds)
 each('CREATE … IF NOT EXISTS of what exists (%s)', (kind) => {
   /** What the version of the server has no part in runs on one of them. */

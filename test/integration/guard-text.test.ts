@@ -4,7 +4,7 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guardText } from '../../src/protocol/postgres/guard-text.js'
-import { findPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+import { hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
 
 const SQL = `
 create table docs (id int primary key, title text);
@@ -41,8 +41,8 @@ const REDEFINED: readonly (readonly [relation: string, change: string])[] = [
   ['docs', 'alter table docs rename to papers'],
 ]
 
-for (const kind of ['plain', 'pgvector'] as const) {
-  describe.skipIf(findPostgres()[kind] === undefined)(`on the ${kind} server`, () => {
+for (const kind of ['plain', 'pgvector', '17', '18'] as const) {
+  describe.runIf(hasPostgres(kind))(`on the ${kind} server`, () => {
     let server: TestPostgres
     let guarded: pg.Client
     let other: pg.Client

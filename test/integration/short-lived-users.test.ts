@@ -38,7 +38,7 @@ GRANT "odd "" ; name" TO vgate WITH ADMIN OPTION;
 CREATE ROLE theirs NOLOGIN;
 CREATE ROLE inside NOLOGIN; GRANT vgate TO inside;
 CREATE ROLE weak LOGIN PASSWORD 'weak-own';`
-const KINDS = ['plain', 'pgvector'] as const
+const KINDS = ['plain', 'pgvector', '18'] as const
 const USERS = { alice: ['corp:readers'], bob: ['corp:makers'] }
 const WAIT = { timeout: 25_000, interval: 25 }
 

@@ -13,7 +13,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
   renameSync,
@@ -28,8 +27,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { findPostgres, type PostgresKind } from './postgres-builds.js'
 
-export type PostgresKind = 'pgvector' | 'plain'
+export { findPostgres, hasPostgres, type PostgresKind } from './postgres-builds.js'
 
 export interface PostgresOptions {
   readonly kind: PostgresKind
@@ -67,35 +67,6 @@ const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const SUPERUSER = 'postgres'
 const METHODS = { scram: 'scram-sha-256', md5: 'md5', password: 'password' } as const
-
-/** Folders of server binaries that this machine has. */
-export function findPostgres(): { readonly pgvector?: string; readonly plain?: string } {
-  const cache = process.env['VGATE_TEST_PGVECTOR'] ?? join(root, '.cache/pgvector')
-  const pgvector = [join(cache, 'pgserver/pginstall/bin'), join(cache, 'bin')].find(hasServer)
-  const debian = '/usr/lib/postgresql'
-  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => +b - +a) : []
-  const plain = versions.map((version) => join(debian, version, 'bin')).find(hasServer)
-  return { ...(pgvector ? { pgvector } : {}), ...(plain ? { plain } : {}) }
-}
-
-function hasServer(folder: string): boolean {
-  return existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))
-}
-
-/**
- * True when a server of this kind can be started. Where not, it says why, once per test file; under `CI` it
- * throws, because there no integration test may be skipped.
- */
-export function hasPostgres(kind: PostgresKind): boolean {
-  if (findPostgres()[kind]) return true
-  const why =
-    kind === 'pgvector'
-      ? 'no PostgreSQL with pgvector: unzip the Python wheel pgserver 0.1.4 into .cache/pgvector, or set VGATE_TEST_PGVECTOR'
-      : 'no PostgreSQL in /usr/lib/postgresql: install the package `postgresql`'
-  if (process.env['CI']) throw new Error(why)
-  process.stderr.write(`skipped: ${why}\n`)
-  return false
-}
 
 /** Starts a private cluster: a copy of one that was made once for this build and way to authenticate. */
 export async function startPostgres(options: PostgresOptions): Promise<TestPostgres> {

@@ -10,7 +10,7 @@ import { PGVECTOR } from '../../src/databases/pgvector.js'
 import { postgresFamily } from '../../src/protocol/postgres/family.js'
 import { createAnalyzer } from '../../src/protocol/postgres/sql/analyzer.js'
 import { AdapterServer, PORT_SECRET } from './adapter-host.js'
-import { startPostgres, type TestPostgres } from './postgres.js'
+import { type PostgresKind, startPostgres, type TestPostgres } from './postgres.js'
 import { errorFields, RawPostgres, type Reply } from './raw-postgres.js'
 import { type Leg, readies } from './session-walk.js'
 
@@ -97,8 +97,11 @@ export interface SessionServer {
 }
 
 /** Starts both. `more` is run in the new database too. */
-export async function startSessionServer(more = ''): Promise<SessionServer> {
-  const postgres = await startPostgres({ kind: 'plain' })
+export async function startSessionServer(
+  more = '',
+  kind: PostgresKind = 'plain',
+): Promise<SessionServer> {
+  const postgres = await startPostgres({ kind })
   const database = await postgres.createDatabase({ sql: SQL + more })
   const admin = await postgres.connect(database)
   const { host, port, superuser: user, password } = postgres

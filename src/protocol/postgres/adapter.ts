@@ -10,11 +10,11 @@ import type {
   UpstreamGreeting,
 } from '../../core/adapter.js'
 import { VgateError } from '../../core/errors.js'
-import { isGuardable } from './guards.js'
 import { Handshake } from './handshake.js'
 import { CATALOGUE_KEY, CATALOGUE_MAX_AGE_MS } from './judging.js'
 import { checkPinned } from './pinned.js'
 import { asFatal, Session } from './session.js'
+import { keepsPipelinesOpen } from './simple.js'
 import { quotedPath, type StartupRequest } from './startup.js'
 import type { Catalogue, SqlAnalyzer } from './statement.js'
 import { cstr, fatalResponse, i32, message, violation } from './wire.js'
@@ -244,8 +244,8 @@ export class PostgresAdapter implements Adapter {
       return
     // Schemas that the session's own user may not use are none that it looks into, whatever was set.
     const searchPath = this.#greeting.searchPath ?? this.#searchPath
-    const guarded = isGuardable(this.#greeting.parameters['server_version'])
-    const start = { catalogue: this.#catalogue, searchPath, lastId: FIRST_LOAD, guarded }
+    const keepsOpen = keepsPipelinesOpen(this.#greeting.parameters['server_version'])
+    const start = { catalogue: this.#catalogue, searchPath, lastId: FIRST_LOAD, keepsOpen }
     const session = new Session(this.#host, this.#context, this.#analyzer, start, (error) =>
       this.#host.close(error),
     )

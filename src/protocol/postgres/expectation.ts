@@ -41,6 +41,10 @@ export type Expectation =
       failed: boolean
       /** The run that went past its limit: nothing more of the message is given. */
       exceeded?: Run
+      /** ENDER stands behind it. */
+      readonly ended?: true
+      /** Its CommandComplete, until that of ENDER says that it is committed. */
+      held?: Buffer | undefined
       /** More of the same message follows: called in place of telling the client that this part is done. */
       readonly next?: () => void
       /** Called where an error takes the rest with it. */

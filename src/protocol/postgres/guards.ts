@@ -63,14 +63,6 @@ export const UNSETTLED: ErrorReply = {
   hint: 'run the transaction again',
 }
 
-/**
- * Whether guards work on a server of this version: from 17 on PostgreSQL takes a Query behind one for a part of a
- * pipeline, whose transaction only Sync ends.
- */
-export function isGuardable(version: string | undefined): boolean {
-  return Number.parseInt(version ?? '', 10) < 17
-}
-
 /** The guards of one session. */
 export class Guards {
   readonly #pipeline: Pipeline
@@ -121,8 +113,7 @@ export class Guards {
   }
 
   #unneeded(uses: CatalogueUses): boolean {
-    const { guarded, skipping, ddlSince, proved } = this.#pipeline
-    if (!guarded) return true
+    const { skipping, ddlSince, proved } = this.#pipeline
     // Behind a schema change of its own only what needs no proof may follow (`Permits`).
     return skipping || proved.failed || ddlSince !== undefined || proved.has(guardKey(uses))
   }
@@ -154,7 +145,11 @@ export class Guards {
         this.#pipeline.proved.add(key)
         then('same')
       }
-      if (!same) return then('changed')
+      if (!same) {
+        // The catalogue is read on another connection, which shall not wait for what this one holds.
+        this.#pipeline.letGo()
+        return then('changed')
+      }
       if (!frozen) return settle()
       this.#reload((unchanged) => (unchanged ? settle() : then('changed')))
     })
@@ -183,6 +178,7 @@ export class Guards {
       throw new Error('a statement without its guard')
     this.#pipeline.proved.add(key)
     this.#pipeline.guarding = this.#pipeline.segment
+    this.#pipeline.ledIn = this.#pipeline.segment
     this.#expect(guard.bytes, '2DC3', (outcome) => {
       this.#pipeline.guarding = undefined
       if (outcome === 'skipped' || !('error' in outcome)) return
@@ -228,6 +224,7 @@ export class Guards {
 
   #await(bytes: Buffer, replies: string, then: (outcome: Outcome) => void): void {
     this.waiting = true
+    this.#pipeline.ledIn = this.#pipeline.segment
     const { fresh } = this.#pipeline.proved
     this.#expect(bytes, replies, (outcome) => {
       const go = (): void => {

@@ -172,10 +172,11 @@ export class Permits {
       : usesOf([...runs.map(({ found }) => found), ...this.#prepared(steps)])
   }
 
-  /** PostgreSQL may refuse it in a transaction, and a guard makes one. */
+  /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
-    return step.statement.effects.alone === true
+    const { alone, inside } = step.statement.effects
+    return alone === true || inside === true
   }
 
   /** What PREPARE makes hangs on its own names. */
@@ -235,6 +236,9 @@ export class Permits {
     parameters: readonly Parameter[] | undefined,
   ): readonly PreviewQuery[] {
     const { catalogue, path } = this.#judging
+    // Counted on another connection, which shall not wait for what this one holds: PGlite has one transaction at a time.
+    this.#pipeline.letGo()
+    this.#pipeline.flushToUpstream()
     return steps.flatMap(({ statement }) => statement.preview?.(catalogue, path, parameters) ?? [])
   }
 
@@ -259,6 +263,7 @@ export class Permits {
         steps[index]?.counted,
       )
     })
+    for (const run of runs) this.#pipeline.permitted(run)
     const { enclosed } = this.#pipeline.proved
     const simple = request.form === 'simple'
     const reply = unenforceable(steps, obligations, { simple, runs, enclosed })

@@ -1,4 +1,4 @@
-// Owns the settings that the database must keep for what was judged to mean what it said.
+// Owns the settings that the gateway's reading of a session rests on. Must never let one pass that has another value.
 
 import { VgateError } from '../../core/errors.js'
 

@@ -73,8 +73,10 @@ export class Pipeline {
   /** A Sync of `letGo` is not answered yet. */
   lettingGo = false
   readonly proved: Proved = new Proved(this)
-  /** Guards may stand in front of messages (ADR 0023). */
-  guarded = false
+  /** As `keepsPipelinesOpen` (simple.ts). */
+  keepsOpen = false
+  /** The last segment in which something of ours was executed. */
+  ledIn = 0
   /** The segment whose guard (guards.ts) is not answered yet: the next segment must wait for it. */
   guarding: number | undefined
   /** Takes back what was taken since the guarded message. */
@@ -112,6 +114,11 @@ export class Pipeline {
     return (
       this.ddlSince !== undefined && this.ddlSince < this.segment && this.ddlSince > this.finished
     )
+  }
+
+  /** What stands in front of the next Query, and nothing of the client's, keeps its transaction open. */
+  get leads(): boolean {
+    return this.keepsOpen && this.ledIn === this.segment && this.proved.fresh
   }
 
   /** Every earlier segment is answered. */
@@ -324,6 +331,11 @@ export class Pipeline {
       return portal.held === 'kept'
     })
     this.savepoints.retain(() => false)
+  }
+
+  /** A run was permitted: however the connection ends, it ends too. */
+  permitted(run: Run): void {
+    this.#open.set(run, Number.POSITIVE_INFINITY)
   }
 
   /** A run was permitted and is being sent. */

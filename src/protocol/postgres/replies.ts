@@ -5,14 +5,14 @@ import { VgateError } from '../../core/errors.js'
 import { type Asked, nextPart, wholeTag } from './asked.js'
 import { readRowDescription } from './columns.js'
 import { limitReply, sanitised, withholds } from './error-text.js'
-import { ExistingReply } from './existing.js'
+import { StandInReplies } from './existing.js'
 import type { Expectation } from './expectation.js'
 import type { NameChanges } from './objects.js'
 import { checkPinned } from './pinned.js'
 import type { Pipeline } from './pipeline.js'
 import { takeReply } from './proved.js'
 import type { Run } from './run.js'
-import type { Existing, ParsedStatement } from './statement.js'
+import type { ParsedStatement } from './statement.js'
 import {
   BodyReader,
   cstr,
@@ -34,7 +34,7 @@ export class Replies {
   readonly #lost: (error: VgateError) => void
   readonly #limit: (run: Run, then: (told: string) => void) => void
   readonly #notified: (bytes: Buffer) => void
-  readonly #standIns = new WeakMap<Run, ExistingReply>()
+  readonly #standIns: StandInReplies
 
   /**
    * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
@@ -48,6 +48,7 @@ export class Replies {
   ) {
     this.#notified = notified
     this.#pipeline = pipeline
+    this.#standIns = new StandInReplies(pipeline.client)
     this.#lost = lost
     this.#limit = limit
   }
@@ -140,16 +141,6 @@ export class Replies {
     return head.swallow || this.#pass(standsIn ? message('n') : bytes)
   }
 
-  /** The message that the client is given in place of one about a stand-in; `true` where it is given nothing yet. */
-  #instead(type: string, bytes: Buffer, run: Run, existing: Existing): Buffer | boolean {
-    const reply = this.#standIns.get(run) ?? new ExistingReply(existing)
-    this.#standIns.set(run, reply)
-    const given = reply.take(type, bytes)
-    if (given === undefined || given === false) return given === undefined
-    if (given.notice !== undefined) this.#pass(given.notice)
-    return given.done
-  }
-
   #row(run: Run, bytes: Buffer, limited: boolean): true {
     // The row past a limit proves it and goes nowhere, and neither does what comes behind it.
     if (run.exceeded !== undefined) return true
@@ -173,7 +164,7 @@ export class Replies {
     }
     const { existing } = run.found
     if (existing !== undefined) {
-      const given = this.#instead(type, bytes, run, existing)
+      const given = this.#standIns.take(type, bytes, run, existing)
       return typeof given === 'boolean' ? given : this.#executed('C', given, head, run)
     }
     if (type === 'D') return this.#row(run, bytes, head.limited)
@@ -263,6 +254,7 @@ export class Replies {
       return true
     }
     if (head.failed) return false
+    if (head.held !== undefined) return this.#ended(type, bytes, head, head.held)
     if (type === 'I') return head.runs.length === 0 && this.#pass(bytes)
     const run = head.runs[head.at]
     const effects = head.steps[head.at]?.statement.effects
@@ -270,7 +262,7 @@ export class Replies {
     if (head.exceeded !== undefined) return this.#withheld(type, head, run)
     const { existing } = run.found
     if (existing !== undefined) {
-      const given = this.#instead(type, bytes, run, existing)
+      const given = this.#standIns.take(type, bytes, run, existing)
       return typeof given === 'boolean' ? given : this.#completed(given, head, run)
     }
     if (type === 'T') {
@@ -300,6 +292,21 @@ export class Replies {
 
   #completed(bytes: Buffer, head: Query, run: Run): boolean {
     if (this.#pipeline.copying === 'in') return false
+    if (head.ended !== true) return this.#complete(bytes, head, run)
+    head.held = Buffer.from(bytes)
+    return true
+  }
+
+  /** ENDER is done, and the transaction of what stands before it committed. */
+  #ended(type: string, bytes: Buffer, head: Query, held: Buffer): boolean {
+    const run = head.runs[head.at]
+    if (type !== 'C' || run === undefined || new BodyReader(bytes).cstring() !== 'UNLISTEN')
+      return false
+    head.held = undefined
+    return this.#complete(held, head, run)
+  }
+
+  #complete(bytes: Buffer, head: Query, run: Run): true {
     const done = head.steps[head.at]
     head.at += 1
     const next = head.steps[head.at]?.statement

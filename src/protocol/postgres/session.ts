@@ -47,13 +47,13 @@ export class Session {
       readonly catalogue: Catalogue
       readonly searchPath: readonly string[] | undefined
       readonly lastId: number
-      readonly guarded: boolean
+      readonly keepsOpen: boolean
     },
     lost: (error: VgateError) => void,
   ) {
     this.#context = context
     this.pipeline = new Pipeline(host, context)
-    this.pipeline.guarded = start.guarded
+    this.pipeline.keepsOpen = start.keepsOpen
     this.pipeline.requeue = () => this.#requeue()
     this.#judging = new Judging(host, analyzer, this.pipeline, start)
     const notifications = new Notifications(context, this.pipeline, this.#judging)

@@ -25,6 +25,26 @@ export const NOT_UTF8: ErrorReply = {
   message: 'invalid byte sequence for encoding "UTF8"',
 }
 
+/**
+ * Whether a server of this version does not end the transaction of a lone statement in a Query where anything was
+ * executed in front of it. PostgreSQL 18 takes it for a part of a pipeline, whose Sync then leaves the transaction
+ * behind: the next statement fails with `unexpected state STARTED` (seen with 18.4; 17.10 does neither).
+ */
+export function keepsPipelinesOpen(version: string | undefined): boolean {
+  return !(Number.parseInt(version ?? '', 10) < 18)
+}
+
+/**
+ * Stands behind a lone statement whose transaction PostgreSQL 18 would not end (`keepsPipelinesOpen`): it ends that of
+ * several. Does nothing, in any transaction and on any server; nobody listens on such a channel.
+ */
+const ENDER = Buffer.from('\n;UNLISTEN "vgate_nothing"\0')
+
+/** A Query with ENDER behind its text; a comment that ends the text ends with its line. */
+function withEnder(query: Buffer): Buffer {
+  return message('Q', query.subarray(5, -1), ENDER)
+}
+
 interface Trouble {
   readonly reason: string
   readonly hint: string
@@ -189,11 +209,16 @@ export class SimpleQueries {
   ): void {
     const pipeline = this.#pipeline
     this.#guards.front(uses)
+    const ended = steps.length === 1 && pipeline.leads
     for (const run of runs) this.#permits.opened(run)
     if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
       pipeline.ddlSince ??= pipeline.segment
     for (const { statement } of steps) this.#guards.passing(statement)
-    pipeline.send(bytes, { kind: 'query', runs, steps, at: 0, failed: false, ...more })
+    pipeline.send(ended ? withEnder(bytes) : bytes, {
+      ...{ kind: 'query', runs, steps, at: 0, failed: false },
+      ...(ended ? { ended } : {}),
+      ...more,
+    })
     pipeline.closeSegment()
     if (steps[0]?.statement.effects.copy === 'in') pipeline.copying = 'wait'
   }

@@ -89,6 +89,8 @@ export interface StatementEffects {
   readonly ddl: boolean
   /** Runs in no transaction with anything else (VACUUM, CREATE INDEX CONCURRENTLY …). */
   readonly alone?: true
+  /** Runs in an open transaction only (LOCK, DECLARE without WITH HOLD). */
+  readonly inside?: true
   /** Sets modes that must come before the first query of its transaction. */
   readonly modes?: true
   /** CREATE … IF NOT EXISTS: what it is only the catalogue of the moment tells. */

@@ -160,6 +160,17 @@ function outcomeOf(
 /** Statements whose rows a portal gives in parts, besides those that write. */
 const HAS_ROWS: ReadonlySet<string> = new Set(['SelectStmt', 'FetchStmt', 'ExplainStmt'])
 
+const PATH_KEYS = new WeakMap<readonly string[], string>()
+
+/** One text for a search path; a session asks with the same list again and again. */
+function pathKey(searchPath: readonly string[]): string {
+  const known = PATH_KEYS.get(searchPath)
+  if (known !== undefined) return known
+  const key = JSON.stringify(searchPath)
+  PATH_KEYS.set(searchPath, key)
+  return key
+}
+
 const PLACED_CHARACTERS = 64 * 1024
 
 /** Texts in refusals are cut: they may be megabytes. */
@@ -214,7 +225,8 @@ class Statement implements ParsedStatement {
   readonly #source: Source
   readonly #product: PostgresProduct
   readonly #snapshot: (catalogue: Catalogue) => CatalogueSnapshot
-  readonly #known = new WeakMap<Catalogue, Map<string, Classification>>()
+  /** By search path, without values and with some that nobody looked at. */
+  readonly #known = new WeakMap<Catalogue, Record<'free' | 'bound', Map<string, Classification>>>()
   readonly #executions = new WeakMap<ParsedStatement, ParsedStatement>()
 
   constructor(
@@ -283,8 +295,9 @@ class Statement implements ParsedStatement {
       parameters !== undefined && this.parameterCount > 0
         ? new BoundParameters(parameters)
         : undefined
-    const key = JSON.stringify([bound !== undefined, searchPath])
-    const paths = this.#known.get(catalogue) ?? new Map<string, Classification>()
+    const key = pathKey(searchPath)
+    const all = this.#known.get(catalogue) ?? { free: new Map(), bound: new Map() }
+    const paths = bound === undefined ? all.free : all.bound
     const known = paths.get(key)
     if (known !== undefined) return known
     const found = this.#judge(catalogue, searchPath, bound)
@@ -292,7 +305,7 @@ class Statement implements ParsedStatement {
     if (bound?.looked === true) return found
     if (paths.size >= PATHS_PER_STATEMENT) paths.clear()
     paths.set(key, found)
-    this.#known.set(catalogue, paths)
+    this.#known.set(catalogue, all)
     return found
   }
 

@@ -2,7 +2,7 @@
 
 import type { StatementEffects } from '../statement.js'
 import { isDefinition } from './ddl.js'
-import { plain } from './named.js'
+import { CURSOR_HOLD, plain } from './named.js'
 import { isFields, list, tagOf, text } from './tree.js'
 
 const TRANSACTIONS: Readonly<Record<string, NonNullable<StatementEffects['transaction']>>> = {
@@ -85,13 +85,17 @@ export function effectsOf(tree: unknown): StatementEffects {
         closes: typeof fields['portalname'] === 'string' ? fields['portalname'] : '*',
         readOnly: false,
       }
+    case 'DeclareCursorStmt': {
+      const held = (Number(fields['options'] ?? 0) & CURSOR_HOLD) !== 0
+      return { ddl: false, ...(held ? {} : { inside: true }), readOnly: false }
+    }
+    case 'LockStmt':
+      return { ddl: false, inside: true, readOnly: false }
     case 'PrepareStmt':
     case 'ExecuteStmt':
-    case 'DeclareCursorStmt':
     case 'ListenStmt':
     case 'NotifyStmt':
     case 'UnlistenStmt':
-    case 'LockStmt':
       return { ddl: false, readOnly: false }
     case 'FetchStmt':
       return { ddl: false, readOnly: true }

@@ -7,7 +7,7 @@ import { isFields, tagOf, text } from './tree.js'
 
 /** Of DeclareCursorStmt.options (PostgreSQL, parsenodes.h). */
 const BINARY = 0x0001
-const HOLD = 0x0020
+export const CURSOR_HOLD = 0x0020
 /** How the grammar writes ALL, where its `long` has 32 bits. */
 const ALL = 0x7fffffff
 
@@ -28,7 +28,7 @@ export function namedUse(tree: unknown, inside: Inside): NamedUse | undefined {
   if (tag === 'FetchStmt') return { kind: 'fetch', name, ...reach(fields) }
   if (tag === 'DeclareCursorStmt') {
     const options = typeof fields['options'] === 'number' ? fields['options'] : 0
-    const [hold, binary] = [(options & HOLD) !== 0, (options & BINARY) !== 0]
+    const [hold, binary] = [(options & CURSOR_HOLD) !== 0, (options & BINARY) !== 0]
     return { kind: 'declare', name, inner: inside.statement(fields['query']), source, hold, binary }
   }
   return executed(tree) === undefined ? undefined : { kind: 'execute', name }

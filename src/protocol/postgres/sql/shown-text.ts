@@ -3,7 +3,8 @@
 import { withoutLiterals } from './lexical-text.js'
 import { isFields, list } from './tree.js'
 
-const LITERAL = /^(?:[eE]|[uU]&)?'\s*\[\s*[-+0-9.eE]+(?:\s*,\s*[-+0-9.eE]+)+\s*\]\s*'/
+// One class and no groups: it is run over every literal vector, which may be long.
+const LITERAL = /^(?:[eE]|[uU]&)?'\s*\[[-+0-9.eE,\s]+\]\s*'/
 // No two runs of white space may meet in these: a text of spaces would be tried in all their divisions.
 const SPARSE =
   /^(?:[eE])?'\s*\{\s*(?:\d+\s*:\s*[-+0-9.eE]+(?:\s*,\s*\d+\s*:\s*[-+0-9.eE]+)*\s*)?\}\s*\/\s*(\d+)\s*'/
@@ -109,7 +110,10 @@ function literal(fields: Readonly<Record<string, unknown>>, source: ByteText, cu
   const from = typeof fields['location'] === 'number' ? fields['location'] : 0
   // Quoting at most doubles it; the rest is prefix and quotes.
   const window = source.slice(from, from + Buffer.byteLength(text) * 2 + 64)
-  const match = LITERAL.exec(window) ?? HALF_OPEN.exec(window) ?? FLOATS.exec(window)
+  const match =
+    (text.includes(',') ? LITERAL.exec(window) : null) ??
+    HALF_OPEN.exec(window) ??
+    FLOATS.exec(window)
   const sparse = match === null ? SPARSE.exec(window) : null
   const found = match ?? sparse
   if (found === null) return
