@@ -29,11 +29,12 @@ const message = (replies: readonly Reply[]) => {
   return error && errorFields(error.body)['M']
 }
 
-describe.runIf(hasPostgres('plain'))('limits.bytes', () => {
+describe.each(['plain', '18'] as const)('limits.bytes on the %s server', (kind) => {
+  if (!hasPostgres(kind)) return test.skip('there is none')
   let at: SessionServer
   let raw: RawPostgres
   beforeAll(async () => {
-    at = await startSessionServer()
+    at = await startSessionServer('', kind)
   })
   afterAll(() => at?.stop())
   beforeEach(async () => {

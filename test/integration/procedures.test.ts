@@ -35,11 +35,12 @@ const SQL = `
 const run = (sql: string): Leg => [{ m: 'P', sql }, { m: 'B' }, { m: 'D', kind: 'P' }, { m: 'E' }]
 const SYNC: Leg = [{ m: 'S' }]
 
-describe.runIf(hasPostgres('plain'))('procedures', () => {
+describe.each(['plain', '18'] as const)('procedures on the %s server', (kind) => {
+  if (!hasPostgres(kind)) return test.skip('there is none')
   let at: SessionServer
   let raw: RawPostgres
   beforeAll(async () => {
-    at = await startSessionServer(SQL)
+    at = await startSessionServer(SQL, kind)
   })
   afterAll(() => at?.stop())
   beforeEach(async () => {
@@ -136,7 +137,8 @@ describe.runIf(hasPostgres('plain'))('procedures', () => {
       { m: 'S' },
     ])
     expect(data(replies)).toBe('')
-    expect(code(replies)).toBe('34000')
+    // From PostgreSQL 17 on a procedure cannot end the transaction of what ran before it in a pipeline: the guard of `n`.
+    expect(code(replies)).toBe(kind === 'plain' ? '34000' : '2D000')
   })
 
   test('what was proved before it is proved again', async () => {
