@@ -29,7 +29,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'quick',
-          include: ['test/**/*.test.ts'],
+          include: ['test/**/*.test.ts', 'test/fuzz/*.fuzz.ts'],
           exclude: slow,
           sequence: { groupOrder: 0 },
         },
