@@ -42,6 +42,13 @@ export interface RowLimit {
   readonly terms?: readonly ApprovalTerms[]
 }
 
+/** Where a result ends by its size. No approval lifts it. */
+export interface ByteLimit {
+  readonly bytes: number
+  /** `roles.reader.limits.bytes`. */
+  readonly rule: string
+}
+
 export interface Obligations {
   /** One entry for each masked field that leaves. */
   readonly masks: readonly FieldMask[]
@@ -49,6 +56,8 @@ export interface Obligations {
   readonly rowLimit?: RowLimit
   /** What is left of `rowLimit` in a run that was approved: a deny's. */
   readonly rowLimitApproved?: RowLimit
+  /** The rows of one result, as the client is given them, fail at this many bytes; absent where none applies. */
+  readonly byteLimit?: ByteLimit
   readonly record: RecordLevel
   /**
    * It writes a collection of which the caller may not see all. What the database runs by itself then (a trigger)

@@ -62,6 +62,7 @@ export interface CompiledRole {
   readonly deny: readonly Condition[]
   readonly masks: readonly MaskRule[]
   readonly rows: number | undefined
+  readonly bytes: number | undefined
   readonly rate: Rate | undefined
   readonly budgets: readonly BudgetRule[]
   readonly functions: ReadonlySet<string>
@@ -180,6 +181,7 @@ function compileRole(
       compileMask(`roles.${name}.mask[${index}]`, rule),
     ),
     rows: entry.limits?.rows,
+    bytes: entry.limits?.bytes,
     rate: entry.limits?.rate,
     budgets: (entry.budget ?? []).map((budget, index) => ({
       rule: `roles.${name}.budget[${index}]`,

@@ -2,7 +2,7 @@
 // total. It must never enforce: `proxy/pep.ts` does.
 
 import type { ApprovalTerms } from '../core/approval.js'
-import type { Decision, Deny, Hold, Obligations, RowLimit } from '../core/decision.js'
+import type { ByteLimit, Decision, Deny, Hold, Obligations, RowLimit } from '../core/decision.js'
 import type { ErrorCode } from '../core/errors.js'
 import type { Operation } from '../core/operation.js'
 import type { Principal } from '../core/principal.js'
@@ -152,10 +152,12 @@ function judge(
   const holds = policy.holds.filter((hold) => !excepted(hold, roles, operation))
   const rowLimit = rowLimitOf(roles, operation, { denials, holds }, risks, limits)
   const approved = rowLimitOf([], operation, { denials, holds: [] }, risks, limits)
+  const byteLimit = byteLimitOf(roles, operation)
   const obligations: Obligations = {
     masks: masked.masks,
     ...(rowLimit === undefined ? {} : { rowLimit }),
     ...(approved === undefined ? {} : { rowLimitApproved: approved }),
+    ...(byteLimit === undefined ? {} : { byteLimit }),
     record: strictestRecord(roles),
     ...(writesHidden(roles, denials, operation) ? { hides: true } : {}),
   }
@@ -359,4 +361,13 @@ function rowLimitOf(
   const [smallest] = limits.sort((a, b) => a.rows - b.rows)
   if (smallest === undefined || (rows !== 'unbounded' && rows <= smallest.rows)) return undefined
   return smallest
+}
+
+/** The smallest `limits.bytes`. Nothing proves how long a row is: it applies to whatever may give one. */
+function byteLimitOf(roles: readonly CompiledRole[], operation: Operation): ByteLimit | undefined {
+  if (!readsData(operation) || operation.returns.rows === 0) return undefined
+  const limits = roles.flatMap(({ name, bytes }) =>
+    bytes === undefined ? [] : [{ bytes, rule: `roles.${name}.limits.bytes` }],
+  )
+  return limits.sort((a, b) => a.bytes - b.bytes)[0]
 }

@@ -8,7 +8,7 @@ import { DETECTORS } from '../core/decision.js'
 import type { JsonValue } from '../core/json.js'
 import { RISKS } from '../core/operation.js'
 import { readStrictYaml, type StrictDocument } from '../core/strict-yaml.js'
-import { duration, percent, rate } from '../core/units.js'
+import { duration, percent, rate, size } from '../core/units.js'
 import { claimProblem } from './claims.js'
 import { patternProblem } from './glob.js'
 import { parseUntil } from './until.js'
@@ -132,7 +132,8 @@ const role = z.strictObject({
   limits: z
     .strictObject({
       rows: count.optional(),
-      bytes: notSupportedYet(),
+      /** Of one result. */
+      bytes: size().optional(),
       rate: rate().optional(),
     })
     .optional(),

@@ -16,7 +16,6 @@ store = PGVector(
     collection_name="pets",
     connection="postgresql+psycopg://",
     use_jsonb=True,
-    create_extension=False,  # it does so under an advisory lock, which is not supported yet
 )
 if "writer" in sys.argv:
     docs = [

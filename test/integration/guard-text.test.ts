@@ -31,6 +31,11 @@ const REDEFINED: readonly (readonly [relation: string, change: string])[] = [
   ['docs', 'create operator === (leftarg = int, rightarg = int, function = int4eq)'],
   ['docs', 'create temporary table docs (id int)'],
   ['shown', 'create or replace view shown as select id from docs where id > 1'],
+  [
+    'shown',
+    'create trigger away instead of insert on shown for each row execute function pg_catalog.suppress_redundant_updates_trigger()',
+  ],
+  ['shown', 'create rule away as on delete to shown do instead nothing'],
   ['shown', 'alter table docs add column again int'],
   ['parted', 'alter table parted attach partition part for values from (10) to (20)'],
   ['docs', 'alter table docs rename to papers'],

@@ -32,7 +32,9 @@ export const rules: {
   refuses: (operation: Operation) => string | undefined
   /** Where a read that proves no smaller bound ends. */
   rows: number | undefined
-} = { refuses: () => undefined, rows: undefined }
+  /** Where a result ends by its size. */
+  bytes: number | undefined
+} = { refuses: () => undefined, rows: undefined, bytes: undefined }
 
 function obligations(operation: Operation): Obligations {
   const { rows } = rules
@@ -49,7 +51,14 @@ function obligations(operation: Operation): Obligations {
   const past = rows !== undefined && (most === 'unbounded' || most > rows)
   const limited = past && operation.collections.length > 0
   const rowLimit = { rows: rows ?? 0, rule: 'limits.rows', because: 'limit' } as const
-  return { masks, record: 'text', ...(limited ? { rowLimit } : {}) }
+  const sized = rules.bytes !== undefined && most !== 0 && operation.collections.length > 0
+  const byteLimit = { bytes: rules.bytes ?? 0, rule: 'limits.bytes' }
+  return {
+    masks,
+    record: 'text',
+    ...(limited ? { rowLimit } : {}),
+    ...(sized ? { byteLimit } : {}),
+  }
 }
 
 function judge(request: JudgeRequest): Ruling {

@@ -9,6 +9,7 @@ import {
   collectionName,
   type Relation,
   type Routine,
+  type TriggerEvent,
   type UserOperator,
   type UserType,
   type ViewDefinition,
@@ -171,10 +172,21 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     definition: row[7] ?? undefined,
     unread: !system && (kind === 'v' || kind === 'm') && typeof row[7] !== 'string',
     hasRules: row[8] === 'rules',
+    insteadOf: triggerEvents(Number(row[12] ?? 0)),
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
     version: row[10] ?? '',
     leaf: row[11] === 'leaf',
   }
+}
+
+/** The bits of pg_trigger.tgtype (catalog/pg_trigger.h). */
+function triggerEvents(bits: number): readonly TriggerEvent[] {
+  const found = [
+    ['insert', 4],
+    ['delete', 8],
+    ['update', 16],
+  ] as const
+  return found.flatMap(([event, bit]) => ((bits & bit) === 0 ? [] : [event]))
 }
 
 function routine(row: Row): Routine {

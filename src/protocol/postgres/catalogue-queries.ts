@@ -24,14 +24,19 @@ const versionOf = (table: string, where = 'true', more = ''): string =>
 
 const ofRelation = (column: string): string => `x.${column} OPERATOR(pg_catalog.=) c.oid`
 
+/** The triggers that act in place of a view. */
+const INSTEAD = `(x.tgtype OPERATOR(pg_catalog.&) '64'::pg_catalog.int2) OPERATOR(pg_catalog.<>) '0'::pg_catalog.int2`
+
 /**
  * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, parents
- * and children. Not with TRUNCATE or ANALYZE.
+ * and children, triggers of a view. Not with TRUNCATE or ANALYZE.
  */
 const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relkind, c.relhasrules,
  ${versionOf('pg_attribute', ofRelation('attrelid'))}, ${versionOf('pg_index', ofRelation('indrelid'))},
  ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
- ${versionOf('pg_inherits', ofRelation('inhparent'))})`
+ ${versionOf('pg_inherits', ofRelation('inhparent'))},
+ CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN
+ ${versionOf('pg_trigger', `${ofRelation('tgrelid')} AND ${INSTEAD}`)} END)`
 
 /** Schemas of the database's own; their names are written in no other way. */
 const SYSTEM = 'pg_catalog,information_schema'
@@ -39,7 +44,7 @@ const notToast = (schema: string): string =>
   `NOT pg_catalog.starts_with(${schema}${text}, 'pg_toast') AND NOT pg_catalog.starts_with(${schema}${text}, 'pg_temp')`
 const isView = `c.relkind ${oneOf('v,m')}`
 
-/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf. */
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view. */
 const relations = (
   definition: string,
   where: string,
@@ -51,10 +56,13 @@ const relations = (
    AND i.indpred IS NULL AND i.indexprs IS NULL)${text},
  (SELECT pg_catalog.json_agg(h.inhparent::pg_catalog.int8) FROM pg_catalog.pg_inherits h WHERE h.inhrelid ${equal} c.oid)${text},
  ${definition},
- CASE WHEN c.relkind ${oneOf('r,p,f')} AND c.relhasrules THEN 'rules' END,
+ CASE WHEN c.relkind ${oneOf('r,p,f')} AND c.relhasrules OR c.relkind ${equal} 'v' AND EXISTS (
+   SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class ${equal} c.oid AND r.ev_type OPERATOR(pg_catalog.<>) '1') THEN 'rules' END,
  (SELECT i.indrelid${text} FROM pg_catalog.pg_index i WHERE i.indexrelid ${equal} c.oid),
  CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${RELATION_VERSION} END,
- CASE WHEN c.relispartition AND c.relkind OPERATOR(pg_catalog.<>) 'p' THEN 'leaf' END
+ CASE WHEN c.relispartition AND c.relkind OPERATOR(pg_catalog.<>) 'p' THEN 'leaf' END,
+ CASE WHEN c.relkind ${equal} 'v' THEN
+   (SELECT pg_catalog.bit_or(x.tgtype)${text} FROM pg_catalog.pg_trigger x WHERE x.tgrelid ${equal} c.oid AND ${INSTEAD}) END
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
  WHERE (c.relkind ${oneOf('r,v,m,f,p,S')} OR (c.relkind ${oneOf('i,I')} AND n.nspname ${noneOf(SYSTEM)}))
  AND ${where}`
@@ -145,6 +153,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
   ['pg_inherits'],
   ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],
+  ['pg_trigger', `${INSTEAD} AND ${NOT_TEMPORARY('x.tgrelid')}`],
   ['pg_proc'],
   ['pg_operator'],
   ['pg_depend', "x.deptype OPERATOR(pg_catalog.=) 'e'"],

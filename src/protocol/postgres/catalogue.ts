@@ -13,6 +13,9 @@ export interface RelationColumn {
   readonly vector: boolean
 }
 
+/** What a trigger can stand for. */
+export type TriggerEvent = 'insert' | 'update' | 'delete'
+
 /** A table, view, sequence or index. */
 export interface Relation {
   readonly oid: number
@@ -32,7 +35,10 @@ export interface Relation {
   readonly definition: string | undefined
   /** It is a view whose definition has not been read. */
   readonly unread: boolean
+  /** Of a view: others than the one that makes it a view. */
   readonly hasRules: boolean
+  /** What triggers of a view do in its place. */
+  readonly insteadOf: readonly TriggerEvent[]
   /** The table of an index. */
   readonly indexOf: number | undefined
   /** What changes with its definition: see RELATION_VERSION. */

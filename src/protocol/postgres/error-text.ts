@@ -79,6 +79,16 @@ export function sanitised(
 
 /** The error of a read that went past its limit. `told`: which request was opened for it. */
 export function limitReply(run: Run, told?: string): ErrorReply {
+  const { byteLimit } = run
+  if (run.exceeded === 'bytes' && byteLimit !== undefined) {
+    return {
+      severity: 'ERROR',
+      sqlstate: '53400',
+      message: `the result went past ${byteLimit.bytes} bytes (${byteLimit.rule})`,
+      detail: `rule: ${byteLimit.rule}`,
+      hint: 'ask for fewer rows (LIMIT n) or fewer columns',
+    }
+  }
   const none = { rows: 0, rule: 'limits.rows', because: 'limit', says: undefined } as const
   const { rows, rule, because, says } = run.limit ?? none
   const base = { severity: 'ERROR', sqlstate: '53400', detail: `rule: ${rule}` } as const

@@ -177,6 +177,7 @@ export class Executions {
       run,
       changes,
       limited,
+      ...(sent === undefined ? {} : { asked: { rows: sent, of: max, before: 0 } }),
       copy: effects?.copy,
     })
     if (effects?.copy === 'in') pipeline.copying = 'wait'

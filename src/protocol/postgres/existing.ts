@@ -4,6 +4,7 @@
 
 import type { BindMessage } from './frontend.js'
 import type { Prepared } from './objects.js'
+import type { Outbox } from './outbox.js'
 import type { Pipeline } from './pipeline.js'
 import type { Run } from './run.js'
 import type { Existing, ParsedStatement } from './statement.js'
@@ -98,5 +99,25 @@ export class ExistingReply {
       ['M', text],
     ])
     return { notice: fieldsMessage('N', notice), done }
+  }
+}
+
+/** The answers to all stand-ins of a session. */
+export class StandInReplies {
+  readonly #client: Outbox
+  readonly #replies = new WeakMap<Run, ExistingReply>()
+
+  constructor(client: Outbox) {
+    this.#client = client
+  }
+
+  /** What the client is given in place of a message about a stand-in; `true` where it is given nothing yet. */
+  take(type: string, bytes: Buffer, run: Run, existing: Existing): Buffer | boolean {
+    const reply = this.#replies.get(run) ?? new ExistingReply(existing)
+    this.#replies.set(run, reply)
+    const given = reply.take(type, bytes)
+    if (given === undefined || given === false) return given === undefined
+    if (given.notice !== undefined) this.#client.add(given.notice)
+    return given.done
   }
 }

@@ -1,5 +1,6 @@
 // Owns the shapes of what the database must answer: one for each message that was sent to it.
 
+import type { Asked } from './asked.js'
 import type { NameChanges, Portal, Prepared } from './objects.js'
 import type { GuardReplies } from './proved.js'
 import type { Run } from './run.js'
@@ -28,6 +29,8 @@ export type Expectation =
       readonly run: Run | undefined
       readonly changes: NameChanges
       readonly limited: boolean
+      /** Of a limited one. */
+      readonly asked?: Asked
       readonly copy: StatementEffects['copy']
     }
   | {
@@ -36,6 +39,8 @@ export type Expectation =
       readonly steps: readonly Step[]
       at: number
       failed: boolean
+      /** The run that went past its limit: nothing more of the message is given. */
+      exceeded?: Run
       /** ENDER stands behind it. */
       readonly ended?: true
       /** Its CommandComplete, until that of ENDER says that it is committed. */

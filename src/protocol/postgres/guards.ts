@@ -233,8 +233,9 @@ export class Guards {
   passing({ effects }: ParsedStatement): void {
     this.#pipeline.path.passing(effects)
     if (effects.deallocates === '*') this.clear()
-    const { transaction, modes } = effects
-    if (transaction !== undefined) this.#pipeline.proved.control()
+    const { transaction, modes, calls } = effects
+    const { proved } = this.#pipeline
+    if (transaction !== undefined || (calls === true && !proved.enclosed)) proved.control()
     // A savepoint and its release leave everything as it is.
     const undoes = transaction !== undefined && !/^(?:begin|savepoint|release)$/.test(transaction)
     if (undoes || modes === true) this.#pipeline.changes += 1

@@ -20,6 +20,8 @@ export interface Names {
   savepoints(): Savepoints | undefined | 'later'
   /** The transaction has failed, so that its end undoes it, whatever it is called. */
   failed(): boolean | 'later'
+  /** A procedure cannot end the transaction: one is open that only its own statements end. */
+  enclosed(): boolean
   nextSerial(): number
   readonly segment: number
   readonly full: { readonly statements: boolean; readonly portals: boolean }
@@ -45,6 +47,7 @@ export function namesNow(pipeline: Pipeline): Names {
         pipeline.segmentAlone || !pipeline.portals.someFresh(({ held }) => held === 'asked')
       return settled ? pipeline.status === 'E' : 'later'
     },
+    enclosed: () => pipeline.proved.enclosed,
     nextSerial: () => pipeline.nextSerial(),
     segment: pipeline.segment,
     full: { statements: pipeline.statements.full, portals: pipeline.portals.full },
@@ -69,6 +72,8 @@ export function stepsOf(
   }
   const within: Names = {
     ...names,
+    // Several statements of one message are in a transaction.
+    enclosed: () => true,
     statement: (name) => after.statements.lookup(name),
     portal: (name) => after.portals.lookup(name),
     savepoints: () => after.savepoints.lookup(''),
@@ -111,7 +116,10 @@ export function stepOf(
 
 /** What a statement that names no object by itself does to those that there are. */
 function changesOf(effects: StatementEffects, names: Names): NameChanges | 'later' {
-  const { deallocates, closes, transaction } = effects
+  const { deallocates, closes, transaction, calls } = effects
+  // It may commit: what is not kept then, or was only to be kept, vouches for nothing any more.
+  if (calls === true && !names.enclosed())
+    return { portals: [{ drops: ({ held }: Portal) => held !== 'kept' }] }
   if (transaction !== undefined && transaction !== 'begin') return endings(effects, names)
   return {
     ...(deallocates === undefined ? {} : { statements: [removal<Prepared>(deallocates)] }),

@@ -251,7 +251,9 @@ export class Permits {
       )
     })
     for (const run of runs) this.#pipeline.permitted(run)
-    const reply = unenforceable(steps, obligations, request.form === 'simple')
+    const { enclosed } = this.#pipeline.proved
+    const simple = request.form === 'simple'
+    const reply = unenforceable(steps, obligations, { simple, runs, enclosed })
     if (reply === undefined) {
       for (const { opens, reading } of steps) {
         if (opens !== undefined) this.#settleCursor(opens)

@@ -1,6 +1,11 @@
 // Owns how long something is proved in a session's transactions: locks that the server holds end with the
 // transaction, which the client's messages end before their answers tell. Never answers "proved" where it is not known.
 
+import { BodyReader, violation } from './wire.js'
+
+/** Rows that one question of the gateway's own may bring: the definitions of all tables. */
+const OWN_ROWS_BYTES = 64 * 1024 * 1024
+
 /** Several messages at once that stand in front of a statement: types that are still to come, rows that came. */
 export interface GuardReplies {
   readonly kind: 'guard'
@@ -15,6 +20,23 @@ export interface GuardReplies {
   /** False: the error is the statement's own. */
   readonly failed: (error: { readonly sqlstate: string; readonly message: string }) => boolean
 }
+
+/** One message of several that a guard awaits; false where it is none of them. */
+export function takeReply(guard: GuardReplies, type: string, bytes: Buffer): boolean {
+  const [next, after] = guard.replies
+  const more = next === '*' && type === 'D'
+  if (!more && type !== (next === '*' ? after : next)) return false
+  if (!more) guard.replies = guard.replies.slice(next === '*' ? 2 : 1)
+  if (type !== 'D') return true
+  guard.size = (guard.size ?? 0) + bytes.length
+  if (guard.size > OWN_ROWS_BYTES) throw violation('the database sent too much')
+  const reader = new BodyReader(bytes)
+  guard.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
+  reader.done()
+  return true
+}
+
+const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))
 
 /** Where a session stands, as its pipeline knows it. */
 interface Standing {
@@ -41,6 +63,11 @@ export class Proved {
   /** No transaction is open, and nothing has run in this segment: an error now takes nothing back. */
   get fresh(): boolean {
     return this.#isKnown('I') && this.#ranIn !== this.#standing.segment
+  }
+
+  /** A transaction is open, and only its own statements end it: what a procedure does stays inside. */
+  get enclosed(): boolean {
+    return this.#isKnown('T') || this.#isKnown('E')
   }
 
   /** The transaction has failed: nothing runs before its end. */

@@ -2,20 +2,24 @@
 // through the exchange. Anything unexpected ends the connection: a hostile database is an attacker too.
 
 import { VgateError } from '../../core/errors.js'
+import { type Asked, nextPart, wholeTag } from './asked.js'
 import { readRowDescription } from './columns.js'
 import { limitReply, sanitised, withholds } from './error-text.js'
-import { ExistingReply } from './existing.js'
+import { StandInReplies } from './existing.js'
 import type { Expectation } from './expectation.js'
 import type { NameChanges } from './objects.js'
 import { checkPinned } from './pinned.js'
 import type { Pipeline } from './pipeline.js'
+import { takeReply } from './proved.js'
 import type { Run } from './run.js'
-import type { Existing, ParsedStatement } from './statement.js'
+import type { ParsedStatement } from './statement.js'
 import {
   BodyReader,
+  cstr,
   errorFields,
   errorResponse,
   fieldsMessage,
+  i32,
   message,
   violation,
 } from './wire.js'
@@ -24,17 +28,13 @@ type Query = Extract<Expectation, { kind: 'query' }>
 type Execute = Extract<Expectation, { kind: 'execute' }>
 type Describe = Extract<Expectation, { kind: 'describe' }>
 
-/** Rows that one question of the gateway's own may bring: the definitions of all tables. */
-const OWN_ROWS_BYTES = 64 * 1024 * 1024
-
 /** Handles what the database sends after the login. */
 export class Replies {
   readonly #pipeline: Pipeline
   readonly #lost: (error: VgateError) => void
-
   readonly #limit: (run: Run, then: (told: string) => void) => void
   readonly #notified: (bytes: Buffer) => void
-  readonly #standIns = new WeakMap<Run, ExistingReply>()
+  readonly #standIns: StandInReplies
 
   /**
    * `lost` is called when the database ended the session with a FATAL of its own, already passed on; `limit` opens a
@@ -48,6 +48,7 @@ export class Replies {
   ) {
     this.#notified = notified
     this.#pipeline = pipeline
+    this.#standIns = new StandInReplies(pipeline.client)
     this.#lost = lost
     this.#limit = limit
   }
@@ -55,18 +56,9 @@ export class Replies {
   /** One message of the database. Throws a VgateError where it does not fit: the connection is cut. */
   take(type: string, bytes: Buffer): void {
     if (type === 'A') return this.#notified(bytes)
-    if (type === 'S') {
-      this.#parameterStatus(bytes)
-      return
-    }
-    if (type === 'N') {
-      this.#notice(bytes)
-      return
-    }
-    if (type === 'E') {
-      this.#error(bytes)
-      return
-    }
+    if (type === 'S') return this.#parameterStatus(bytes)
+    if (type === 'N') return this.#notice(bytes)
+    if (type === 'E') return this.#error(bytes)
     const { head } = this.#pipeline
     if (head === undefined) throw violation(`the database sent ${type} unasked`)
     if (!this.#expected(type, bytes, head))
@@ -113,17 +105,7 @@ export class Replies {
   }
 
   #guard(type: string, bytes: Buffer, head: Extract<Expectation, { kind: 'guard' }>): boolean {
-    const [next, after] = head.replies
-    const more = next === '*' && type === 'D'
-    if (!more && type !== (next === '*' ? after : next)) return false
-    if (!more) head.replies = head.replies.slice(next === '*' ? 2 : 1)
-    if (type === 'D') {
-      head.size = (head.size ?? 0) + bytes.length
-      if (head.size > OWN_ROWS_BYTES) throw violation('the database sent too much')
-      const reader = new BodyReader(bytes)
-      head.values.push(Array.from({ length: reader.count() }, () => copied(reader.value())))
-      reader.done()
-    }
+    if (!takeReply(head, type, bytes)) return false
     if (head.replies !== '') return true
     this.#pipeline.shift()
     head.done()
@@ -159,22 +141,16 @@ export class Replies {
     return head.swallow || this.#pass(standsIn ? message('n') : bytes)
   }
 
-  /** The message that the client is given in place of one about a stand-in; `true` where it is given nothing yet. */
-  #instead(type: string, bytes: Buffer, run: Run, existing: Existing): Buffer | boolean {
-    const reply = this.#standIns.get(run) ?? new ExistingReply(existing)
-    this.#standIns.set(run, reply)
-    const given = reply.take(type, bytes)
-    if (given === undefined || given === false) return given === undefined
-    if (given.notice !== undefined) this.#pass(given.notice)
-    return given.done
-  }
-
   #row(run: Run, bytes: Buffer, limited: boolean): true {
+    // The row past a limit proves it and goes nowhere, and neither does what comes behind it.
+    if (run.exceeded !== undefined) return true
     if (limited && run.limit !== undefined && run.rowCount >= run.limit.rows) {
-      run.exceeded = true // the row past the limit proves it and goes nowhere
+      run.exceeded = 'rows'
       return true
     }
-    this.#pass(run.row(bytes))
+    const given = run.row(bytes)
+    if (given === undefined) return true
+    this.#pass(given)
     if (run.full) this.#pipeline.flushToClient()
     return true
   }
@@ -188,7 +164,7 @@ export class Replies {
     }
     const { existing } = run.found
     if (existing !== undefined) {
-      const given = this.#instead(type, bytes, run, existing)
+      const given = this.#standIns.take(type, bytes, run, existing)
       return typeof given === 'boolean' ? given : this.#executed('C', given, head, run)
     }
     if (type === 'D') return this.#row(run, bytes, head.limited)
@@ -199,18 +175,29 @@ export class Replies {
   #executed(type: 'C' | 's', bytes: Buffer, head: Execute, run: Run): boolean {
     if (head.copy === 'in' && this.#pipeline.copying !== 'none') return false
     this.#pipeline.shift()
-    if (run.exceeded) {
+    if (run.exceeded !== undefined) {
       this.#exceeded(run)
       return true
     }
     if (type === 's') {
+      const next = head.asked && nextPart(head.asked, run)
+      if (next !== undefined) return this.#askNext(head, next)
       if (this.#pipeline.limited?.rewritten === true) return false
-    } else {
-      head.portal.completed = true
-      this.#done(bytes, run, head.portal.prepared.statement, head.changes)
+      this.#settleLimited()
+      return this.#pass(bytes)
     }
+    const whole = wholeTag(bytes, head.asked)
+    head.portal.completed = true
+    this.#done(whole, run, head.portal.prepared.statement, head.changes)
     this.#settleLimited()
-    return this.#pass(bytes)
+    return this.#pass(whole)
+  }
+
+  #askNext(head: Execute, asked: Asked): true {
+    const execute = message('E', cstr(head.portal.name), i32(asked.rows))
+    this.#pipeline.send(execute, { ...head, asked })
+    this.#pipeline.flushUpstream()
+    return true
   }
 
   /** The database is made to fail the read; where a second person may lift the limit, that is asked first. */
@@ -220,7 +207,8 @@ export class Replies {
       this.#pipeline.flushUpstream()
     }
     const { limit } = run
-    if (limit?.because === 'hold' && limit.terms !== undefined) this.#limit(run, refuse)
+    if (run.exceeded === 'rows' && limit?.because === 'hold' && limit.terms !== undefined)
+      this.#limit(run, refuse)
     else refuse()
   }
 
@@ -254,6 +242,12 @@ export class Replies {
     if (type === 'Z') {
       if (!head.failed && head.at < head.runs.length) return false
       if (head.failed) head.drop?.()
+      else if (head.exceeded !== undefined) {
+        this.#settled(bytes)
+        // What ran of it only read, or fails with its transaction now.
+        this.#pipeline.refuse('Q', limitReply(head.exceeded))
+        return true
+      }
       if (head.failed || head.next === undefined) return this.#ready(bytes)
       this.#settled(bytes)
       head.next()
@@ -265,9 +259,10 @@ export class Replies {
     const run = head.runs[head.at]
     const effects = head.steps[head.at]?.statement.effects
     if (run === undefined || effects === undefined) return false
+    if (head.exceeded !== undefined) return this.#withheld(type, head, run)
     const { existing } = run.found
     if (existing !== undefined) {
-      const given = this.#instead(type, bytes, run, existing)
+      const given = this.#standIns.take(type, bytes, run, existing)
       return typeof given === 'boolean' ? given : this.#completed(given, head, run)
     }
     if (type === 'T') {
@@ -275,9 +270,24 @@ export class Replies {
       run.describe(readRowDescription(bytes))
       return this.#pass(bytes)
     }
-    if (type === 'D') return this.#row(run, bytes, false)
+    if (type === 'D') {
+      this.#row(run, bytes, false)
+      if (run.exceeded !== undefined) head.exceeded = run
+      return true
+    }
     if (type === 'C') return this.#completed(bytes, head, run)
     return this.#copy(type, bytes, effects.copy, run)
+  }
+
+  /** Behind the row that went past the limit of a message of several statements nothing of it is given. */
+  #withheld(type: string, head: Query, run: Run): boolean {
+    if (type === 'T' || type === 'D') return true
+    if (type !== 'C') return false
+    const { sqlstate, message: text } = limitReply(head.exceeded ?? run)
+    this.#pipeline.over(run, { error: { sqlstate, message: text } })
+    this.#pipeline.confirm(head.steps[head.at]?.changes ?? {})
+    head.at += 1
+    return true
   }
 
   #completed(bytes: Buffer, head: Query, run: Run): boolean {
@@ -387,5 +397,3 @@ export class Replies {
     if (all.some(({ kind }) => kind === 'query')) this.#pipeline.sync()
   }
 }
-
-const copied = (value: Buffer | null): Buffer | null => (value === null ? null : Buffer.from(value))

@@ -2,7 +2,7 @@
 // it before the client is given anything. Must never hand out a row that is not in a delivery.
 
 import type { Delivery, RecordedValue } from '../../core/adapter.js'
-import type { Obligations, RowLimit } from '../../core/decision.js'
+import type { ByteLimit, Obligations, RowLimit } from '../../core/decision.js'
 import type { MaskerFactory } from '../../core/masker.js'
 import type { Operation } from '../../core/operation.js'
 import { type ColumnPlan, planColumns, type ResultColumn } from './columns.js'
@@ -18,6 +18,11 @@ export const DELIVERY_ROWS = 500
 export const DELIVERY_KEYS = 1000
 /** Bytes of recorded rows that one delivery carries at most, about. */
 export const DELIVERY_BYTES = 4 * 1024 * 1024
+
+/** Rows of a read that is limited by bytes which are asked for before the length of any is known. */
+const FIRST_PART = 64
+/** Rows that are asked for at once, however short those before them were. */
+const LARGEST_PART = 10_000
 
 /** The most that Execute can ask for. */
 const MAX_ROWS = 0x7fffffff
@@ -53,8 +58,8 @@ export class Run {
   readonly found: Classification
   #keys: string[] = []
   #copiesText = false
-  /** The row after the limit has come. */
-  exceeded = false
+  /** The row past a limit has come. */
+  exceeded: 'rows' | 'bytes' | undefined
   finished = false
 
   constructor(
@@ -97,12 +102,33 @@ export class Run {
     return this.obligations.rowLimit
   }
 
-  /** The `max` of an Execute that proves when the limit is passed: one row more than may leave; undefined where none is in reach. */
+  get byteLimit(): ByteLimit | undefined {
+    return this.obligations.byteLimit
+  }
+
+  /** It may have to be ended before its last row. */
+  get limited(): boolean {
+    return this.limit !== undefined || this.byteLimit !== undefined
+  }
+
+  /**
+   * The `max` of an Execute that proves when a limit is passed: one row more than may leave, or about as many as the
+   * limit's bytes have room for; undefined where none is in reach. `max`: what the client asks for, 0 for all.
+   */
   most(max: number): number | undefined {
-    if (this.limit === undefined) return undefined
-    const most = Math.max(1, this.limit.rows - this.rowCount + 1)
+    const rows = this.limit && Math.max(1, this.limit.rows - this.rowCount + 1)
+    const most = Math.min(rows ?? Number.POSITIVE_INFINITY, this.#part())
     if (most > MAX_ROWS) return undefined
     return max === 0 ? most : Math.min(max, most)
+  }
+
+  /** Rows that are asked for at once: what comes past the limit's bytes is thrown away. */
+  #part(): number {
+    if (this.byteLimit === undefined) return Number.POSITIVE_INFINITY
+    const { given, bytes } = this.#tally
+    if (given === 0 || bytes === 0) return FIRST_PART
+    const room = Math.ceil((this.byteLimit.bytes - bytes) / (bytes / given)) + 1
+    return Math.min(LARGEST_PART, Math.max(FIRST_PART, room))
   }
 
   get masks(): boolean {
@@ -135,8 +161,11 @@ export class Run {
     this.#announce = columns.map((column) => column.name)
   }
 
-  /** One DataRow → what the client is given. Throws a violation when it does not fit its description. */
-  row(bytes: Buffer): Buffer {
+  /**
+   * One DataRow → what the client is given; undefined where it would go past a limit's bytes. Throws a violation when it
+   * does not fit its description.
+   */
+  row(bytes: Buffer): Buffer | undefined {
     const plan = this.#plan
     if (plan === undefined) throw violation('the database sent a row without its description')
     // Of an operation that is over nothing would be recorded.
@@ -144,43 +173,23 @@ export class Run {
     const reader = new BodyReader(bytes)
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
-    const given = this.#changes ? this.#changed(reader, plan) : this.#plain(reader, plan)
+    const { values, masked } = this.#changes ? changed(reader, plan) : plain(reader, plan)
+    const given = this.#changes ? rowMessage(values) : bytes
+    if (this.byteLimit !== undefined && this.#tally.bytes + given.length > this.byteLimit.bytes) {
+      this.exceeded = 'bytes'
+      return undefined
+    }
+    this.#remember(values, plan)
+    this.#batchMasked += masked
     this.#tally.given += 1
+    this.#tally.bytes += given.length
     if (this.#promised > 0) {
       this.#promised -= 1
       this.#tally.promised -= 1
     }
     this.#batchRows += 1
-    if (!this.#changes) {
-      this.#batchBytes += bytes.length
-      return bytes
-    }
-    const parts = given.flatMap((value) =>
-      value === null ? [i32(-1)] : [i32(value.length), value],
-    )
-    const whole = message('D', i16(given.length), ...parts)
-    this.#batchBytes += whole.length
-    return whole
-  }
-
-  #plain(reader: BodyReader, plan: readonly ColumnPlan[]): (Buffer | null)[] {
-    const values = plan.map(() => reader.value())
-    reader.done()
-    this.#remember(values, plan)
-    return values
-  }
-
-  #changed(reader: BodyReader, plan: readonly ColumnPlan[]): (Buffer | null)[] {
-    const values = plan.map(({ change }) => {
-      const value = reader.value()
-      if (value === null || change === undefined) return value
-      const result = change(value)
-      this.#batchMasked += result.masked
-      return result.value
-    })
-    reader.done()
-    this.#remember(values, plan)
-    return values
+    this.#batchBytes += given.length
+    return given
   }
 
   #remember(values: readonly (Buffer | null)[], plan: readonly ColumnPlan[]): void {
@@ -286,4 +295,33 @@ export class Run {
     this.#batchMasked = 0
     return delivery
   }
+}
+
+interface Values {
+  readonly values: readonly (Buffer | null)[]
+  readonly masked: number
+}
+
+function plain(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
+  const values = plan.map(() => reader.value())
+  reader.done()
+  return { values, masked: 0 }
+}
+
+function changed(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
+  let masked = 0
+  const values = plan.map(({ change }) => {
+    const value = reader.value()
+    if (value === null || change === undefined) return value
+    const result = change(value)
+    masked += result.masked
+    return result.value
+  })
+  reader.done()
+  return { values, masked }
+}
+
+function rowMessage(values: readonly (Buffer | null)[]): Buffer {
+  const parts = values.flatMap((value) => (value === null ? [i32(-1)] : [i32(value.length), value]))
+  return message('D', i16(values.length), ...parts)
 }

@@ -173,7 +173,7 @@ export class SimpleQueries {
       const [step] = steps
       const parts = partsOf(text, statements, steps, result.runs)
       if (parts.length > 1) return this.#inParts(parts)
-      if (run?.limit === undefined || step === undefined || steps.length > 1)
+      if (run?.limited !== true || step === undefined || steps.length > 1)
         return this.#forward(this.#sent(bytes, text, steps, result.runs), steps, result)
       this.#guards.front(result.uses)
       this.#limited(text, step, run)
@@ -244,11 +244,9 @@ export class SimpleQueries {
     for (const run of parts.flatMap(({ runs }) => runs)) this.#pipeline.over(run, { error })
   }
 
-  /** A Query with a row limit runs as a portal of one row more, so that the database itself can be made to fail it. */
+  /** A Query with a limit runs as a portal of no more than proves it, so that the database itself can be made to fail it. */
   #limited(text: string, { statement, binary }: Step, run: Run): void {
     const pipeline = this.#pipeline
-    const { limit } = run
-    if (limit === undefined) return
     this.#permits.opened(run)
     const prepared = { name: '', text, statement, types: [], segment: pipeline.segment }
     const portal: Portal = {
@@ -291,13 +289,14 @@ export class SimpleQueries {
       swallow: false,
       parameters: false,
     })
-    const max = Math.min(Math.max(1, limit.rows - run.rowCount + 1), 0x7fffffff)
+    const max = run.most(0) ?? 0x7fffffff
     pipeline.send(message('E', empty, i32(max)), {
       kind: 'execute',
       portal,
       run,
       changes: {},
       limited: true,
+      asked: { rows: max, of: 0, before: 0 },
       copy: undefined,
     })
     pipeline.limited = { rewritten: true }

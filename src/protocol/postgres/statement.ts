@@ -112,6 +112,8 @@ export interface StatementEffects {
   readonly closes?: string
   /** It looks no name up, so that it means the same along any search path. */
   readonly pathless?: true
+  /** Runs a procedure, which may commit where no transaction is open. */
+  readonly calls?: true
   /** Transaction control. */
   readonly transaction?:
     | 'begin'

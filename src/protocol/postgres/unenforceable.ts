@@ -2,6 +2,7 @@
 // statements that no guard could vouch for.
 
 import type { Obligations } from '../../core/decision.js'
+import type { Run } from './run.js'
 import { takesBack } from './search-path.js'
 import type { Classification, ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
@@ -35,6 +36,7 @@ export function unguardable(
 }
 
 /**
+/**
  * A statement of a message behind one that may change where its names are looked up: it is judged before that has run.
  * `touched`: the open transaction has changed it, so that its end takes it back.
  */
@@ -54,18 +56,44 @@ export function behindPath(
   )
 }
 
-/** What cannot be carried out although it was permitted. */
+/**
+ * Whether a message can be failed behind its last statement, as it would have been at the first that goes past a limit:
+ * nothing of it lasts, or the transaction around it takes it back.
+ */
+function canFail(steps: readonly Step[], runs: readonly Run[], enclosed: boolean): boolean {
+  return steps.every(({ statement: { effects, named } }, index) => {
+    const { transaction, readOnly, copy } = effects
+    if (enclosed) return transaction === undefined && copy === undefined
+    return readOnly && named === undefined && runs[index]?.operation.functions.length === 0
+  })
+}
+
+/** What cannot be carried out although it was permitted. `enclosed`: a transaction is open around it. */
 export function unenforceable(
   steps: readonly Step[],
   obligations: readonly Obligations[],
-  simple: boolean,
+  {
+    simple,
+    runs,
+    enclosed,
+  }: { readonly simple: boolean; readonly runs: readonly Run[]; readonly enclosed: boolean },
 ): ErrorReply | undefined {
   for (const [index, { statement }] of steps.entries()) {
-    const { masks, rowLimit } = obligations[index] ?? { masks: [] }
-    if (statement.effects.copy === 'out' && (masks.length > 0 || rowLimit !== undefined)) {
+    const { masks, rowLimit, byteLimit } = obligations[index] ?? { masks: [] }
+    const limited = rowLimit !== undefined || byteLimit !== undefined
+    if (statement.effects.copy === 'out' && (masks.length > 0 || limited)) {
       return notSupported('COPY of masked or limited collections', 'use SELECT with a LIMIT')
     }
-    if (!simple || rowLimit === undefined) continue
+    if (!simple) continue
+    if (byteLimit !== undefined && steps.length > 1 && !canFail(steps, runs, enclosed)) {
+      return notSupported(
+        `a read that may end at ${byteLimit.rule} among statements that do more than read`,
+        'send it as a statement of its own, or BEGIN first',
+      )
+    }
+    if (byteLimit !== undefined && steps.length === 1 && !statement.portalReady)
+      return notSupported(`this statement under ${byteLimit.rule}`, 'use a plain SELECT')
+    if (rowLimit === undefined) continue
     if (steps.length > 1) {
       return notSupported(
         'a read without a bound among other statements',

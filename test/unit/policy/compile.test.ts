@@ -106,7 +106,11 @@ test.each([
     'fields: [ssn]',
     'roles.reader.mask[1]: got a map, expected with: redact, partial, hash or null',
   ],
-  ['{ rows: 500 }', '{ rows: 500, bytes: 5MB }', 'roles.reader.limits.bytes: not supported yet'],
+  [
+    '{ rows: 500 }',
+    '{ rows: 500, bytes: 5000 }',
+    'roles.reader.limits.bytes: got 5000, expected a size with its unit, such as 50MB or 64MiB',
+  ],
   [
     '{ rows: 500 }',
     '{ rows: 500, rate: 50/h }',

@@ -28,7 +28,6 @@ test('the defaults in the table are the defaults', () => {
 
 const LATER: Readonly<Record<string, readonly [string, string]>> = {
   when: ['access: read,', 'access: read, when: x,'],
-  'limits.bytes': ['{ rows: 500 }', '{ bytes: 1MB }'],
   requires: ['role: reader,', 'role: reader, requires: {},'],
   'grant.schedule': ['default: 30m,', 'schedule: x,'],
   breakGlass: ['holds:\n', 'breakGlass: {}\nholds:\n'],

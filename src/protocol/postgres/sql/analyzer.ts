@@ -37,6 +37,7 @@ import { allowsSetting, resolveSearchPath } from './settings.js'
 import { ByteText, holdsSecret, shownText } from './shown-text.js'
 import { isFields, list, tagOf } from './tree.js'
 import { lineageOf } from './view.js'
+import { isWrite } from './write.js'
 
 /** Statements in one message; more are refused. */
 const MAX_STATEMENTS = 1000
@@ -170,6 +171,9 @@ function outcomeOf(
   }
 }
 
+/** Statements whose rows a portal gives in parts, besides those that write. */
+const HAS_ROWS: ReadonlySet<string> = new Set(['SelectStmt', 'FetchStmt', 'ExplainStmt'])
+
 const PATH_KEYS = new WeakMap<readonly string[], string>()
 
 /** One text for a search path; a session asks with the same list again and again. */
@@ -254,8 +258,7 @@ class Statement implements ParsedStatement {
     if (source.place !== undefined) this.place = source.place
     this.parameterCount = highestParameter(args ?? tree)
     const tag = isFields(tree) && Object.keys(tree).length === 1 ? tagOf(tree) : ''
-    const reads = tag === 'SelectStmt' || tag === 'FetchStmt'
-    this.portalReady = alone && reads && this.effects.readOnly && !this.effects.ddl
+    this.portalReady = alone && !this.effects.ddl && (HAS_ROWS.has(tag) || isWrite(tag))
     this.named =
       args === undefined
         ? namedUse(tree, {

@@ -15,6 +15,7 @@ import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
 import { lockTables } from './lock.js'
+import { callProcedure } from './procedure.js'
 import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
 import { serverErrorOf } from './server-error.js'
@@ -37,6 +38,9 @@ import { isWrite } from './write.js'
 
 /** Lines of a plan, or of SHOW: few, and not the data's. */
 const FEW_ROWS = 100
+
+const DO_HINT =
+  'let the schema’s owner make it a procedure, let a role name that (functions:), and CALL it'
 
 interface Found {
   readonly name: string
@@ -153,6 +157,12 @@ function judge(tree: unknown, analysis: Analysis): Found {
   if (tag === 'ExplainStmt') return explain(fields(), analysis)
   if (tag === 'LockStmt') return { name: lockTables(fields(), analysis), outputs: [], rows: 0 }
   if (tag === 'DeclareCursorStmt') return cursor(fields(), analysis)
+  if (tag === 'CallStmt') {
+    const columns = callProcedure(fields(), analysis)
+    return { name: 'get', outputs: outputsOf(columns), rows: columns.length > 0 ? 1 : 0 }
+  }
+  if (tag === 'DoStmt')
+    throw new NotUnderstood('what the code of DO does cannot be judged', DO_HINT)
   if (tag === 'ListenStmt' || tag === 'NotifyStmt') {
     const act = tag === 'ListenStmt' ? 'listen' : 'notify'
     analysis.functions.add(channelUse(act, plainName(fields()['conditionname'])))

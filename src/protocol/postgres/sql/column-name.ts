@@ -18,6 +18,7 @@ const FIXED: Readonly<Record<string, string>> = {
   A_ArrayExpr: 'array',
   RowExpr: 'row',
   CoalesceExpr: 'coalesce',
+  MergeSupportFunc: 'merge_action',
   XmlSerialize: 'xmlserialize',
 }
 

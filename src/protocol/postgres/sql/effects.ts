@@ -142,6 +142,8 @@ function effectsOfTag(
         ddl: holdsTag(fields['query'], MAKES_TABLES),
         readOnly: !runs(fields) || !holds(fields['query']),
       }
+    case 'CallStmt':
+      return { ddl: false, calls: true, readOnly: false }
     case 'InsertStmt':
     case 'UpdateStmt':
     case 'DeleteStmt':

@@ -88,6 +88,14 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   NamedArgExpr: (fields, scope, analysis) => evaluate(fields['arg'], scope, analysis),
   SubLink: subLink,
   FuncCall: (fields, scope, analysis) => evaluateCall(fields, scope, analysis),
+  MergeSupportFunc: mergeAction,
+}
+
+/** Before PostgreSQL 17 the word is the name of a function, if there is one. */
+function mergeAction(_fields: Fields, _scope: Scope, { catalogue, path }: Analysis): Value {
+  if (catalogue.routines(undefined, 'merge_action', path).length > 0)
+    throw new NotUnderstood('a function has the name of merge_action()', 'rename it')
+  return NOTHING
 }
 
 function columnReference(fields: Fields, scope: Scope, analysis: Analysis): Value {

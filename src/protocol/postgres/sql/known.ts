@@ -45,6 +45,7 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     WindowDef: row(
       'name refname partitionClause orderClause frameOptions startOffset endOffset location',
     ),
+    MergeSupportFunc: row('msftype location'),
     SortBy: row('node sortby_dir sortby_nulls location'),
     SelectStmt: row(
       'distinctClause targetList fromClause whereClause groupClause groupDistinct havingClause windowClause valuesLists sortClause limitOffset limitCount limitOption lockingClause withClause op all larg rarg intoClause',
@@ -86,6 +87,7 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     ClosePortalStmt: row('portalname'),
     PrepareStmt: row('name argtypes query'),
     ExecuteStmt: row('name params'),
+    CallStmt: row('funccall'),
     DeclareCursorStmt: row('portalname options query'),
     FetchStmt: row('direction howMany portalname ismove'),
     CurrentOfExpr: row('cursor_name'),

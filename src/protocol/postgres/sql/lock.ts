@@ -1,10 +1,13 @@
 // Owns locks: of rows by SELECT … FOR UPDATE and its kin, of tables by LOCK. PostgreSQL asks for the right to update, and
 // so do we; what keeps other writers or readers out is for administrators, as advisory locks are.
 
+import { CATALOG } from '../../../core/operation.js'
+import type { Relation } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { resolveRelation } from './from.js'
 import type { Range } from './scope.js'
 import { expectNode, type Fields, list, NotUnderstood } from './tree.js'
+import { viewColumns } from './view.js'
 
 /** Notes that the relations of FROM are locked. A list of tables (OF) is not narrowed: more is asked, never less. */
 export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: Analysis): void {
@@ -13,9 +16,18 @@ export function lockRows(clauses: unknown, ranges: readonly Range[], analysis: A
     // PostgreSQL would lock the rows inside a subquery too.
     if (item.relation === undefined)
       throw new NotUnderstood('not supported yet: row locks of anything but tables')
-    if (item.relation !== undefined)
-      analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
+    analysis.reach(item.relation, 'write', 'update', { kind: 'none' }, item.only)
+    if (item.relation.kind === 'v') lockBehind(item.relation, analysis)
   }
+}
+
+/** The rows of a view are locked where they are. */
+function lockBehind(view: Relation, analysis: Analysis): void {
+  const account = analysis.separate(analysis.path)
+  viewColumns(view, account)
+  for (const use of account.collections)
+    if (use.collection !== CATALOG)
+      analysis.collection({ ...use, access: 'write', action: 'update', effect: { kind: 'none' } })
 }
 
 /** AccessShareLock and RowExclusiveLock (PostgreSQL, lockdefs.h): what a SELECT and an UPDATE take by themselves. */

@@ -1,14 +1,15 @@
 // Owns MERGE: each WHEN by what it does to which rows. Rows that were matched are as many as the join proves, else all.
 
 import type { Effect } from '../../../core/operation.js'
-import type { Relation } from '../catalogue.js'
+import type { TriggerEvent } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
-import { type Binding, conjuncts, namedKeys, noteCondition } from './condition.js'
+import { type Binding, conjuncts, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
 import { readRange } from './from.js'
 import { resolveOperator } from './names.js'
 import type { Query } from './query.js'
 import { type Item, type Range, Scope } from './scope.js'
+import { noteWritten, reachTarget, readTarget, type Target, targetOf } from './target.js'
 import {
   expectNode,
   type Fields,
@@ -22,18 +23,16 @@ import {
 import {
   addItem,
   assignments,
+  deleteAction,
+  keyEffect,
   most,
   noteSteps,
-  noteWritten,
   returning,
-  target,
-  targetItem,
+  updateAction,
 } from './write.js'
 
 interface Merge {
-  readonly relation: Relation
-  readonly only: boolean
-  readonly item: Item
+  readonly target: Target
   readonly analysis: Analysis
   /** What a WHEN may name, by whether the row has a match. */
   readonly scopes: Readonly<Record<'both' | 'source' | 'target', Scope>>
@@ -49,14 +48,16 @@ const SEEN: Readonly<Record<string, keyof Merge['scopes']>> = {
 
 /** A MERGE; its columns are those of RETURNING. `scope` holds its common tables. */
 export function merge(fields: Fields, scope: Scope, analysis: Analysis): Query {
-  const { relation, only } = target(fields['relation'], scope, analysis)
-  const item = targetItem(fields['relation'], relation, only, analysis)
+  const clauses = list(fields['mergeWhenClauses']).map((each) =>
+    expectNode(each, 'MergeWhenClause'),
+  )
+  const target = targetOf(fields['relation'], eventsOf(clauses), scope, analysis)
   const source = readRange(fields['sourceRelation'], new Scope(scope), analysis)
-  const scopes = scopesOf(scope, item, source)
+  const scopes = scopesOf(scope, target.item, source)
   const sourceRows = source.rows(() => Number.POSITIVE_INFINITY)
-  const found: Merge = { relation, only, item, analysis, scopes, sourceRows }
+  const found: Merge = { target, analysis, scopes, sourceRows }
   // It is read to be joined, whatever is then done.
-  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  readTarget(target, analysis)
   const bindings = conditions(fields['joinCondition'], scopes.both, found, 'join')
   // Looked at where a WHEN writes what was matched: only then its keys are written.
   let known: Effect | undefined
@@ -64,12 +65,23 @@ export function merge(fields: Fields, scope: Scope, analysis: Analysis): Query {
     known ??= matchedEffect(fields['joinCondition'], bindings, found)
     return known
   }
-  const rows = list(fields['mergeWhenClauses'])
-    .map((each) => clause(expectNode(each, 'MergeWhenClause'), matched, found))
+  const rows = clauses
+    .map((each) => clause(each, matched, found))
     .reduce((sum, one) => sum + one, 0)
   const all = new Scope(scope)
   all.add(source)
-  return returning(fields['returningClause'], relation, item, only, all, rows, analysis)
+  return returning(fields['returningClause'], target, all, rows, analysis)
+}
+
+const EVENTS: Readonly<Record<string, TriggerEvent>> = {
+  CMD_INSERT: 'insert',
+  CMD_UPDATE: 'update',
+  CMD_DELETE: 'delete',
+}
+
+function eventsOf(clauses: readonly Fields[]): readonly TriggerEvent[] {
+  const found = clauses.flatMap((each) => EVENTS[text(each['commandType'])] ?? [])
+  return [...new Set(found)]
 }
 
 function scopesOf(outer: Scope, item: Item, source: Range): Merge['scopes'] {
@@ -92,27 +104,17 @@ function conditions(
 
 /** How many rows of the target the join can match: those of named keys, or one for each row of the source. */
 function matchedEffect(join: unknown, bindings: readonly Binding[], found: Merge): Effect {
-  const { item, sourceRows } = found
-  const named = keyEffect(bindings, found)
+  const { target, analysis, sourceRows } = found
+  const named = keyEffect(target, bindings, analysis)
   if (named !== undefined) return named
-  const keyed = item.mark !== undefined && Number.isFinite(sourceRows) && joinsKeys(join, found)
+  const keyed =
+    target.item.mark !== undefined && Number.isFinite(sourceRows) && joinsKeys(join, found)
   return keyed ? { kind: 'ids', count: sourceRows } : { kind: 'all' }
 }
 
-/** The effect on keys that constants name; notes them. Undefined where they name none. */
-function keyEffect(bindings: readonly Binding[], { item, analysis }: Merge): Effect | undefined {
-  const named = namedKeys(item, bindings)
-  if (named === undefined) return undefined
-  if (named.count === 'unknown')
-    return { kind: 'unknown', reason: 'the number of keys is not known' }
-  const keys = named.keys()
-  if (keys !== undefined && item.relation !== undefined)
-    analysis.nameKeys(item.relation.collection, keys, named.column)
-  return { kind: 'ids', count: named.count }
-}
-
 /** Whether a whole key of the target is compared with what names one row each: columns of a list of exact constants. */
-function joinsKeys(join: unknown, { relation, item, analysis, scopes }: Merge): boolean {
+function joinsKeys(join: unknown, { target, analysis, scopes }: Merge): boolean {
+  const { item, table } = target
   const columns = new Set<string>()
   for (const each of conjuncts(join)) {
     if (tagOf(each) !== 'A_Expr') continue
@@ -134,7 +136,7 @@ function joinsKeys(join: unknown, { relation, item, analysis, scopes }: Merge): 
       }
     })
   }
-  return relation.keys.some((key) => key.every((column) => columns.has(column)))
+  return table.relation.keys.some((key) => key.every((column) => columns.has(column)))
 }
 
 function isColumn(value: unknown): boolean {
@@ -150,24 +152,23 @@ function clause(fields: Fields, matched: () => Effect, found: Merge): number {
   const command = text(fields['commandType'])
   if (command === 'CMD_NOTHING') return 0
   if (command === 'CMD_INSERT') return inserted(fields, scope, found)
+  const { target, analysis } = found
   const effect =
-    seen === 'both' ? matched() : (keyEffect(bindings, found) ?? ({ kind: 'all' } as const))
-  const { relation, only, analysis } = found
+    seen === 'both'
+      ? matched()
+      : (keyEffect(target, bindings, analysis) ?? ({ kind: 'all' } as const))
   if (command === 'CMD_UPDATE') {
-    assignments(fields['targetList'], relation, only, scope, analysis)
-    const action = effect.kind === 'ids' ? 'update' : 'update_by_filter'
-    analysis.reach(relation, 'write', action, effect, only)
+    assignments(fields['targetList'], target, scope, analysis)
+    reachTarget(target, updateAction, effect, analysis)
     return most(effect)
   }
   if (command !== 'CMD_DELETE') throw new NotUnderstood('not supported yet: this WHEN of MERGE')
-  const action =
-    effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
-  analysis.reach(relation, 'write', action, effect, only)
+  reachTarget(target, deleteAction, effect, analysis)
   return most(effect)
 }
 
 function inserted(fields: Fields, scope: Scope, found: Merge): number {
-  const { relation, only, analysis, sourceRows } = found
+  const { target, analysis, sourceRows } = found
   const values = list(fields['values'])
   for (const each of values) analysis.use(evaluate(each, scope, analysis), 'copied')
   const named = list(fields['targetList']).map((each) => {
@@ -176,11 +177,13 @@ function inserted(fields: Fields, scope: Scope, found: Merge): number {
     return text(column['name'])
   })
   const written =
-    named.length > 0 ? named : relation.columns.slice(0, values.length).map(({ name }) => name)
-  for (const name of written) noteWritten(relation, name, only, analysis)
+    named.length > 0
+      ? named
+      : target.relation.columns.slice(0, values.length).map(({ name }) => name)
+  for (const name of written) noteWritten(target, name, analysis)
   const effect: Effect = Number.isFinite(sourceRows)
     ? { kind: 'rows', count: sourceRows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }
-  analysis.reach(relation, 'write', 'insert', effect, only)
+  reachTarget(target, () => 'insert', effect, analysis)
   return sourceRows
 }

@@ -35,13 +35,16 @@ export function resolveFunction(
   const { schema, name } = twoParts(parts, 'function')
   const all = analysis.catalogue.routines(schema, name, analysis.path)
   const found = count === 'any' ? all : all.filter((each) => fits(each, count))
-  for (const routine of found) judge(routine, analysis)
+  for (const routine of found) {
+    if (routine.kind === 'p')
+      throw new NotUnderstood(`"${routine.name}" is a procedure`, 'use CALL')
+    judgeRoutine(routine, analysis)
+  }
   return found
 }
 
-function judge(routine: Routine, analysis: Analysis): void {
-  if (routine.kind === 'p')
-    throw new NotUnderstood(`not supported yet: procedure "${routine.name}"`)
+/** Notes a routine for policy to decide. Throws NotUnderstood for one that nobody may call. */
+export function judgeRoutine(routine: Routine, analysis: Analysis): void {
   if (routine.schema === 'pg_catalog') {
     if (isAdvisoryLock(routine.name)) {
       analysis.locks.add(routine.signature)

@@ -7,9 +7,9 @@ import type { ColumnOrigin } from '../statement.js'
 import { Analysis } from './analysis.js'
 import { relationColumns } from './from.js'
 import { parseTree } from './parser.js'
-import { evaluateQuery } from './query.js'
+import { evaluateSelect } from './query.js'
 import { Scope } from './scope.js'
-import { isFields, list, NotUnderstood, ViewUnread } from './tree.js'
+import { expectNode, type Fields, isFields, list, NotUnderstood, ViewUnread } from './tree.js'
 import { allSources, type Column } from './value.js'
 
 interface Expansion {
@@ -37,10 +37,7 @@ function expand(relation: Relation, analysis: Analysis): Expansion {
   try {
     // pg_get_viewdef leaves out the schemas of the path it was read with: the gateway's own.
     const account = analysis.separate(analysis.catalogue.defaultSearchPath)
-    const parsed = parseTree(relation.definition ?? '')
-    const statement = parsed.ok ? list(parsed.tree['stmts'])[0] : undefined
-    if (!isFields(statement)) throw new NotUnderstood('its definition was not parsed')
-    const query = evaluateQuery(statement['stmt'], new Scope(), account)
+    const query = evaluateSelect(definitionOf(relation), new Scope(), account)
     if (query.columns.length !== relation.columns.length)
       throw new NotUnderstood('its columns do not fit')
     const expansion = { columns: query.columns, account }
@@ -53,6 +50,20 @@ function expand(relation: Relation, analysis: Analysis): Expansion {
     }
     throw error
   }
+}
+
+const DEFINITIONS = new WeakMap<Relation, Fields>()
+
+/** The SELECT that a view is. Throws NotUnderstood where it cannot be had. */
+export function definitionOf(relation: Relation): Fields {
+  const known = DEFINITIONS.get(relation)
+  if (known !== undefined) return known
+  const parsed = parseTree(relation.definition ?? '')
+  const statement = parsed.ok ? list(parsed.tree['stmts'])[0] : undefined
+  if (!isFields(statement)) throw new NotUnderstood('its definition was not parsed')
+  const select = expectNode(statement['stmt'], 'SelectStmt')
+  DEFINITIONS.set(relation, select)
+  return select
 }
 
 /** Every base column behind one column; undefined where the relation is not understood. */

@@ -1,14 +1,22 @@
 // Owns INSERT, UPDATE and DELETE, and what MERGE shares with them: what they write, what they read to do it, and how much they touch.
 
 import type { Effect } from '../../../core/operation.js'
-import type { Relation } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
-import { readRange, relationColumns, relationItem, resolveRelation } from './from.js'
+import { readRange, relationColumns } from './from.js'
 import { merge } from './merge.js'
 import { evaluateSelect, type Query, targetColumns } from './query.js'
 import { type Item, Scope } from './scope.js'
+import {
+  nameTarget,
+  noteWritten,
+  reachTarget,
+  readTarget,
+  showsPart,
+  type Target,
+  targetOf,
+} from './target.js'
 import {
   expectNode,
   type Fields,
@@ -43,66 +51,9 @@ export function evaluateWrite(value: unknown, outer: Scope, analysis: Analysis):
   return remove(fields, scope, analysis)
 }
 
-/** The table that is written. Views, rules and sequences are refused. */
-export function target(
-  value: unknown,
-  scope: Scope,
-  analysis: Analysis,
-): { relation: Relation; only: boolean } {
-  const fields = open(value, 'RangeVar')
-  if (fields['schemaname'] === undefined && scope.table(text(fields['relname'])) !== undefined) {
-    throw new NotUnderstood('a WITH query cannot be written')
-  }
-  const found = resolveRelation(value, analysis)
-  if (found.relation.system)
-    throw new NotUnderstood(`the catalogue cannot be written: "${found.relation.name}"`)
-  if (!['r', 'p', 'f'].includes(found.relation.kind)) {
-    throw new NotUnderstood(
-      `not supported yet: writing through "${found.relation.name}", which is not a table`,
-    )
-  }
-  if (found.relation.hasRules)
-    throw new NotUnderstood(`not supported yet: writing "${found.relation.name}", which has rules`)
-  return found
-}
-
-function aliasOf(value: unknown): string | undefined {
-  const alias = open(value, 'RangeVar')['alias']
-  return alias === undefined ? undefined : text(open(alias, 'Alias')['aliasname'])
-}
-
-/** The written table as a range item. It does not count as read until something of it is used. */
-export function targetItem(
-  value: unknown,
-  relation: Relation,
-  only: boolean,
-  analysis: Analysis,
-): Item {
-  const alias = aliasOf(value)
-  return analysis.dry((trial) => relationItem(relation, only, { name: alias, columns: [] }, trial))
-}
-
 /** Adds one table to a scope. */
 export function addItem(scope: Scope, item: Item): void {
   scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
-}
-
-/** Notes that a column is written, with what its name covers. */
-export function noteWritten(
-  relation: Relation,
-  name: string,
-  only: boolean,
-  analysis: Analysis,
-): void {
-  const column = relation.columns.find((each) => each.name === name)
-  if (column === undefined)
-    throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
-  const sources = analysis.family(relation, only).map((each) => ({
-    collection: each.collection,
-    field: name,
-    vector: column.vector,
-  }))
-  analysis.useSources(sources, 'written')
 }
 
 /** Steps after a column's name in a SET or column list: subscripts and fields. */
@@ -119,7 +70,7 @@ export function noteSteps(value: unknown, scope: Scope, analysis: Analysis): voi
 }
 
 function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
-  const { relation, only } = target(fields['relation'], scope, analysis)
+  const target = targetOf(fields['relation'], ['insert'], scope, analysis)
   const columns = list(fields['cols']).map((each) => {
     const column = expectNode(each, 'ResTarget')
     noteSteps(column['indirection'], scope, analysis)
@@ -130,28 +81,21 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
   const written =
     columns.length > 0
       ? columns
-      : relation.columns.slice(0, source.columns.length).map((each) => each.name)
+      : target.relation.columns.slice(0, source.columns.length).map((each) => each.name)
   for (const [index, name] of written.entries()) {
     const stands =
       columns.length > 0 ? expectNode(list(fields['cols'])[index], 'ResTarget') : fields
-    placed(stands, () => noteWritten(relation, name, only, analysis))
+    placed(stands, () => noteWritten(target, name, analysis))
   }
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }
-  nameInserted(relation, written, fields['selectStmt'], scope, analysis)
-  const item = targetItem(fields['relation'], relation, only, analysis)
-  const action = onConflict(fields['onConflictClause'], relation, item, only, scope, analysis)
-  analysis.reach(relation, 'write', action, effect, only)
-  return returning(
-    fields['returningClause'],
-    relation,
-    item,
-    only,
-    new Scope(scope),
-    source.rows,
-    analysis,
-  )
+  nameInserted(target, written, fields['selectStmt'], scope, analysis)
+  const action = onConflict(fields['onConflictClause'], target, scope, analysis)
+  // WITH CHECK OPTION asks of each row whether the view would show it.
+  if (showsPart(target)) readTarget(target, analysis)
+  reachTarget(target, () => action, effect, analysis)
+  return returning(fields['returningClause'], target, new Scope(scope), source.rows, analysis)
 }
 
 function insertSource(value: unknown, scope: Scope, analysis: Analysis): Query {
@@ -161,14 +105,15 @@ function insertSource(value: unknown, scope: Scope, analysis: Analysis): Query {
 
 /** Keys of inserted rows, where they are constants of a VALUES list. */
 function nameInserted(
-  relation: Relation,
+  target: Target,
   written: readonly string[],
   value: unknown,
   scope: Scope,
   analysis: Analysis,
 ): void {
-  const key = relation.keys.find((each) => each.length === 1)?.[0]
-  const at = key === undefined ? -1 : written.indexOf(key)
+  const { table } = target
+  const key = table.relation.keys.find((each) => each.length === 1)?.[0]
+  const at = key === undefined ? -1 : written.findIndex((name) => table.column(name) === key)
   if (at < 0 || !isFields(value)) return
   const found = list(expectNode(value, 'SelectStmt')['valuesLists']).flatMap((line) => {
     const item = list(expectNode(line, 'List')['items'])[at]
@@ -178,19 +123,18 @@ function nameInserted(
       ? [constant.literal]
       : []
   })
-  if (found.length > 0) analysis.nameKeys(relation.collection, found, key)
+  if (found.length > 0) nameTarget(target, found, key, analysis)
 }
 
 function onConflict(
   value: unknown,
-  relation: Relation,
-  item: Item,
-  only: boolean,
+  target: Target,
   scope: Scope,
   analysis: Analysis,
 ): 'insert' | 'upsert' {
   if (value === undefined) return 'insert'
   const clause = open(value, 'OnConflictClause')
+  const { relation, item } = target
   const inner = new Scope(scope)
   addItem(inner, item)
   if (clause['infer'] !== undefined) {
@@ -206,10 +150,10 @@ function onConflict(
       noteCondition(each, inner, analysis, 'predicate')
   }
   if (clause['action'] !== 'ONCONFLICT_UPDATE') return 'insert'
-  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  readTarget(target, analysis)
   const excluded = relation.columns.map((column): Column => ({ name: column.name, value: NOTHING }))
   inner.items = [...inner.items, { alias: 'excluded', columns: excluded, rows: 1, relation }]
-  assignments(clause['targetList'], relation, only, inner, analysis)
+  assignments(clause['targetList'], target, inner, analysis)
   for (const each of conjuncts(clause['whereClause']))
     noteCondition(each, inner, analysis, 'predicate')
   return 'upsert'
@@ -218,8 +162,7 @@ function onConflict(
 /** SET lists. Gives true where an assigned value depends on something that is read. */
 export function assignments(
   value: unknown,
-  relation: Relation,
-  only: boolean,
+  target: Target,
   scope: Scope,
   analysis: Analysis,
 ): boolean {
@@ -227,7 +170,7 @@ export function assignments(
   const shared = new Map<unknown, Value>()
   for (const each of list(value)) {
     const assignment = expectNode(each, 'ResTarget')
-    placed(assignment, () => noteWritten(relation, text(assignment['name']), only, analysis))
+    placed(assignment, () => noteWritten(target, text(assignment['name']), analysis))
     noteSteps(assignment['indirection'], scope, analysis)
     const assigned = assignedValue(assignment['val'], shared, scope, analysis)
     analysis.use(assigned, 'copied')
@@ -270,22 +213,29 @@ function bindingsOf(value: unknown, scope: Scope, analysis: Analysis): readonly 
 function effectOf(
   where: unknown,
   joined: boolean,
-  item: Item,
+  target: Target,
   bindings: readonly Binding[],
   analysis: Analysis,
 ): Effect {
   if (isAlwaysTrue(where) && !joined) return { kind: 'all' }
   if (where !== undefined && tagOf(where) === 'CurrentOfExpr')
     return { kind: 'unknown', reason: 'the key is that of the row at which a cursor stands' }
-  const named = namedKeys(item, bindings)
+  return keyEffect(target, bindings, analysis) ?? { kind: 'filter' }
+}
+
+/** The effect on keys that constants name; notes them. Undefined where they name none. */
+export function keyEffect(
+  target: Target,
+  bindings: readonly Binding[],
+  analysis: Analysis,
+): Effect | undefined {
+  const named = namedKeys(target.item, bindings)
   // A join can only take rows away from what the keys name.
-  if (named === undefined) return { kind: 'filter' }
+  if (named === undefined) return undefined
   if (named.count === 'unknown')
     return { kind: 'unknown', reason: 'the number of keys is not known' }
   const keys = named.keys()
-  if (keys !== undefined && item.relation !== undefined) {
-    analysis.nameKeys(item.relation.collection, keys, named.column)
-  }
+  if (keys !== undefined) nameTarget(target, keys, named.column, analysis)
   return { kind: 'ids', count: named.count }
 }
 
@@ -294,49 +244,48 @@ export function most(effect: Effect): number {
   return effect.kind === 'ids' ? effect.count : Number.POSITIVE_INFINITY
 }
 
+/** Whether a view is read to find the rows: for its condition, or for the triggers that are given each. */
+const isRead = (target: Target): boolean => target.triggered || showsPart(target)
+
 function update(fields: Fields, scope: Scope, analysis: Analysis): Query {
-  const { relation, only } = target(fields['relation'], scope, analysis)
-  const item = targetItem(fields['relation'], relation, only, analysis)
-  addItem(scope, item)
+  const target = targetOf(fields['relation'], ['update'], scope, analysis)
+  addItem(scope, target.item)
   const from = list(fields['fromClause'])
   for (const each of from) scope.add(readRange(each, scope, analysis))
-  const reads = assignments(fields['targetList'], relation, only, scope, analysis)
+  const reads = assignments(fields['targetList'], target, scope, analysis)
   const bindings = bindingsOf(fields['whereClause'], scope, analysis)
-  const effect = effectOf(fields['whereClause'], from.length > 0, item, bindings, analysis)
-  if (reads || fields['whereClause'] !== undefined)
-    analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
-  analysis.reach(
-    relation,
-    'write',
-    effect.kind === 'ids' ? 'update' : 'update_by_filter',
-    effect,
-    only,
-  )
-  return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
+  const effect = effectOf(fields['whereClause'], from.length > 0, target, bindings, analysis)
+  if (reads || fields['whereClause'] !== undefined || isRead(target)) readTarget(target, analysis)
+  reachTarget(target, updateAction, effect, analysis)
+  return returning(fields['returningClause'], target, scope, most(effect), analysis)
+}
+
+/** What an UPDATE is called by what it touches. */
+export function updateAction({ kind }: Effect): string {
+  return kind === 'ids' ? 'update' : 'update_by_filter'
+}
+
+/** What a DELETE is called by what it touches. */
+export function deleteAction({ kind }: Effect): string {
+  return kind === 'ids' ? 'delete' : kind === 'all' ? 'truncate' : 'delete_by_filter'
 }
 
 function remove(fields: Fields, scope: Scope, analysis: Analysis): Query {
-  const { relation, only } = target(fields['relation'], scope, analysis)
-  const item = targetItem(fields['relation'], relation, only, analysis)
-  addItem(scope, item)
+  const target = targetOf(fields['relation'], ['delete'], scope, analysis)
+  addItem(scope, target.item)
   const using = list(fields['usingClause'])
   for (const each of using) scope.add(readRange(each, scope, analysis))
   const bindings = bindingsOf(fields['whereClause'], scope, analysis)
-  const effect = effectOf(fields['whereClause'], using.length > 0, item, bindings, analysis)
-  if (fields['whereClause'] !== undefined)
-    analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
-  const action =
-    effect.kind === 'ids' ? 'delete' : effect.kind === 'all' ? 'truncate' : 'delete_by_filter'
-  analysis.reach(relation, 'write', action, effect, only)
-  return returning(fields['returningClause'], relation, item, only, scope, most(effect), analysis)
+  const effect = effectOf(fields['whereClause'], using.length > 0, target, bindings, analysis)
+  if (fields['whereClause'] !== undefined || isRead(target)) readTarget(target, analysis)
+  reachTarget(target, deleteAction, effect, analysis)
+  return returning(fields['returningClause'], target, scope, most(effect), analysis)
 }
 
 /** RETURNING: what it gives, and which of its columns is the key. */
 export function returning(
   value: unknown,
-  relation: Relation,
-  item: Item,
-  only: boolean,
+  target: Target,
   scope: Scope,
   rows: number,
   analysis: Analysis,
@@ -344,7 +293,8 @@ export function returning(
   analysis.returnedKey = undefined
   if (value === undefined) return { columns: [], rows: 0 }
   const clause = open(value, 'ReturningClause')
-  analysis.reach(relation, 'read', 'get', { kind: 'none' }, only)
+  const { relation, item, only, table } = target
+  readTarget(target, analysis)
   if (!scope.items.includes(item)) addItem(scope, item)
   const columns = relationColumns(relation, only, analysis)
   // PostgreSQL 18: OLD and NEW, or the names given to them, unless something else has the name.
@@ -356,10 +306,10 @@ export function returning(
     scope.items = [...scope.items, { alias, columns, rows, relation }]
   }
   const returned = targetColumns(clause['exprs'], scope, analysis)
-  const key = relation.keys.find((each) => each.length === 1)?.[0]
+  const key = table.relation.keys.find((each) => each.length === 1)?.[0]
   const at = returned.findIndex(
     ({ value: { base } }) => base !== undefined && base.item === item.mark && base.column === key,
   )
-  if (at >= 0) analysis.returnedKey = { collection: relation.collection, at }
+  if (at >= 0) analysis.returnedKey = { collection: table.relation.collection, at }
   return { columns: returned, rows }
 }

@@ -29,6 +29,7 @@ const runs = texts.filter(
 )
 
 const NONE: Names = {
+  enclosed: () => false,
   statement: () => undefined,
   portal: () => undefined,
   savepoints: () => undefined,

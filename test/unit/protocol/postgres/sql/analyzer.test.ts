@@ -58,8 +58,11 @@ describe('parse', () => {
     expect(ready('VALUES (1)')).toEqual([true])
     expect(ready('SELECT 1; SELECT 2')).toEqual([false, false])
     expect(ready('SELECT 1 INTO x')).toEqual([false])
-    expect(ready('WITH x AS (DELETE FROM notes RETURNING 1) SELECT * FROM x')).toEqual([false])
-    expect(ready('DELETE FROM notes')).toEqual([false])
+    expect(ready('WITH x AS (DELETE FROM notes RETURNING 1) SELECT * FROM x')).toEqual([true])
+    expect(ready('DELETE FROM notes RETURNING id')).toEqual([true])
+    expect(ready('EXPLAIN DELETE FROM notes')).toEqual([true])
+    expect(ready('EXPLAIN CREATE TABLE x AS SELECT 1')).toEqual([false])
+    expect(ready('COPY notes TO STDOUT')).toEqual([false])
   })
 
   const effects: readonly (readonly [string, StatementEffects])[] = [

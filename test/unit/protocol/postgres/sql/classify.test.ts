@@ -323,8 +323,8 @@ describe('refusals', () => {
     ],
     ['UPDATE pg_class SET relname = relname', 'the catalogue cannot be written: "pg_class"'],
     [
-      "UPDATE docs_v SET title = 'x'",
-      'not supported yet: writing through "docs_v", which is not a table',
+      "UPDATE docs_mv SET title = 'x'",
+      'not supported yet: writing through "docs_mv", which is neither a table nor a view',
     ],
     ['DELETE FROM ruled WHERE id = 1', 'not supported yet: writing "ruled", which has rules'],
     ['SET search_path = nowhere, public', 'unknown schema "nowhere" in search_path'],
@@ -390,7 +390,10 @@ describe('refusals', () => {
     ['EXPLAIN EXECUTE p', 'not supported yet: EXPLAIN of EXECUTE'],
     ['CREATE TABLE x AS EXECUTE p', 'not supported yet: CREATE TABLE AS of this form'],
     ['FETCH c', 'not supported yet: FETCH'],
-    ['DO $$ BEGIN END $$', 'not supported yet: DO'],
+    ['DO $$ BEGIN END $$', 'what the code of DO does cannot be judged'],
+    ['CALL nothing()', 'unknown procedure "nothing" with 0 arguments'],
+    ['SELECT wipe_notes_p()', '"wipe_notes_p" is a procedure'],
+    ['CALL wipe_notes()', 'unknown procedure "wipe_notes" with 0 arguments'],
     ['LOCK TABLE nothing', 'unknown relation "nothing"'],
     ["SELECT 'x'::nothing", 'unknown type "nothing"'],
   ] as const) {
