@@ -34,6 +34,16 @@ access:
   - { who: { group: corp:all }, role: everything, targets: [prod-*] }
 `
 
+/** It makes what it needs where that is absent, under a lock. */
+const READER = `
+roles:
+  reader:
+    allow: [{ access: read, collections: [langchain_pg_collection, langchain_pg_embedding] }]
+    functions: ['pg_catalog.pg_advisory_xact_lock(bigint)']
+access:
+  - { who: { group: corp:all }, role: reader, targets: [prod-*] }
+`
+
 interface Client {
   readonly name: string
   readonly command: readonly [string, ...string[]]
@@ -159,6 +169,29 @@ describe.skipIf(!hasPostgres('pgvector'))('a client sees what it sees without th
     const connection = await gateway.connectAs('all')
     try {
       expect(await told(client, connection)).toEqual(direct)
+    } finally {
+      await connection.close()
+      await gateway.stop()
+    }
+  })
+
+  it('LangChain’s PGVector as a reader', async () => {
+    const [writer, reader] = [true, false].map((writes) =>
+      python('langchain_client.py', ...(writes ? ['writer'] : [])),
+    )
+    if (writer === undefined || reader === undefined || !canRun(reader)) return
+    const { host, port, superuser: user, password } = server
+    const database = await server.createDatabase()
+    const place = { host, port, user, password, database }
+    await told(writer, place)
+    const direct = await told(reader, place)
+    const policy = READER
+    const users = { all: ['corp:all'] }
+    const gateway = await startTestGateway({ postgres: server, database, policy, users })
+    const connection = await gateway.connectAs('all')
+    try {
+      expect(await told(reader, connection)).toEqual(direct)
+      await expect(told(writer, connection)).rejects.toThrow(/is not allowed|default deny/)
     } finally {
       await connection.close()
       await gateway.stop()

@@ -146,7 +146,10 @@ export class Judging {
   /** The reply that a refusal of these becomes: a failed transaction looks at nothing but its end. */
   replyTo(refusal: Refusal, statements: readonly ParsedStatement[]): ErrorReply {
     const ends = statements.some(({ effects }) => effects.transaction !== undefined)
-    return this.#pipeline.proved.failed && !ends ? ABORTED : this.reply(refusal)
+    // What has failed it, in the server's own words, is told all the same.
+    const { sqlstate = '42' } = refusal.serverError ?? {}
+    const unseen = this.#pipeline.proved.failed && !ends && sqlstate.startsWith('42')
+    return unseen ? ABORTED : this.reply(refusal)
   }
 
   /** The path in which unqualified names are looked up. */

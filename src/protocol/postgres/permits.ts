@@ -155,8 +155,8 @@ export class Permits {
   /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
-    const { alone, inside } = step.statement.effects
-    return alone === true || inside === true
+    const { alone, inside, calls } = step.statement.effects
+    return alone === true || inside === true || calls === true
   }
 
   /** What PREPARE makes hangs on its own names. */
