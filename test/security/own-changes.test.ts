@@ -104,6 +104,17 @@ describe.each(kinds)('behind a schema change of its own transaction, on %s', (ki
     expect(await there('public.docs')).toBe(true)
   })
 
+  test('a view is read in the path in which its definition was told', async () => {
+    await at.admin.query('create view public.over as select id, title from public.secrets')
+    rules.refuses = ({ collections }) =>
+      collections.some(({ collection }) => collection === 'secrets') ? 'no secrets' : undefined
+    await begin()
+    await say('create table mine.secrets (id int primary key, title text)')
+    expect(code(await say('select 1 from public.docs'))).toBeUndefined()
+    expect(code(await say('set local search_path = public'))).toBeUndefined()
+    expect(code(await say('select title from public.over'))).toBe('42501')
+  })
+
   test('a portal does not run with what its names mean by then', async () => {
     const dropped = await leg(one, [
       ...run('drop table docs').slice(0, 1),

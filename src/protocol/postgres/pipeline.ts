@@ -121,7 +121,6 @@ export class Pipeline {
   /** A statement that changes the schema is being sent. */
   changingSchema(): void {
     this.ddlSince ??= this.segment
-    this.changes += 1
     this.path.touch()
   }
 

@@ -65,17 +65,19 @@ export class SearchPath {
   /** Others, or code of the database, may have changed it. */
   doubt(): void {
     this.#unsure = true
+    // Definitions that the session has told were written for the path of that moment.
+    this.#pipeline.changes += 1
   }
 
   /** Something that may change it is being sent. */
   touch(): void {
-    this.#unsure = true
+    this.doubt()
     this.#touchedIn = this.#pipeline.segment
   }
 
   /** A statement is being sent: the end of a transaction, or of a part of it, may take a change back. */
   passing(effects: StatementEffects): void {
-    if (this.touched && takesBack(effects)) this.#unsure = true
+    if (this.touched && takesBack(effects)) this.doubt()
   }
 
   /** ReadyForQuery says that no transaction is open. */
