@@ -102,8 +102,13 @@ export function ownParts(
   }
 }
 
-/** Rows of `viewQuery` by their view. */
-export function viewDefinitions(rows: readonly Row[]): ReadonlyMap<number, ViewDefinition> {
+/** Rows of `viewQuery` by their view; undefined where they are written for another search path. */
+export function viewDefinitions(
+  rows: readonly Row[],
+  path: readonly string[],
+): ReadonlyMap<number, ViewDefinition> | undefined {
+  const along = rows.every((row) => JSON.stringify(strings(cell(row, 3))) === JSON.stringify(path))
+  if (!along) return undefined
   return new Map(
     rows.map((row) => [Number(cell(row, 0)), { text: cell(row, 1), version: cell(row, 2) }]),
   )

@@ -130,9 +130,10 @@ export const OWN_QUERIES = [
   OPERATOR_QUERY,
 ] as const
 
-/** Definitions of these views, with their versions. */
+/** Definitions of these views, with their versions, and the search path for which they are written. */
 export function viewQuery(oids: readonly number[]): string {
-  return `SELECT c.oid${text}, pg_catalog.pg_get_viewdef(c.oid), ${RELATION_VERSION}
+  return `SELECT c.oid${text}, pg_catalog.pg_get_viewdef(c.oid), ${RELATION_VERSION},
+ pg_catalog.array_to_json(pg_catalog.current_schemas(false))${text}
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
  WHERE c.oid ${oneOf(oids.map(Number).join(','))} AND ${isView}`
 }

@@ -44,14 +44,16 @@ function mayEndSoon(portal: Portal, pipeline: Pipeline): boolean {
 }
 
 /**
- * This transaction has changed the schema since its Bind: what it names, which the server looks up as it runs where it
- * is no plain query, may be something else, and what was there may be gone.
+ * Something has run since its Bind, and what it names the server looks up as it runs, perhaps along another path by now; or
+ * this transaction has changed the schema, and what was there may be gone.
  */
-function isOvertaken(portal: Portal, { ddlSince, changes }: Pipeline): boolean {
+function isOvertaken(portal: Portal, { ddlSince, changes, executed }: Pipeline): boolean {
   const { run, begun, prepared } = portal
-  if (ddlSince === undefined || changes === portal.changes || begun || run === undefined)
-    return false
-  return prepared.statement?.portalReady !== true
+  if (begun || run === undefined) return false
+  const { planned, pathless } = prepared.statement?.effects ?? {}
+  if (executed !== portal.executed && planned !== true && pathless !== true) return true
+  const changed = ddlSince !== undefined && changes !== portal.changes
+  return changed && prepared.statement?.portalReady !== true
 }
 
 /** Takes Execute. */
@@ -166,7 +168,8 @@ export class Executions {
     }
     portal.begun = true
     if (changesSchema(portal.prepared.statement, run)) pipeline.changingSchema()
-    if (run?.found.movesPath === true) pipeline.path.touch()
+    if (run?.found.movesPath === true) pipeline.moving()
+    pipeline.executed += 1
     if (portal.prepared.statement !== undefined) this.#guards.passing(portal.prepared.statement)
     const sent = run?.most(max)
     const asked = standsIn ? message('E', cstr(portal.name), i32(0)) : bytes

@@ -215,6 +215,7 @@ export class ExtendedQueries {
       ...kept,
       segment: this.#pipeline.segment,
       serial: this.#pipeline.nextSerial(),
+      executed: this.#pipeline.executed,
       changes: this.#pipeline.changes,
       begun: false,
       describing: false,

@@ -314,7 +314,9 @@ export class Judging {
     then: (error: ErrorReply | undefined) => void,
   ): void {
     const { path } = this.#pipeline
-    const needed = path.unsure && statements.some(({ effects }) => effects.pathless !== true)
+    const { skipping } = this.#pipeline
+    const needed =
+      path.unsure && !skipping && statements.some(({ effects }) => effects.pathless !== true)
     if (needed) path.ask(then)
     else then(undefined)
   }

@@ -182,6 +182,7 @@ function declare(
     },
     segment,
     serial: names.nextSerial(),
+    executed: 0,
     changes: 0,
     begun: false,
     describing: false,

@@ -37,6 +37,8 @@ export interface Portal {
   readonly segment: number
   /** Higher than that of anything made before it. */
   readonly serial: number
+  /** `Pipeline.executed` when it was bound. */
+  readonly executed: number
   /** `Pipeline.changes` when it was bound. */
   readonly changes: number
   /** An Execute of it has been sent. */

@@ -122,10 +122,9 @@ export class Permits {
   ): void {
     const statements = steps.map(({ statement }) => statement)
     // What can have no guard in front of it is judged with a catalogue of this moment; beside others it can have one.
-    const alone = this.#isAlone(steps)
-    if (alone) this.#pipeline.catalogueStale = true
+    if (this.#isAlone(steps)) this.#pipeline.catalogueStale = true
     this.#judging.classify(statements, parameters, (found) => {
-      const uses = alone ? undefined : this.#uses(found, steps)
+      const uses = this.#isAlone(steps) ? undefined : this.#uses(found, steps)
       const trouble =
         unguardable(statements, found) ?? behindPath(statements, found, this.#pipeline.path.touched)
       if (trouble !== undefined) return then({ reply: trouble })
@@ -155,6 +154,8 @@ export class Permits {
   /** A guard makes a transaction, and in one PostgreSQL may refuse it, or take what it refuses outside of one. */
   #isAlone([step, ...others]: readonly Step[]): boolean {
     if (step === undefined || others.length > 0 || this.#pipeline.inTransaction) return false
+    // Something of ours has run in this unit, which makes one as well.
+    if (this.#pipeline.ledIn === this.#pipeline.segment) return false
     const { alone, inside, calls } = step.statement.effects
     return alone === true || inside === true || calls === true
   }
@@ -280,7 +281,7 @@ export class Permits {
     if (run === undefined) return
     if (!this.#pipeline.skipping) {
       this.#pipeline.opened(run)
-      if (run.found.movesPath === true) this.#pipeline.path.touch()
+      if (run.found.movesPath === true) this.#pipeline.moving()
       return
     }
     this.#pipeline.over(run, {

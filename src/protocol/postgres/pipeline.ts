@@ -61,6 +61,8 @@ export class Pipeline {
   unitMasked: Hidden = false
   /** The open transaction has changed the catalogue, since this segment. */
   ddlSince: number | undefined
+  /** How often something of the client's was sent to run. */
+  executed = 0
   /** How often it may have become another schema for this session: its changes, and what takes them back. */
   changes = 0
   catalogueStale = false
@@ -122,6 +124,12 @@ export class Pipeline {
   changingSchema(): void {
     this.ddlSince ??= this.segment
     this.path.touch()
+  }
+
+  /** Something that may move the search path is being sent, by code that may do other things as well. */
+  moving(): void {
+    this.path.touch()
+    this.proved.forget()
   }
 
   /** What stands in front of the next Query, and nothing of the client's, keeps its transaction open. */

@@ -94,6 +94,11 @@ export class Proved {
     this.#ranIn = this.#standing.segment
   }
 
+  /** What was proved may not hold any more. */
+  forget(): void {
+    this.#until.clear()
+  }
+
   /** A statement that begins or ends a transaction, or a part of one, is being sent: locks may go with it. */
   control(): void {
     this.#until.clear()

@@ -193,6 +193,7 @@ export class SimpleQueries {
     if (steps.some(({ statement }, index) => changesSchema(statement, runs[index])))
       pipeline.changingSchema()
     for (const { statement } of steps) this.#guards.passing(statement)
+    pipeline.executed += 1
     pipeline.send(ended ? withEnder(bytes) : bytes, {
       ...{ kind: 'query', runs, steps, at: 0, failed: false },
       ...(ended ? { ended } : {}),
@@ -259,6 +260,7 @@ export class SimpleQueries {
       whole: () => ({ text }),
       segment: pipeline.segment,
       serial: pipeline.nextSerial(),
+      executed: pipeline.executed,
       changes: pipeline.changes,
       begun: true,
       describing: true,

@@ -100,6 +100,8 @@ export interface StatementEffects {
   readonly ddl: boolean
   /** Runs in no transaction with anything else (VACUUM, CREATE INDEX CONCURRENTLY …). */
   readonly alone?: true
+  /** Its names are looked up when it is bound; those of any other when it runs. */
+  readonly planned?: true
   /** Runs in an open transaction only (LOCK, DECLARE without WITH HOLD). */
   readonly inside?: true
   /** Sets modes that must come before the first query of its transaction. */

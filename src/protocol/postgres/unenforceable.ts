@@ -36,7 +36,6 @@ export function unguardable(
 }
 
 /**
-/**
  * A statement of a message behind one that may change where its names are looked up: it is judged before that has run.
  * `touched`: the open transaction has changed it, so that its end takes it back.
  */

@@ -96,7 +96,11 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
       return parts && new CatalogueSnapshot(parts, lineage)
     },
     viewQuery,
-    withViews: (catalogue, answer) => snapshot(catalogue).defining(viewDefinitions(answer)),
+    withViews: (catalogue, answer) => {
+      const known = snapshot(catalogue)
+      const told = viewDefinitions(answer, known.defaultSearchPath)
+      return told && known.defining(told)
+    },
     allowsSetting: (name, value) => allowsSetting(name, value, product),
     resolveSearchPath: (value, catalogue, user) =>
       resolveSearchPath(value, snapshot(catalogue), user),

@@ -136,7 +136,11 @@ function effectsOfTag(
       return { ddl: false, ...(modes ? { modes: true } : {}), readOnly: false }
     }
     case 'SelectStmt':
-      return { ddl: fields['intoClause'] !== undefined, readOnly: !holds(tree) }
+      return {
+        ddl: fields['intoClause'] !== undefined,
+        ...(fields['intoClause'] === undefined ? { planned: true } : {}),
+        readOnly: !holds(tree),
+      }
     case 'ExplainStmt':
       return {
         ddl: holdsTag(fields['query'], MAKES_TABLES),
@@ -148,7 +152,7 @@ function effectsOfTag(
     case 'UpdateStmt':
     case 'DeleteStmt':
     case 'MergeStmt':
-      return { ddl: false, readOnly: false }
+      return { ddl: false, planned: true, readOnly: false }
     default:
       return {
         ddl: isDefinition(tag) ? !NOT_DDL.has(tag) : true,

@@ -58,6 +58,7 @@ const DEFINITIONS = new WeakMap<Relation, Fields>()
 export function definitionOf(relation: Relation): Fields {
   const known = DEFINITIONS.get(relation)
   if (known !== undefined) return known
+  if (relation.unread) throw new ViewUnread(relation.oid)
   const parsed = parseTree(relation.definition ?? '')
   const statement = parsed.ok ? list(parsed.tree['stmts'])[0] : undefined
   if (!isFields(statement)) throw new NotUnderstood('its definition was not parsed')

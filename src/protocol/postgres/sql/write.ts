@@ -151,7 +151,11 @@ function onConflict(
   }
   if (clause['action'] !== 'ONCONFLICT_UPDATE') return 'insert'
   readTarget(target, analysis)
-  const excluded = relation.columns.map((column): Column => ({ name: column.name, value: NOTHING }))
+  const excluded = relation.columns.map(({ name }): Column => {
+    const computed = target.table.column(name) === undefined
+    const shown = computed ? target.item.columns.find((column) => column.name === name) : undefined
+    return { name, value: shown?.value ?? NOTHING }
+  })
   inner.items = [...inner.items, { alias: 'excluded', columns: excluded, rows: 1, relation }]
   assignments(clause['targetList'], target, inner, analysis)
   for (const each of conjuncts(clause['whereClause']))
