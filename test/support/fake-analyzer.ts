@@ -104,6 +104,7 @@ function effectsOf(text: string): StatementEffects {
     /^deallocate (\w+)/i.exec(text)?.[1] ?? (/^discard all/i.test(text) ? '*' : undefined)
   return {
     ddl: /^(create|alter|drop)\b/i.test(text),
+    ...(/^(?:select|insert|update|delete)$/.test(word) ? { planned: true } : {}),
     readOnly: word === 'select',
     ...(transaction === undefined ? {} : { transaction }),
     ...(copy === undefined ? {} : { copy }),
