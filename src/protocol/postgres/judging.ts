@@ -313,8 +313,7 @@ export class Judging {
     statements: readonly ParsedStatement[],
     then: (error: ErrorReply | undefined) => void,
   ): void {
-    const { path } = this.#pipeline
-    const { skipping } = this.#pipeline
+    const { path, skipping } = this.#pipeline
     const needed =
       path.unsure && !skipping && statements.some(({ effects }) => effects.pathless !== true)
     if (needed) path.ask(then)
