@@ -29,8 +29,8 @@ const message = (replies: readonly Reply[]) => {
   return error && errorFields(error.body)['M']
 }
 
-describe.each(['plain', '18'] as const)('limits.bytes on the %s server', (kind) => {
-  if (!hasPostgres(kind)) return test.skip('there is none')
+const kinds = (['plain', '18'] as const).filter(hasPostgres)
+describe.each(kinds)('limits.bytes on the %s server', (kind) => {
   let at: SessionServer
   let raw: RawPostgres
   beforeAll(async () => {

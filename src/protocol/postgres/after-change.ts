@@ -2,6 +2,7 @@
 // a transaction that cannot be looked into. Must never let one be judged by names that may mean something else by then.
 
 import { CATALOG, isOperation } from '../../core/operation.js'
+import { takesBack } from './search-path.js'
 import type { CatalogueUses, Classification, ParsedStatement } from './statement.js'
 import { unclassified } from './unclassified.js'
 
@@ -53,15 +54,12 @@ export function whereItRuns(
     pending ||= changes && runs.existing === undefined
     uncovered ||= changes && uncovers(runs)
     // What was judged with its changes runs without them, or with those of others.
-    ended ||= standing !== 'unchanged' && controls && ends(effects?.transaction)
+    ended ||= standing !== 'unchanged' && effects !== undefined && takesBack(effects)
     if (!trouble) return runs
     const { reason, hint } = standing === 'unseen' ? AFTER_CHANGE : IN_ONE_MESSAGE
     return { operation: unclassified(text, reason, hint) }
   })
 }
-
-const ends = (transaction: string | undefined): boolean =>
-  transaction !== undefined && !/^(?:begin|savepoint|release)$/.test(transaction)
 
 function isUnknown({ operation }: Classification): boolean {
   return !isOperation(operation) && UNKNOWN_NAME.test(operation.reason)

@@ -8,6 +8,7 @@ import { GUARD_PREFIX, guardKey, guardText, namesKey, versionsOf } from './guard
 import type { Prepared } from './objects.js'
 import type { AskOwn } from './own-catalogue.js'
 import type { Pipeline } from './pipeline.js'
+import { takesBack } from './search-path.js'
 import type { CatalogueUses, ParsedStatement, Row } from './statement.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
@@ -236,9 +237,7 @@ export class Guards {
     const { transaction, modes, calls } = effects
     const { proved } = this.#pipeline
     if (transaction !== undefined || (calls === true && !proved.enclosed)) proved.control()
-    // A savepoint and its release leave everything as it is.
-    const undoes = transaction !== undefined && !/^(?:begin|savepoint|release)$/.test(transaction)
-    if (undoes || modes === true) this.#pipeline.changes += 1
+    if (takesBack(effects) || modes === true) this.#pipeline.changes += 1
   }
 
   /** Every prepared statement of the session may be gone. */

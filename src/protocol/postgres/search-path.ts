@@ -129,7 +129,7 @@ export function isOfSession(schema: string): boolean {
   return /^pg_(?:temp|toast)/.test(schema)
 }
 
-/** Whether it may take back what ran before it. */
+/** Whether it may take back what ran before it; a savepoint and its release leave everything as it is. */
 export function takesBack({ transaction }: StatementEffects): boolean {
   return transaction !== undefined && !['begin', 'savepoint', 'release'].includes(transaction)
 }

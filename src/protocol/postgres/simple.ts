@@ -17,6 +17,7 @@ import type { ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import { Tally } from './tally.js'
 import { unclassified } from './unclassified.js'
+import { notSupported } from './unenforceable.js'
 import { cstr, type ErrorReply, i16, i32, message } from './wire.js'
 
 export const NOT_UTF8: ErrorReply = {
@@ -215,12 +216,11 @@ export class SimpleQueries {
       steps.some(({ statement }, index) => changesSchema(statement, runs[index]))
     if (!parts.slice(0, -1).some(changes)) return this.#forwardParts(parts)
     this.#drop(parts)
-    this.#pipeline.refuse('Q', {
-      severity: 'ERROR',
-      sqlstate: '0A000',
-      message: 'not supported yet: a statement behind a schema change in one message',
-      hint: 'send what stands behind it as a message of its own',
-    })
+    const what = 'a statement behind a schema change in one message'
+    this.#pipeline.refuse(
+      'Q',
+      notSupported(what, 'send what stands behind it as a message of its own'),
+    )
   }
 
   /** Each part is guarded and sent when the one before it is done; the client sees one message. */

@@ -8,7 +8,8 @@ import type { Classification, ParsedStatement } from './statement.js'
 import type { Step } from './step.js'
 import type { ErrorReply } from './wire.js'
 
-const notSupported = (text: string, hint: string): ErrorReply => ({
+/** The refusal of what is understood and not carried out yet. */
+export const notSupported = (text: string, hint: string): ErrorReply => ({
   severity: 'ERROR',
   sqlstate: '0A000',
   message: `not supported yet: ${text}`,
