@@ -152,6 +152,8 @@ function ibanEnd(text: string, start: number): number | undefined {
     } else if (!/[ \u00a0-]/.test(character) || !/[A-Za-z0-9]/.test(text[at + 1] ?? '')) break
   }
   const known = IBAN_LENGTHS[compact.slice(0, 2)]
+  // Running text may happen to have right check digits; in groups of four it hardly does.
+  if (known === undefined && !inFours(text.slice(start, ends.at(-1)))) return undefined
   const lengths =
     known === undefined ? Array.from({ length: 20 }, (_, index) => 34 - index) : [known]
   for (const length of lengths) {
@@ -160,6 +162,17 @@ function ibanEnd(text: string, start: number): number | undefined {
     if (remainder97(compact.slice(4, length) + compact.slice(0, 4)) === 1) return end
   }
   return undefined
+}
+
+/** Without separators, or printed as IBANs are: groups of four, the last one shorter. */
+function inFours(text: string): boolean {
+  const groups = text.split(/[ \u00a0-]/)
+  return (
+    groups.length === 1 ||
+    groups.every(
+      (group, index) => group.length === 4 || (index === groups.length - 1 && group.length < 4),
+    )
+  )
 }
 
 function remainder97(text: string): number {

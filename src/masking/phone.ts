@@ -7,6 +7,8 @@ import { digitGroups, isLetterOrDigit, lengthOf, type Span } from './span.js'
 const MAX_DIGITS = 15
 const MIN_DIGITS = 7
 const MAX_GROUPS = 7
+/** +1 and ten digits (ITU-T E.164, zone 1; NANP). */
+const NORTH_AMERICA_DIGITS = 11
 const NOTHING: Span = { start: 0, end: 0 }
 
 /** What may stand between two groups of one number. */
@@ -71,12 +73,15 @@ function phoneIn(text: string, chain: readonly Span[]): Phone | undefined {
   if (head === undefined || digits < MIN_DIGITS) return undefined
   const lead = leadOf(text, head.start)
   if (lead === undefined) return undefined
+  const most = lead.kind === 'plus' && text[head.start] === '1' ? NORTH_AMERICA_DIGITS : MAX_DIGITS
   for (let length = chain.length; length > 0; length--) {
     if (digits < MIN_DIGITS) return undefined
     const part = chain.slice(0, length)
     const end = part.at(-1)?.end ?? head.end
     const count = digits
     digits -= lengthOf(part.at(-1) ?? NOTHING)
+    // What follows a whole number belongs to something else. One group that is too long is no reason to show it.
+    if (count > most && length > 1) continue
     if (isLetterOrDigit(text[end]) && !EXTENSION.test(text.slice(end, end + 20))) continue
     if (/^[-/]\w/.test(text.slice(end, end + 2)) && length < chain.length) continue
     if (isPhone(text, part, count, lead)) return { start: lead.start, end, groups: length }
@@ -95,7 +100,7 @@ function leadOf(text: string, at: number): Lead | undefined {
   const plus = /[+\uff0b] ?\(?$/.exec(before) ?? /\(\+$/.exec(before)
   if (plus !== null) return { start: at - plus[0].length, kind: 'plus' }
   if (before.endsWith('(')) return { start: at - 1, kind: 'parenthesis' }
-  if (/[\p{L}\p{N}_$\u20ac\u00a3#]$/u.test(before) || /[\p{L}\p{N}][-./]$/u.test(before))
+  if (/[\p{L}\p{N}_$\u20ac\u00a3#]$/u.test(before) || /[\p{L}\p{N}][-./]$|\d:$/u.test(before))
     return undefined
   if (ANNOUNCED.test(text.slice(Math.max(0, at - 32), at))) return { start: at, kind: 'announced' }
   return { start: at, kind: 'none' }
@@ -103,6 +108,7 @@ function leadOf(text: string, at: number): Lead | undefined {
 
 function isPhone(text: string, groups: readonly Span[], digits: number, lead: Lead): boolean {
   if (lead.kind === 'plus') return true
+  if (isPath(text, groups)) return false
   const first = groups[0]
   if (first === undefined) return false
   const isOfDate = (): boolean => isDate(groups.map(({ start, end }) => text.slice(start, end)))
@@ -148,6 +154,12 @@ function isDate(groups: readonly string[]): boolean {
 
 function isYear(digits: string): boolean {
   return /^(?:1[89]|20|21)\d\d$/.test(digits)
+}
+
+/** Numbers between slashes, such as 2002/08/23/1872: a number has one at most, behind its area code. */
+function isPath(text: string, groups: readonly Span[]): boolean {
+  const [from, to] = [groups[0]?.end ?? 0, groups.at(-1)?.start ?? 0]
+  return text.slice(from, to).split('/').length > 2
 }
 
 function isMachineAddress(text: string, groups: readonly Span[]): boolean {
