@@ -40,7 +40,7 @@ export function recordingPage(results: RecordingResults): string {
     return `| ${what} | ${target?.text ?? '–'} | ${shown(values, digits)} | ${verdict} |`
   }
   return [
-    ## ${RECORDING_HEADING},
+    `## ${RECORDING_HEADING}`,
     `Written by the benchmark of recordings; ${results.machine}, load ${results.load.toFixed(1)} at the start${noisy ? ' (**noisy**: other work had most of both cores, which stretches CPU time too; nothing here decides whether a target of time is met)' : ''}, ${results.rounds.length} rounds, each in a process of its own; medians, lowest and highest in brackets. A record is one of a pair: an \`operation.judged\` of a prepared select by key with one parameter, and its \`operation.delivered\` with a row of two text columns; about 330 bytes of JSON each. \`durable\` appends groups of 500 and has every group fsynced on the disk of the temporary folder; CPU is user and system time of the process. Verification is of 300 MB of such records (2,000 groups over and over) with a checkpoint every 50,000, by a thread for each processor; MB are 10^6 stored bytes, from the page cache.`,
     '',
     '| | target | measured | |',
