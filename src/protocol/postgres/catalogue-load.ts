@@ -138,8 +138,9 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const name = cell(row, 2)
   const kind = cell(row, 3)
   const system = isSystem(schema)
-  const columns = json(row[4]).map((entry) => {
-    const [attribute, columnName, typeOid, notNull] = Array.isArray(entry) ? entry : []
+  const all = json(row[4])
+  const columns = all.map((entry) => {
+    const [attribute, columnName, typeOid, notNull, madeOf] = Array.isArray(entry) ? entry : []
     if (
       typeof attribute !== 'number' ||
       typeof columnName !== 'string' ||
@@ -153,6 +154,7 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
       typeOid,
       notNull: notNull === true,
       vector: vectors.has(typeOid),
+      ...(Array.isArray(madeOf) ? { madeOf: namesOf(madeOf, all) } : {}),
     }
   })
   const keys = json(row[5]).flatMap((entry) => {
@@ -182,6 +184,13 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     version: row[10] ?? '',
     leaf: row[11] === 'leaf',
   }
+}
+
+/** Names of columns by their numbers. */
+function namesOf(numbers: readonly unknown[], columns: readonly unknown[]): readonly string[] {
+  const found = columns.filter((each) => Array.isArray(each) && numbers.includes(each[0]))
+  if (found.length !== numbers.length) throw malformed('relation')
+  return found.map((each) => String(Array.isArray(each) ? each[1] : ''))
 }
 
 /** The bits of pg_trigger.tgtype (catalog/pg_trigger.h). */

@@ -44,12 +44,23 @@ const notToast = (schema: string): string =>
   `NOT pg_catalog.starts_with(${schema}${text}, 'pg_toast') AND NOT pg_catalog.starts_with(${schema}${text}, 'pg_temp')`
 const isView = `c.relkind ${oneOf('v,m')}`
 
+/**
+ * The columns that generated column `a` is computed from; NULL for any other column. Until PostgreSQL 14 the column itself
+ * depends on them, from 15 on its entry in pg_attrdef.
+ */
+const MADE_OF = `CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) '' THEN (SELECT pg_catalog.json_agg(DISTINCT d.refobjsubid)
+   FROM pg_catalog.pg_depend d WHERE d.refclassid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid ${equal} a.attrelid AND d.refobjsubid OPERATOR(pg_catalog.>) 0 AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum
+   AND (d.classid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid ${equal} a.attrelid AND d.objsubid ${equal} a.attnum
+     OR d.classid ${equal} 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT f.oid FROM pg_catalog.pg_attrdef f WHERE f.adrelid ${equal} a.attrelid AND f.adnum ${equal} a.attnum)))) END`
+
 /** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view. */
 const relations = (
   definition: string,
   where: string,
 ): string => `SELECT c.oid${text}, n.nspname${text}, c.relname${text}, c.relkind${text},
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull) ORDER BY a.attnum)
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, ${MADE_OF}) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid ${equal} c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)${text},
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey${text}, i.indnkeyatts))
    FROM pg_catalog.pg_index i WHERE i.indrelid ${equal} c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate

@@ -11,6 +11,8 @@ export interface RelationColumn {
   readonly typeOid: number
   readonly notNull: boolean
   readonly vector: boolean
+  /** Of a generated column: names of the columns that it is computed from. */
+  readonly madeOf?: readonly string[]
 }
 
 /** What a trigger can stand for. */

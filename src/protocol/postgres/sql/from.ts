@@ -1,6 +1,7 @@
 // Owns FROM: tables, views, common tables, subqueries, functions and joins, as named items with columns.
 
-import type { Relation } from '../catalogue.js'
+import type { Relation, RelationColumn } from '../catalogue.js'
+import type { ColumnOrigin } from '../statement.js'
 import type { Analysis } from './analysis.js'
 import { allowsCatalogueRelation } from './builtin.js'
 import { type Call, readCall } from './call.js'
@@ -156,23 +157,34 @@ export function relationColumns(
   const columns = relation.columns.map((column, index) => {
     const own = family.flatMap((each) => {
       const same = each.columns.find((other) => other.name === column.name)
-      return same === undefined
-        ? []
-        : [{ collection: each.collection, field: same.name, vector: same.vector }]
+      return same === undefined ? [] : ownSources(each, same)
     })
+    const generated = family.some((each) =>
+      each.columns.some(({ name, madeOf }) => name === column.name && madeOf !== undefined),
+    )
     const further = behind === undefined ? undefined : (behind[index]?.value ?? NOTHING)
     const sources = unite([own, further === undefined ? [] : allSources(further)])
-    const value: Value =
+    const computed =
       further !== undefined &&
       further.kind !== 'column' &&
       further.kind !== 'constant' &&
       allSources(further).length > 0
+    const value: Value =
+      generated || computed
         ? { kind: 'derived', sources, embedding: column.vector }
         : { kind: 'column', sources, embedding: column.vector }
     return { name: column.name, value }
   })
   if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)
   return columns
+}
+
+/** A column, and those that it is generated from. */
+function ownSources(relation: Relation, column: RelationColumn): readonly ColumnOrigin[] {
+  const named = new Set([column.name, ...(column.madeOf ?? [])])
+  return relation.columns
+    .filter(({ name }) => named.has(name))
+    .map(({ name, vector }) => ({ collection: relation.collection, field: name, vector }))
 }
 
 function subselectRange(fields: Fields, left: Scope, analysis: Analysis): Range {

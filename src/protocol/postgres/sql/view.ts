@@ -78,7 +78,8 @@ export function lineageOf(product: PostgresProduct) {
     try {
       const columns = relationColumns(
         relation,
-        false,
+        // ONLY was judged with the statement: it reads nothing below.
+        true,
         new Analysis({ catalogue, path, product, parameters: undefined }),
       )
       const found = columns[relation.columns.indexOf(column)]
