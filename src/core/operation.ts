@@ -46,6 +46,7 @@ export interface CollectionUse {
  * - `nearest`: orders the result by distance to a constant, with a limit.
  * - `predicate`, `order`, `group`, `join`: steers which rows come, or in what order.
  * - `written`: gets a value from the caller.
+ * - `exists`: one value is written where a unique or a foreign key tells whether the field holds it.
  */
 export type FieldHow =
   | 'output'
@@ -59,6 +60,7 @@ export type FieldHow =
   | 'group'
   | 'join'
   | 'written'
+  | 'exists'
 
 export interface FieldUse {
   readonly collection: string

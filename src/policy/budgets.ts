@@ -196,7 +196,7 @@ function probesOf(
       kind === 'score' && sources.some((one) => one.vector && isOf(budget, one.collection)),
   ).length
   const searches = countOf(uses, ['nearest', 'order'])
-  const conditions = countOf(uses, ['predicate', 'equality', 'join', 'group'])
+  const conditions = countOf(uses, ['predicate', 'equality', 'exists', 'join', 'group'])
   return Math.max(scores, Math.min(1, searches)) + conditions
 }
 

@@ -183,6 +183,12 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
     version: row[10] ?? '',
     leaf: row[11] === 'leaf',
+    unique: namesOf(json(row[13]), all),
+    references: json(row[14]).map((entry) => {
+      const [column, target, attribute] = Array.isArray(entry) ? entry : []
+      const [named] = namesOf([column], all)
+      return { column: named ?? '', relation: Number(target), attribute: Number(attribute) }
+    }),
   }
 }
 

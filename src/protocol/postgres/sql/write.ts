@@ -17,6 +17,7 @@ import {
   type Target,
   targetOf,
 } from './target.js'
+import { guessesOf } from './telling.js'
 import {
   expectNode,
   type Fields,
@@ -85,7 +86,8 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
   for (const [index, name] of written.entries()) {
     const stands =
       columns.length > 0 ? expectNode(list(fields['cols'])[index], 'ResTarget') : fields
-    placed(stands, () => noteWritten(target, name, analysis))
+    const guesses = guessesOf(source.columns[index]?.value)
+    placed(stands, () => noteWritten(target, name, guesses, analysis))
   }
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
@@ -174,9 +176,11 @@ export function assignments(
   const shared = new Map<unknown, Value>()
   for (const each of list(value)) {
     const assignment = expectNode(each, 'ResTarget')
-    placed(assignment, () => noteWritten(target, text(assignment['name']), analysis))
+    const name = text(assignment['name'])
+    placed(assignment, () => noteWritten(target, name, 'none', analysis))
     noteSteps(assignment['indirection'], scope, analysis)
     const assigned = assignedValue(assignment['val'], shared, scope, analysis)
+    noteWritten(target, name, guessesOf(assigned), analysis)
     analysis.use(assigned, 'copied')
     if (assigned.kind !== 'constant') reads = true
   }
