@@ -126,7 +126,7 @@ function takenOf(
   const uses = operation.fields.filter((use) => use.vector && isOf(budget, use.collection))
   const leaving = outputs.filter((output) => leavesWith(budget, output, masks))
   const plain = leaving.filter(({ kind }) => kind === 'column').length
-  const made = leaving.filter(({ kind }) => kind === 'derived').length
+  const made = leaving.filter(({ kind }) => kind === 'derived' || kind === 'whole').length
   const gives = rows === 0 ? 0 : 1
   return {
     rows: { fixed: gathers + copied, perRow: gives },

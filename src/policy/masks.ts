@@ -24,6 +24,7 @@ export type MaskOutcome =
 const ACTS: Readonly<Record<FieldHow, string>> = {
   output: 'return',
   score: 'return a distance to',
+  whole: 'return',
   derived: 'compute with',
   copied: 'copy',
   equality: 'filter by',
@@ -65,7 +66,8 @@ export function applyMasks(roles: readonly CompiledRole[], operation: Operation)
         },
       }
     }
-    if (use.how === 'output' || use.how === 'score') addMasks(masks, use, hits)
+    if (use.how === 'output' || use.how === 'whole' || use.how === 'score')
+      addMasks(masks, use, hits)
   }
   return { masks: [...masks.values()] }
 }
@@ -100,6 +102,7 @@ function allowed(use: FieldUse, hits: readonly Hit[], equalities: number): boole
     case 'written':
       return true
     case 'output':
+    case 'whole':
       return use.field !== '*'
     case 'score':
     case 'nearest':

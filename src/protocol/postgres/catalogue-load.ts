@@ -140,7 +140,9 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const system = isSystem(schema)
   const all = json(row[4])
   const columns = all.map((entry) => {
-    const [attribute, columnName, typeOid, notNull, madeOf] = Array.isArray(entry) ? entry : []
+    const [attribute, columnName, typeOid, notNull, madeOf, generated] = Array.isArray(entry)
+      ? entry
+      : []
     if (
       typeof attribute !== 'number' ||
       typeof columnName !== 'string' ||
@@ -154,7 +156,7 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
       typeOid,
       notNull: notNull === true,
       vector: vectors.has(typeOid),
-      ...(Array.isArray(madeOf) ? { madeOf: namesOf(madeOf, all) } : {}),
+      ...(Array.isArray(madeOf) ? { madeOf: namesOf(madeOf, all), stored: generated === 's' } : {}),
     }
   })
   const keys = json(row[5]).flatMap((entry) => {

@@ -75,7 +75,7 @@ const relations = (
   definition: string,
   where: string,
 ): string => `SELECT c.oid${text}, n.nspname${text}, c.relname${text}, c.relkind${text},
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, ${MADE_OF}) ORDER BY a.attnum)
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, ${MADE_OF}, a.attgenerated) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid ${equal} c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)${text},
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey${text}, i.indnkeyatts))
    FROM pg_catalog.pg_index i WHERE i.indrelid ${equal} c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate

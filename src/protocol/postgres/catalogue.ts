@@ -13,6 +13,8 @@ export interface RelationColumn {
   readonly vector: boolean
   /** Of a generated column: names of the columns that it is computed from. */
   readonly madeOf?: readonly string[]
+  /** Its value was computed when it was written. */
+  readonly stored?: boolean
 }
 
 /** What a trigger can stand for. */

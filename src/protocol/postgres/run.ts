@@ -302,6 +302,8 @@ interface Values {
   readonly masked: number
 }
 
+const NOTHING = Buffer.alloc(0)
+
 function plain(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
   const values = plan.map(() => reader.value())
   reader.done()
@@ -310,10 +312,10 @@ function plain(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
 
 function changed(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
   let masked = 0
-  const values = plan.map(({ change }) => {
+  const values = plan.map(({ change, hidesNull }) => {
     const value = reader.value()
-    if (value === null || change === undefined) return value
-    const result = change(value)
+    if (change === undefined || (value === null && hidesNull !== true)) return value
+    const result = change(value ?? NOTHING)
     masked += result.masked
     return result.value
   })

@@ -114,8 +114,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     const item = analysis.dry((trial) =>
       relationItem(relation, false, { name: undefined, columns: [] }, trial),
     )
-    for (const { value } of item.columns)
-      if (value.embedding !== true) analysis.use(value, 'order')
+    for (const { value } of item.columns) if (value.embedding !== true) analysis.use(value, 'order')
     return change(relation, 'rebuild_index', ['index-rebuild'], analysis)
   },
   VacuumStmt: vacuum,

@@ -30,11 +30,7 @@ export function noteTold(
   if (guesses === 'many') analysis.useSources(told, 'exists')
 }
 
-function toldBy(
-  relation: Relation,
-  column: string,
-  analysis: Analysis,
-): readonly ColumnOrigin[] {
+function toldBy(relation: Relation, column: string, analysis: Analysis): readonly ColumnOrigin[] {
   const own = relation.unique.includes(column) ? originsOf(relation, [column]) : []
   const others = relation.references.flatMap((each) => {
     if (each.column !== column) return []

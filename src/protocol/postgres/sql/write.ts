@@ -4,9 +4,10 @@ import type { Effect } from '../../../core/operation.js'
 import type { Analysis } from './analysis.js'
 import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
-import { readRange, relationColumns } from './from.js'
+import { readRange } from './from.js'
 import { merge } from './merge.js'
 import { evaluateSelect, type Query, targetColumns } from './query.js'
+import { relationColumns } from './relation-columns.js'
 import { type Item, Scope } from './scope.js'
 import {
   nameTarget,
