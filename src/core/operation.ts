@@ -40,16 +40,20 @@ export interface CollectionUse {
  * How an operation uses a field.
  * - `output`: leaves as a plain column or member, so that a mask can be applied on its way.
  * - `score`: leaves as a bare distance (or its negation, or 1 − distance) to a constant.
+ * - `whole`: leaves inside an expression, an aggregate or a whole row that cannot fail whatever the field holds, so that a
+ *   mask can put a constant in its place.
  * - `derived`: leaves inside an expression, an aggregate or a whole row.
  * - `copied`: is read into something that is written.
  * - `equality`: is compared for equality with one constant.
  * - `nearest`: orders the result by distance to a constant, with a limit.
  * - `predicate`, `order`, `group`, `join`: steers which rows come, or in what order.
  * - `written`: gets a value from the caller.
+ * - `exists`: one value is written where a unique or a foreign key tells whether the field holds it.
  */
 export type FieldHow =
   | 'output'
   | 'score'
+  | 'whole'
   | 'derived'
   | 'copied'
   | 'equality'
@@ -59,6 +63,7 @@ export type FieldHow =
   | 'group'
   | 'join'
   | 'written'
+  | 'exists'
 
 export interface FieldUse {
   readonly collection: string
@@ -72,8 +77,8 @@ export interface FieldUse {
 /** Where a column of the result comes from. Parallel to the result's columns where the protocol is positional. */
 export interface Output {
   readonly name: string
-  /** `column`: a plain field; `score`: a bare distance of that field to a constant; `derived`: anything else. */
-  readonly kind: 'column' | 'score' | 'derived'
+  /** `column`: a plain field; `score`: a bare distance of that field to a constant; `whole`: what cannot fail, made of fields; `derived`: anything else. */
+  readonly kind: 'column' | 'score' | 'whole' | 'derived'
   /** `distance`: as it stands; `similarity`: 1 − distance or its negation. Only for kind `score`. */
   readonly scoreOf?: 'cosine' | 'l2' | 'l1' | 'inner' | 'other'
   /** Fields that the value depends on; exactly one for `column`. Set operations may name several. */

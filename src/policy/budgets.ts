@@ -126,7 +126,7 @@ function takenOf(
   const uses = operation.fields.filter((use) => use.vector && isOf(budget, use.collection))
   const leaving = outputs.filter((output) => leavesWith(budget, output, masks))
   const plain = leaving.filter(({ kind }) => kind === 'column').length
-  const made = leaving.filter(({ kind }) => kind === 'derived').length
+  const made = leaving.filter(({ kind }) => kind === 'derived' || kind === 'whole').length
   const gives = rows === 0 ? 0 : 1
   return {
     rows: { fixed: gathers + copied, perRow: gives },
@@ -196,7 +196,7 @@ function probesOf(
       kind === 'score' && sources.some((one) => one.vector && isOf(budget, one.collection)),
   ).length
   const searches = countOf(uses, ['nearest', 'order'])
-  const conditions = countOf(uses, ['predicate', 'equality', 'join', 'group'])
+  const conditions = countOf(uses, ['predicate', 'equality', 'exists', 'join', 'group'])
   return Math.max(scores, Math.min(1, searches)) + conditions
 }
 

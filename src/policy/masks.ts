@@ -24,6 +24,7 @@ export type MaskOutcome =
 const ACTS: Readonly<Record<FieldHow, string>> = {
   output: 'return',
   score: 'return a distance to',
+  whole: 'return',
   derived: 'compute with',
   copied: 'copy',
   equality: 'filter by',
@@ -33,6 +34,7 @@ const ACTS: Readonly<Record<FieldHow, string>> = {
   group: 'group by',
   join: 'join on',
   written: 'write',
+  exists: 'write what tells which values are in',
 }
 
 /** One mask on one field: the whole value, or a path inside it. */
@@ -51,7 +53,7 @@ export function applyMasks(roles: readonly CompiledRole[], operation: Operation)
     const hits = rules.flatMap((rule) => hitsOf(rule, use))
     const first = hits[0]
     if (first === undefined) continue
-    if (use.how === 'equality') equalities += 1
+    if (use.how === 'equality' || use.how === 'exists') equalities += 1
     if (!allowed(use, hits, equalities)) {
       const culprit = hits.find((hit) => !hit.rule.equality) ?? first
       return {
@@ -64,7 +66,8 @@ export function applyMasks(roles: readonly CompiledRole[], operation: Operation)
         },
       }
     }
-    if (use.how === 'output' || use.how === 'score') addMasks(masks, use, hits)
+    if (use.how === 'output' || use.how === 'whole' || use.how === 'score')
+      addMasks(masks, use, hits)
   }
   return { masks: [...masks.values()] }
 }
@@ -99,11 +102,13 @@ function allowed(use: FieldUse, hits: readonly Hit[], equalities: number): boole
     case 'written':
       return true
     case 'output':
+    case 'whole':
       return use.field !== '*'
     case 'score':
     case 'nearest':
       return use.vector
     case 'equality':
+    case 'exists':
       // One guess a request: two together would already be a search.
       return equalities === 1 && hits.every((hit) => hit.rule.equality)
     default:

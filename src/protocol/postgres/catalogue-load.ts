@@ -138,8 +138,11 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const name = cell(row, 2)
   const kind = cell(row, 3)
   const system = isSystem(schema)
-  const columns = json(row[4]).map((entry) => {
-    const [attribute, columnName, typeOid, notNull] = Array.isArray(entry) ? entry : []
+  const all = json(row[4])
+  const columns = all.map((entry) => {
+    const [attribute, columnName, typeOid, notNull, madeOf, generated] = Array.isArray(entry)
+      ? entry
+      : []
     if (
       typeof attribute !== 'number' ||
       typeof columnName !== 'string' ||
@@ -153,6 +156,7 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
       typeOid,
       notNull: notNull === true,
       vector: vectors.has(typeOid),
+      ...(Array.isArray(madeOf) ? { madeOf: namesOf(madeOf, all), stored: generated === 's' } : {}),
     }
   })
   const keys = json(row[5]).flatMap((entry) => {
@@ -181,7 +185,20 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
     version: row[10] ?? '',
     leaf: row[11] === 'leaf',
+    unique: namesOf(json(row[13]), all),
+    references: json(row[14]).map((entry) => {
+      const [column, target, attribute] = Array.isArray(entry) ? entry : []
+      const [named] = namesOf([column], all)
+      return { column: named ?? '', relation: Number(target), attribute: Number(attribute) }
+    }),
   }
+}
+
+/** Names of columns by their numbers. */
+function namesOf(numbers: readonly unknown[], columns: readonly unknown[]): readonly string[] {
+  const found = columns.filter((each) => Array.isArray(each) && numbers.includes(each[0]))
+  if (found.length !== numbers.length) throw malformed('relation')
+  return found.map((each) => String(Array.isArray(each) ? each[1] : ''))
 }
 
 /** The bits of pg_trigger.tgtype (catalog/pg_trigger.h). */

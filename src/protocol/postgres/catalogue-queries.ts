@@ -27,12 +27,15 @@ const ofRelation = (column: string): string => `x.${column} OPERATOR(pg_catalog.
 /** The triggers that act in place of a view. */
 const INSTEAD = `(x.tgtype OPERATOR(pg_catalog.&) '64'::pg_catalog.int2) OPERATOR(pg_catalog.<>) '0'::pg_catalog.int2`
 
+const FOREIGN = `x.contype OPERATOR(pg_catalog.=) 'f'`
+
 /**
- * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, parents
- * and children, triggers of a view. Not with TRUNCATE or ANALYZE.
+ * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, foreign
+ * keys, parents and children, triggers of a view. Not with TRUNCATE or ANALYZE.
  */
 const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relkind, c.relhasrules,
  ${versionOf('pg_attribute', ofRelation('attrelid'))}, ${versionOf('pg_index', ofRelation('indrelid'))},
+ ${versionOf('pg_constraint', `${ofRelation('conrelid')} AND ${FOREIGN}`)},
  ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
  ${versionOf('pg_inherits', ofRelation('inhparent'))},
  CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN
@@ -44,12 +47,35 @@ const notToast = (schema: string): string =>
   `NOT pg_catalog.starts_with(${schema}${text}, 'pg_toast') AND NOT pg_catalog.starts_with(${schema}${text}, 'pg_temp')`
 const isView = `c.relkind ${oneOf('v,m')}`
 
-/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view. */
+/** The columns of unique and exclusion indexes, those in their expressions and conditions too. */
+const UNIQUE = `(SELECT pg_catalog.json_agg(DISTINCT k.attribute) FROM pg_catalog.pg_index i, LATERAL (
+   SELECT pg_catalog.unnest(i.indkey)::pg_catalog.int4 AS attribute UNION ALL
+   SELECT d.refobjsubid FROM pg_catalog.pg_depend d WHERE d.classid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass
+     AND d.objid ${equal} i.indexrelid AND d.refclassid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid ${equal} i.indrelid) k
+   WHERE i.indrelid ${equal} c.oid AND (i.indisunique OR i.indisexclusion) AND k.attribute OPERATOR(pg_catalog.>) 0)`
+
+/** Foreign keys, column by column. */
+const REFERENCES = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.conkey[k], x.confrelid::pg_catalog.int8, x.confkey[k]) ORDER BY x.oid, k)
+   FROM pg_catalog.pg_constraint x, LATERAL pg_catalog.generate_subscripts(x.conkey, 1) k
+   WHERE ${ofRelation('conrelid')} AND ${FOREIGN})`
+
+/**
+ * The columns that generated column `a` is computed from; NULL for any other column. Until PostgreSQL 14 the column itself
+ * depends on them, from 15 on its entry in pg_attrdef.
+ */
+const MADE_OF = `CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) '' THEN (SELECT pg_catalog.json_agg(DISTINCT d.refobjsubid)
+   FROM pg_catalog.pg_depend d WHERE d.refclassid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.refobjid ${equal} a.attrelid AND d.refobjsubid OPERATOR(pg_catalog.>) 0 AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum
+   AND (d.classid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid ${equal} a.attrelid AND d.objsubid ${equal} a.attnum
+     OR d.classid ${equal} 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
+       SELECT f.oid FROM pg_catalog.pg_attrdef f WHERE f.adrelid ${equal} a.attrelid AND f.adnum ${equal} a.attnum)))) END`
+
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view, columns of unique indexes, foreign keys. */
 const relations = (
   definition: string,
   where: string,
 ): string => `SELECT c.oid${text}, n.nspname${text}, c.relname${text}, c.relkind${text},
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull) ORDER BY a.attnum)
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, ${MADE_OF}, a.attgenerated) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid ${equal} c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)${text},
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey${text}, i.indnkeyatts))
    FROM pg_catalog.pg_index i WHERE i.indrelid ${equal} c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
@@ -62,7 +88,9 @@ const relations = (
  CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${RELATION_VERSION} END,
  CASE WHEN c.relispartition AND c.relkind OPERATOR(pg_catalog.<>) 'p' THEN 'leaf' END,
  CASE WHEN c.relkind ${equal} 'v' THEN
-   (SELECT pg_catalog.bit_or(x.tgtype)${text} FROM pg_catalog.pg_trigger x WHERE x.tgrelid ${equal} c.oid AND ${INSTEAD}) END
+   (SELECT pg_catalog.bit_or(x.tgtype)${text} FROM pg_catalog.pg_trigger x WHERE x.tgrelid ${equal} c.oid AND ${INSTEAD}) END,
+ CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${UNIQUE} END${text},
+ CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${REFERENCES} END${text}
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
  WHERE (c.relkind ${oneOf('r,v,m,f,p,S')} OR (c.relkind ${oneOf('i,I')} AND n.nspname ${noneOf(SYSTEM)}))
  AND ${where}`
@@ -152,6 +180,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ],
   ['pg_attribute', NOT_TEMPORARY('x.attrelid')],
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
+  ['pg_constraint', `${FOREIGN} AND ${NOT_TEMPORARY('x.conrelid')}`],
   ['pg_inherits'],
   ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],
   ['pg_trigger', `${INSTEAD} AND ${NOT_TEMPORARY('x.tgrelid')}`],

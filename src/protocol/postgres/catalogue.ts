@@ -11,10 +11,21 @@ export interface RelationColumn {
   readonly typeOid: number
   readonly notNull: boolean
   readonly vector: boolean
+  /** Of a generated column: names of the columns that it is computed from. */
+  readonly madeOf?: readonly string[]
+  /** Its value was computed when it was written. */
+  readonly stored?: boolean
 }
 
 /** What a trigger can stand for. */
 export type TriggerEvent = 'insert' | 'update' | 'delete'
+
+/** One column of a foreign key, and where its values are looked for, by attribute number. */
+export interface Reference {
+  readonly column: string
+  readonly relation: number
+  readonly attribute: number
+}
 
 /** A table, view, sequence or index. */
 export interface Relation {
@@ -30,6 +41,10 @@ export interface Relation {
   readonly columns: readonly RelationColumn[]
   /** Unique keys whose columns are all NOT NULL: column names. */
   readonly keys: readonly (readonly string[])[]
+  /** Columns of which a write tells whether a value is there: those of unique and exclusion indexes of any form. */
+  readonly unique: readonly string[]
+  /** Columns whose values must be in another relation: foreign keys. */
+  readonly references: readonly Reference[]
   readonly parents: readonly number[]
   /** The query of a view or materialised view. */
   readonly definition: string | undefined

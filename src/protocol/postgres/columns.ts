@@ -30,6 +30,8 @@ export interface ColumnPlan {
   readonly vector: boolean
   /** It is not an embedding, but may be made of some: `embedding::text`, an array of them, the line of a plan. */
   readonly madeOfVectors?: true
+  /** NULL is changed as well. */
+  readonly hidesNull?: true
   /** Absent: the value passes. */
   readonly change?: (value: Buffer) => Changed
 }
@@ -166,6 +168,31 @@ function valueChange(column: ResultColumn, masker: FieldMasker): ColumnPlan['cha
   }
 }
 
+const HIDES = { value: 'redact', vector: 'null', detect: 'redact' } as const
+
+/** What stands in place of every value of an expression, of NULL too: it tells nothing of what it is made of. */
+function wholeChange(
+  column: ResultColumn,
+  masks: readonly FieldMask[],
+  masker: MaskerFactory,
+  kind: ValueKind,
+): NonNullable<ColumnPlan['change']> {
+  const all = masks.map(
+    ({ path: _, transforms, ...mask }): FieldMask => ({
+      ...mask,
+      transforms: transforms.map((one) => ({
+        kind: 'value',
+        with: 'with' in one && one.with === 'null' ? one.with : HIDES[one.kind],
+      })),
+    }),
+  )
+  const json = kind === 'json' ? '""' : ''
+  const empty = column.type === OID.jsonb && column.format === 1 ? `\u0001${json}` : json
+  const change = valueChange(column, masker.forField(all, kind))
+  const given = change?.(Buffer.from(empty)).value ?? null
+  return () => ({ value: given, masked: 1 })
+}
+
 function kindOf(type: number, catalogue: Catalogue): ValueKind {
   if (catalogue.isVectorType(type)) return 'vector'
   if (type === OID.json || type === OID.jsonb) return 'json'
@@ -190,6 +217,10 @@ function planColumn(
   const masks = obligations.masks.filter((mask) => concerns(mask, output))
   if (masks.length === 0) return plan
   if (output.kind === 'derived') throw unsure(`column ${column.name} is made from masked fields`)
+  if (output.kind === 'whole') {
+    const kind = kindOf(column.type, catalogue)
+    return { ...plan, hidesNull: true, change: wholeChange(column, masks, masker, kind) }
+  }
   const change =
     output.kind === 'score'
       ? scoreChange(column, output, masks)
@@ -207,7 +238,7 @@ function announcesNothing(operation: Operation, columns: readonly ResultColumn[]
   if (operation.returns.outputs.length > 0 || columns.some((column) => column.table !== 0))
     return false
   return !operation.fields.some(
-    (use) => use.how === 'output' || use.how === 'score' || use.how === 'derived',
+    ({ how }) => how === 'output' || how === 'score' || how === 'whole' || how === 'derived',
   )
 }
 

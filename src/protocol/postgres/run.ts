@@ -174,9 +174,9 @@ export class Run {
     const values: (Buffer | null)[] = []
     let masked = 0
     let same = true
-    for (const { change } of plan) {
+    for (const { change, hidesNull } of plan) {
       const value = reader.value()
-      const result = value === null ? undefined : change?.(value)
+      const result = value === null && hidesNull !== true ? undefined : change?.(value ?? NOTHING)
       values.push(result === undefined ? value : result.value)
       masked += result?.masked ?? 0
       same &&= result === undefined || result.value === value
@@ -304,6 +304,8 @@ export class Run {
     return delivery
   }
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /** DataRow ("Message Formats"), written once. */
 function rowMessage(values: readonly (Buffer | null)[]): Buffer {

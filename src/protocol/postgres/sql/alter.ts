@@ -57,6 +57,9 @@ export function alterTable(fields: Fields, analysis: Analysis): Definition {
     if (command['behavior'] === 'DROP_CASCADE')
       throw new NotUnderstood('not supported yet: CASCADE')
     if (subtype === 'AT_DropColumn') risks.add('drop')
+    // What does not fit the new type fails: that tells of the values.
+    if (subtype === 'AT_AlterColumnType')
+      analysis.use(Scope.column(item, text(command['name'])), 'derived')
     alteration(subtype, command['def'], scope, analysis)
   }
   return change(relation, isIndex ? 'alter_index' : 'alter_collection', [...risks], analysis)

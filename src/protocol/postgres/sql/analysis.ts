@@ -175,7 +175,7 @@ export class Analysis {
   useSources(sources: readonly ColumnOrigin[], how: FieldHow): void {
     for (const source of sources) {
       const key = `f\u0000${source.collection}\u0000${source.field}\u0000${how}`
-      if (how !== 'equality' && this.#seen.has(key)) continue
+      if (how !== 'equality' && how !== 'exists' && this.#seen.has(key)) continue
       this.#seen.add(key)
       this.fields.push({
         collection: source.collection,

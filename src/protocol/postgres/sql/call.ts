@@ -8,6 +8,7 @@ import { evaluate, evaluateWindow, fieldOf, scoreOf } from './expression.js'
 import { isExtensionCall, resolveFunction, resolveType, twoParts } from './names.js'
 import type { Scope } from './scope.js'
 import { allowsSetting, allowsShow, judgeSearchPath } from './settings.js'
+import { totalCall } from './total.js'
 import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
 import { allSources, derived, NOTHING, type Value } from './value.js'
 
@@ -75,20 +76,25 @@ function callValue(
   )
   for (const each of orders) analysis.use(each, 'order')
   if (fields['agg_distinct'] === true) for (const each of values) analysis.use(each, 'group')
-  const parts = [...values, ...orders]
+  const beside = [...orders]
   if (fields['agg_filter'] !== undefined) {
     const filter = evaluate(fields['agg_filter'], scope, analysis)
     analysis.use(filter, 'predicate')
-    parts.push(filter)
+    beside.push(filter)
   }
   const windowed = fields['over'] !== undefined
-  if (windowed) parts.push(evaluateWindow(fields['over'], scope, analysis))
+  if (windowed) beside.push(evaluateWindow(fields['over'], scope, analysis))
+  const parts = [...values, ...beside]
   if (gathers(name, routines) && parts.some((each) => allSources(each).length > 0)) {
     // A window gathers again for each row.
     if (windowed) analysis.gather(Number.POSITIVE_INFINITY, true)
     else analysis.gathering += 1
   }
-  return distance(values, name, routines, analysis) ?? derived(...parts)
+  return (
+    distance(values, name, routines, analysis) ??
+    totalCall(name, routines, values, beside) ??
+    derived(...parts)
+  )
 }
 
 function gathers(name: string, routines: readonly Routine[]): boolean {

@@ -319,11 +319,12 @@ function isCount(select: Fields): boolean {
 function outputsOf(columns: readonly Column[]): readonly Output[] {
   return columns.map(({ name, value }) => {
     const sources = allSources(value)
-    if (value.kind === 'column' && value.row === undefined) return { name, kind: 'column', sources }
-    if (value.kind === 'score' && value.scoreOf !== undefined) {
+    const how = leaving(value)
+    if (how === 'output') return { name, kind: 'column', sources }
+    if (how === 'score' && value.scoreOf !== undefined) {
       return { name, kind: 'score', scoreOf: value.scoreOf, sources }
     }
-    return { name, kind: 'derived', sources }
+    return { name, kind: how === 'whole' ? how : 'derived', sources }
   })
 }
 
@@ -351,7 +352,7 @@ function explain(fields: Fields, analysis: Analysis): Found {
   const inner = judge(fields['query'], analysis)
   if (inner.name === 'connect') throw new NotUnderstood('not supported yet: EXPLAIN of set_config')
   const outputs: readonly Output[] = [{ name: 'QUERY PLAN', kind: 'derived', sources: [] }]
-  keepUses(analysis, (how) => how !== 'output' && how !== 'score')
+  keepUses(analysis, (how) => !['output', 'score', 'whole'].includes(how))
   if (runs) return { name: inner.name, outputs, rows: FEW_ROWS }
   for (const [index, use] of analysis.collections.entries()) {
     analysis.collections[index] = {

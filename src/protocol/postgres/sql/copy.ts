@@ -3,9 +3,11 @@
 import type { Analysis } from './analysis.js'
 import { conjuncts, noteCondition } from './condition.js'
 import { copyForm } from './copy-form.js'
-import { relationColumns, resolveRelation } from './from.js'
+import { resolveRelation } from './from.js'
 import { evaluateQuery } from './query.js'
+import { relationColumns } from './relation-columns.js'
 import { Scope } from './scope.js'
+import { noteTold } from './telling.js'
 import { expectNode, type Fields, list, NotUnderstood, names, tagOf, text } from './tree.js'
 import { type Column, leaving, NOTHING } from './value.js'
 
@@ -84,6 +86,7 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
       [{ collection: relation.collection, field: name, vector: column.vector }],
       'written',
     )
+    noteTold(relation, false, name, 'many', analysis)
   }
   if (fields['whereClause'] !== undefined) {
     // It sees the caller's own lines only.

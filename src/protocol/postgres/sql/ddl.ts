@@ -109,7 +109,13 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     options(fields['params'], ['verbose'])
     if (fields['relation'] === undefined)
       throw new NotUnderstood('not supported yet: CLUSTER of every table')
-    return change(table(fields['relation'], analysis), 'rebuild_index', ['index-rebuild'], analysis)
+    const relation = table(fields['relation'], analysis)
+    // Rows are put into the order of an index, which is then seen.
+    const item = analysis.dry((trial) =>
+      relationItem(relation, false, { name: undefined, columns: [] }, trial),
+    )
+    for (const { value } of item.columns) if (value.embedding !== true) analysis.use(value, 'order')
+    return change(relation, 'rebuild_index', ['index-rebuild'], analysis)
   },
   VacuumStmt: vacuum,
 }
@@ -203,12 +209,19 @@ function createIndex(fields: Fields, analysis: Analysis): Definition {
     relationItem(relation, only, { name: undefined, columns: [] }, trial),
   )
   scope.add({ items: [item], columns: item.columns, rows: () => item.rows })
-  for (const each of [...list(fields['indexParams']), ...list(fields['indexIncludingParams'])]) {
+  const keys = list(fields['indexParams'])
+  for (const [index, each] of [...keys, ...list(fields['indexIncludingParams'])].entries()) {
     const element = expectNode(each, 'IndexElem')
     storage(element['opclassopts'])
-    if (element['expr'] !== undefined)
+    if (element['expr'] !== undefined) {
       analysis.use(evaluate(element['expr'], scope, analysis), 'derived')
-    else Scope.column(item, text(element['name']))
+      continue
+    }
+    const column = Scope.column(item, text(element['name']))
+    if (index >= keys.length) continue
+    // A unique key tells which values are there; out of any other, rows may come in the order of its values.
+    if (fields['unique'] === true) analysis.use(column, 'group')
+    else if (column.embedding !== true) analysis.use(column, 'order')
   }
   if (fields['whereClause'] !== undefined)
     analysis.use(evaluate(fields['whereClause'], scope, analysis), 'predicate')

@@ -8,7 +8,9 @@ import { evaluate } from './expression.js'
 import { resolveRelation } from './from.js'
 import { resolveType } from './names.js'
 import type { Scope } from './scope.js'
+import { noteReferred } from './telling.js'
 import { expectNode, type Fields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
+import { NOTHING } from './value.js'
 
 /** What a definition is called, beyond what it notes in the analysis. */
 export interface Definition {
@@ -174,10 +176,13 @@ export function constraint(fields: Fields, scope: Scope, analysis: Analysis, mad
   storage(fields['options'])
   if (fields['raw_expr'] !== undefined)
     analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
+  // A unique key tells which values are there twice, and from then on which are there.
+  for (const name of names(fields['keys'])) analysis.use(scope.name(name) ?? NOTHING, 'group')
   if (fields['pktable'] !== undefined && !refersTo(made, fields['pktable'], analysis)) {
     const { relation } = resolveRelation(fields['pktable'], analysis)
     // A foreign key tells which keys exist.
     analysis.reach(relation, 'read', 'get', NONE)
+    noteReferred(relation, names(fields['pk_attrs']), analysis)
   }
 }
 

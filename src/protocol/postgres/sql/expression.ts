@@ -7,6 +7,7 @@ import { evaluateConstantCast, evaluateParameter, literalConstant } from './cons
 import { resolveOperator, resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
+import { castValue, joined, listOf, memberOf, oneOf, whole } from './total.js'
 import {
   expectNode,
   type Fields,
@@ -51,24 +52,15 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   TypeCast: cast,
   CollateClause: (fields, scope, analysis) => {
     names(fields['collname'])
-    return derived(evaluate(fields['arg'], scope, analysis))
+    const value = evaluate(fields['arg'], scope, analysis)
+    return value.kind === 'constant' ? derived(value) : whole([value], value.type)
   },
   BoolExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   NullTest: (fields, scope, analysis) => derived(evaluate(fields['arg'], scope, analysis)),
   BooleanTest: (fields, scope, analysis) => derived(evaluate(fields['arg'], scope, analysis)),
-  CaseExpr: (fields, scope, analysis) =>
-    derived(
-      optional(fields['arg'], scope, analysis),
-      ...list(fields['args']).map((each) => {
-        const when = expectNode(each, 'CaseWhen')
-        return derived(
-          evaluate(when['expr'], scope, analysis),
-          evaluate(when['result'], scope, analysis),
-        )
-      }),
-      optional(fields['defresult'], scope, analysis),
-    ),
-  CoalesceExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
+  CaseExpr: choice,
+  CoalesceExpr: (fields, scope, analysis) =>
+    oneOf(list(fields['args']).map((each) => evaluate(each, scope, analysis))),
   MinMaxExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   SQLValueFunction: () => NOTHING,
   CurrentOfExpr: () => NOTHING,
@@ -82,7 +74,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     resolveType(fields['typeName'], analysis)
     return derived(evaluate(fields['expr'], scope, analysis))
   },
-  RowExpr: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
+  RowExpr: (fields, scope, analysis) =>
+    whole(list(fields['args']).map((each) => evaluate(each, scope, analysis))),
   GroupingFunc: (fields, scope, analysis) => evaluateAll(fields['args'], scope, analysis),
   SetToDefault: () => NOTHING,
   NamedArgExpr: (fields, scope, analysis) => evaluate(fields['arg'], scope, analysis),
@@ -164,14 +157,29 @@ function arrayConstructor(fields: Fields, scope: Scope, analysis: Analysis): Val
     const exact = parts.every((part) => part.exact === true)
     return { kind: 'constant', sources: [], exact, elements: parts.map((part) => part.literal) }
   }
-  return derived(...parts)
+  return listOf(parts)
+}
+
+/** CASE: what decides which result comes is computed with; the results are given. */
+function choice(fields: Fields, scope: Scope, analysis: Analysis): Value {
+  const chosen = [optional(fields['arg'], scope, analysis)]
+  const results = list(fields['args']).map((each) => {
+    const when = expectNode(each, 'CaseWhen')
+    chosen.push(evaluate(when['expr'], scope, analysis))
+    return evaluate(when['result'], scope, analysis)
+  })
+  if (fields['defresult'] !== undefined)
+    results.push(evaluate(fields['defresult'], scope, analysis))
+  for (const each of chosen) analysis.use(each, 'derived')
+  return oneOf(results, chosen)
 }
 
 function cast(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const value = evaluate(fields['arg'], scope, analysis)
   const type = resolveType(fields['typeName'], analysis)
   if (value.kind === 'constant') return evaluateConstantCast(value, type)
-  const result = derived(value)
+  const modified = list(open(fields['typeName'], 'TypeName')['typmods']).length > 0
+  const result = castValue(value, type, modified)
   return value.embedding === true && type.vector ? { ...result, embedding: true } : result
 }
 
@@ -209,11 +217,18 @@ function operation(fields: Fields, scope: Scope, analysis: Analysis): Value {
     return (
       score(meaning.name, meaning.plain, left, right, analysis) ??
       negated(meaning.name, left, right, fields['lexpr']) ??
-      derived(left ?? NOTHING, right ?? NOTHING)
+      (meaning.plain && left !== undefined && right !== undefined
+        ? sound(meaning.name, left, right)
+        : derived(left ?? NOTHING, right ?? NOTHING))
     )
   }
   if (!PLAIN_KINDS.has(kind)) throw new NotUnderstood(`not supported yet: ${kind}`)
   return derived(left ?? NOTHING, right ?? NOTHING)
+}
+
+/** What a built-in operator of two values gives. */
+function sound(name: string, left: Value, right: Value): Value {
+  return name === '||' ? joined(left, right) : (memberOf(name, left, right) ?? derived(left, right))
 }
 
 /** One side of an operator: an expression, or the list of IN and BETWEEN. */
@@ -281,12 +296,16 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
     const only = outputs[0]
     if (outputs.length === 1 && only?.row !== undefined)
       return { kind: 'derived', sources: only.sources, row: only.row }
-    return derived(...outputs)
+    // It fails where there are several rows, whatever they hold.
+    if (outputs.length === 1 && only?.kind === 'column')
+      return { kind: 'column', sources: only.sources, type: only.type }
+    return outputs.length === 1 && only?.kind === 'whole' ? only : derived(...outputs)
   }
-  if (kind === 'ARRAY_SUBLINK' && outputs.some((each) => allSources(each).length > 0))
-    analysis.gather(query.rows, true)
-  if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK' || kind === 'ARRAY_SUBLINK')
-    return derived(test, ...outputs)
+  if (kind === 'ARRAY_SUBLINK') {
+    if (outputs.some((each) => allSources(each).length > 0)) analysis.gather(query.rows, true)
+    return listOf(outputs)
+  }
+  if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') return derived(test, ...outputs)
   throw new NotUnderstood(`not supported yet: ${kind}`)
 }
 

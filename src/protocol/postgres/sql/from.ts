@@ -9,6 +9,7 @@ import { conjuncts, noteCondition } from './condition.js'
 import { evaluate, evaluateAll } from './expression.js'
 import { resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
+import { relationColumns } from './relation-columns.js'
 import { generatedRows } from './rows.js'
 import { type Item, type Range, Scope } from './scope.js'
 import { readsSettings, SHOW_ALL } from './settings-rows.js'
@@ -25,8 +26,7 @@ import {
   tagOf,
   text,
 } from './tree.js'
-import { allSources, type Column, derived, merge, NOTHING, unite, type Value } from './value.js'
-import { viewColumns } from './view.js'
+import { type Column, derived, merge, NOTHING, type Value } from './value.js'
 
 /** Reads one element of FROM. `left` is what stands before it: visible to LATERAL and functions. */
 export function readRange(value: unknown, left: Scope, analysis: Analysis): Range {
@@ -130,49 +130,6 @@ function marked(columns: readonly Column[], mark: object): readonly Column[] {
     name,
     value: { ...value, base: { item: mark, column: name } },
   }))
-}
-
-/** Columns of tables, kept as long as their snapshot. Views are not here: reading one reaches more. */
-const COLUMNS = {
-  all: new WeakMap<Relation, readonly Column[]>(),
-  only: new WeakMap<Relation, readonly Column[]>(),
-}
-
-/** Columns of a relation with all that they stand for: the relation's own, its parents' and children's, a view's sources. */
-export function relationColumns(
-  relation: Relation,
-  only: boolean,
-  analysis: Analysis,
-): readonly Column[] {
-  if (relation.system)
-    return relation.columns.map((column) => ({ name: column.name, value: NOTHING }))
-  const known = COLUMNS[only ? 'only' : 'all'].get(relation)
-  if (known !== undefined) return known
-  const family = analysis.family(relation, only)
-  const behind =
-    relation.definition === undefined && !relation.unread
-      ? undefined
-      : viewColumns(relation, analysis)
-  const columns = relation.columns.map((column, index) => {
-    const own = family.flatMap((each) => {
-      const same = each.columns.find((other) => other.name === column.name)
-      return same === undefined
-        ? []
-        : [{ collection: each.collection, field: same.name, vector: same.vector }]
-    })
-    const further = behind === undefined ? undefined : (behind[index]?.value ?? NOTHING)
-    const sources = unite([own, further === undefined ? [] : allSources(further)])
-    const value: Value =
-      further !== undefined &&
-      further.kind !== 'column' &&
-      further.kind !== 'constant' &&
-      allSources(further).length > 0
-        ? { kind: 'derived', sources, embedding: column.vector }
-        : { kind: 'column', sources, embedding: column.vector }
-    return { name: column.name, value }
-  })
-  if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)
-  return columns
 }
 
 function subselectRange(fields: Fields, left: Scope, analysis: Analysis): Range {

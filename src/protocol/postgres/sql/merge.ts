@@ -10,6 +10,7 @@ import { resolveOperator } from './names.js'
 import type { Query } from './query.js'
 import { type Item, type Range, Scope } from './scope.js'
 import { noteWritten, reachTarget, readTarget, type Target, targetOf } from './target.js'
+import { guessesOf } from './telling.js'
 import {
   expectNode,
   type Fields,
@@ -170,7 +171,8 @@ function clause(fields: Fields, matched: () => Effect, found: Merge): number {
 function inserted(fields: Fields, scope: Scope, found: Merge): number {
   const { target, analysis, sourceRows } = found
   const values = list(fields['values'])
-  for (const each of values) analysis.use(evaluate(each, scope, analysis), 'copied')
+  const given = values.map((each) => evaluate(each, scope, analysis))
+  for (const each of given) analysis.use(each, 'copied')
   const named = list(fields['targetList']).map((each) => {
     const column = expectNode(each, 'ResTarget')
     noteSteps(column['indirection'], scope, analysis)
@@ -180,7 +182,8 @@ function inserted(fields: Fields, scope: Scope, found: Merge): number {
     named.length > 0
       ? named
       : target.relation.columns.slice(0, values.length).map(({ name }) => name)
-  for (const name of written) noteWritten(target, name, analysis)
+  for (const [index, name] of written.entries())
+    noteWritten(target, name, guessesOf(given[index]), analysis)
   const effect: Effect = Number.isFinite(sourceRows)
     ? { kind: 'rows', count: sourceRows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }

@@ -111,6 +111,8 @@ export interface TypeMeaning {
   readonly array: boolean
   /** A constant of it compares exactly with a key. */
   readonly exact: boolean
+  /** Built in, and a text. */
+  readonly textual?: boolean
 }
 
 const SERIAL = new Set(['serial', 'bigserial', 'smallserial', 'serial4', 'serial8', 'serial2'])
@@ -137,6 +139,7 @@ export function resolveType(
     vector: false,
     array,
     exact: !array && EXACT_TYPES.has(name),
+    textual: !array && (name === 'text' || name === 'varchar'),
   }
   if (builtInFirst && analysis.catalogue.isBuiltInType(name)) return builtIn
   for (const place of places) {

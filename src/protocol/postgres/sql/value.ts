@@ -15,9 +15,10 @@ export interface Column {
 export interface Value {
   /**
    * constant: a literal or parameter (cast to a built-in type or not); column: a plain column; score: a bare
-   * distance of an embedding column to a constant; derived: anything else.
+   * distance of an embedding column to a constant; whole: made of its sources by what cannot fail, whatever they hold
+   * (`total.ts`); derived: anything else.
    */
-  readonly kind: 'constant' | 'column' | 'score' | 'derived'
+  readonly kind: 'constant' | 'column' | 'score' | 'whole' | 'derived'
   readonly sources: readonly ColumnOrigin[]
   /** An embedding column, at most cast to another embedding type. */
   readonly embedding?: boolean
@@ -34,6 +35,8 @@ export interface Value {
   readonly elements?: readonly (string | null | undefined)[] | undefined
   /** A parameter that is not bound yet (the statement is being prepared). */
   readonly pending?: boolean
+  /** OID of its type, where that is known. */
+  readonly type?: number | undefined
   /** A constant, or one of several, that may be compared with a key and still names at most one. */
   readonly exact?: boolean
 }
@@ -71,13 +74,13 @@ export function merge(left: Value, right: Value): Value {
   if (left.kind === 'constant' && right.kind === 'constant') return NOTHING
   const plain = (value: Value): boolean =>
     (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'
+  const type = left.type === right.type ? left.type : undefined
   if (plain(left) && plain(right)) {
-    return {
-      kind: 'column',
-      sources,
-      embedding: left.embedding === true && right.embedding === true,
-    }
+    const embedding = left.embedding === true && right.embedding === true
+    return { kind: 'column', sources, embedding, type }
   }
+  if ([left, right].every((each) => plain(each) || each.kind === 'whole'))
+    return { kind: 'whole', sources, type }
   if (
     left.kind === 'score' &&
     right.kind === 'score' &&
@@ -91,6 +94,15 @@ export function merge(left: Value, right: Value): Value {
 
 /** How a value counts when it leaves as an output. */
 export function leaving(value: Value): FieldHow {
-  if (value.kind === 'column' && value.row === undefined) return 'output'
-  return value.kind === 'score' ? 'score' : 'derived'
+  if (value.row !== undefined) return isSound(value) ? 'whole' : 'derived'
+  if (value.kind === 'column') return 'output'
+  return value.kind === 'score' || value.kind === 'whole' ? value.kind : 'derived'
+}
+
+/** True for what holds values of fields only as they stand, or as what cannot fail made of them. */
+export function isSound(value: Value): boolean {
+  if (value.row !== undefined)
+    return value.sources.length === 0 && value.row.every((column) => isSound(column.value))
+  if (value.kind === 'derived') return value.sources.length === 0
+  return value.kind !== 'score'
 }

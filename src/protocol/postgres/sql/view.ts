@@ -5,9 +5,9 @@ import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot, Relation, RelationColumn } from '../catalogue.js'
 import type { ColumnOrigin } from '../statement.js'
 import { Analysis } from './analysis.js'
-import { relationColumns } from './from.js'
 import { parseTree } from './parser.js'
 import { evaluateSelect } from './query.js'
+import { relationColumns } from './relation-columns.js'
 import { Scope } from './scope.js'
 import { expectNode, type Fields, isFields, list, NotUnderstood, ViewUnread } from './tree.js'
 import { allSources, type Column } from './value.js'
@@ -78,7 +78,8 @@ export function lineageOf(product: PostgresProduct) {
     try {
       const columns = relationColumns(
         relation,
-        false,
+        // ONLY was judged with the statement: it reads nothing below.
+        true,
         new Analysis({ catalogue, path, product, parameters: undefined }),
       )
       const found = columns[relation.columns.indexOf(column)]

@@ -4,7 +4,7 @@ import type { Analysis } from './analysis.js'
 import { evaluateQuery, evaluateSelect, mergeColumns, type Query } from './query.js'
 import type { Scope } from './scope.js'
 import { expectNode, isFields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
-import { allSources, type Column } from './value.js'
+import { allSources, type Column, type Value } from './value.js'
 
 const MAX_ROUNDS = 12
 
@@ -102,16 +102,18 @@ function readRecursive(
   const merged = mergeColumns(columns, whole.columns)
   if (known !== undefined) scope.tables.set(name, known)
   // Round by round a computed column can gather a whole table.
-  if (merged.some(({ value }) => value.kind === 'derived' && allSources(value).length > 0))
+  if (merged.some(({ value }) => isComputed(value) && allSources(value).length > 0))
     analysis.gather(Number.POSITIVE_INFINITY, false)
   return { columns: merged, rows: Number.POSITIVE_INFINITY }
 }
 
+const LOSS = { constant: 0, column: 0, score: 0, whole: 1, derived: 2 } as const
+const isComputed = ({ kind }: Value): boolean => kind === 'derived' || kind === 'whole'
+
 /** Grows with every source and every loss of plainness, and never shrinks. */
 function weight(columns: readonly Column[]): number {
   return columns.reduce(
-    (sum, column) =>
-      sum + allSources(column.value).length * 2 + (column.value.kind === 'derived' ? 1 : 0),
+    (sum, column) => sum + allSources(column.value).length * 3 + LOSS[column.value.kind],
     0,
   )
 }

@@ -4,9 +4,10 @@ import type { Effect } from '../../../core/operation.js'
 import type { Analysis } from './analysis.js'
 import { type Binding, conjuncts, isAlwaysTrue, namedKeys, noteCondition } from './condition.js'
 import { evaluate } from './expression.js'
-import { readRange, relationColumns } from './from.js'
+import { readRange } from './from.js'
 import { merge } from './merge.js'
 import { evaluateSelect, type Query, targetColumns } from './query.js'
+import { relationColumns } from './relation-columns.js'
 import { type Item, Scope } from './scope.js'
 import {
   nameTarget,
@@ -17,6 +18,7 @@ import {
   type Target,
   targetOf,
 } from './target.js'
+import { guessesOf } from './telling.js'
 import {
   expectNode,
   type Fields,
@@ -85,7 +87,8 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
   for (const [index, name] of written.entries()) {
     const stands =
       columns.length > 0 ? expectNode(list(fields['cols'])[index], 'ResTarget') : fields
-    placed(stands, () => noteWritten(target, name, analysis))
+    const guesses = guessesOf(source.columns[index]?.value)
+    placed(stands, () => noteWritten(target, name, guesses, analysis))
   }
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
@@ -174,9 +177,11 @@ export function assignments(
   const shared = new Map<unknown, Value>()
   for (const each of list(value)) {
     const assignment = expectNode(each, 'ResTarget')
-    placed(assignment, () => noteWritten(target, text(assignment['name']), analysis))
+    const name = text(assignment['name'])
+    placed(assignment, () => noteWritten(target, name, 'none', analysis))
     noteSteps(assignment['indirection'], scope, analysis)
     const assigned = assignedValue(assignment['val'], shared, scope, analysis)
+    noteWritten(target, name, guessesOf(assigned), analysis)
     analysis.use(assigned, 'copied')
     if (assigned.kind !== 'constant') reads = true
   }

@@ -83,7 +83,7 @@ export function judgeP1(operation: Operation | Unclassified, who: string): Verdi
     if (use.collection !== 'docs') continue
     const text = use.field === 'email' || use.field === 'ssn'
     if (!text && !use.vector) continue
-    if (use.how === 'output' || use.how === 'score') stricter('mask')
+    if (['output', 'whole', 'score'].includes(use.how)) stricter('mask')
     else if (use.how !== 'written' && use.how !== 'nearest') stricter('deny')
   }
   for (const use of operation.collections) {

@@ -185,7 +185,7 @@ describe('field uses', () => {
     ['SELECT ssn IS NULL FROM docs', 'docs.ssn derived'],
     ['SELECT 1 FROM (SELECT ssn::int FROM docs OFFSET 0) q', 'docs.ssn derived'],
     ['SELECT row_number() OVER (PARTITION BY ssn) FROM docs', 'docs.ssn group'],
-    ['SELECT (SELECT ssn FROM docs LIMIT 1)', 'docs.ssn derived'],
+    ['SELECT (SELECT ssn FROM docs LIMIT 1)', 'docs.ssn output'],
     ['SELECT id FROM notes LIMIT (SELECT length(ssn) FROM docs LIMIT 1)', 'docs.ssn predicate'],
     ['INSERT INTO notes SELECT id, ssn, ssn FROM docs', 'docs.ssn copied'],
     ['CREATE TABLE leak AS SELECT ssn FROM docs', 'docs.ssn copied'],
@@ -230,7 +230,7 @@ describe('outputs', () => {
     ['SELECT (embedding <=> $1) * 100 FROM docs', ['?column? derived']],
     ['SELECT l2_distance(embedding, $1) FROM docs', ['l2_distance scorel2']],
     ['SELECT a.embedding <-> b.embedding FROM docs a, docs b', ['?column? derived']],
-    ['SELECT d FROM docs d', ['d derived']],
+    ['SELECT d FROM docs d', ['d whole']],
     ['SELECT ssn(d) FROM docs d', ['ssn column']],
   ] as const) {
     it(text, () => expect(kinds(text)).toEqual(expected))

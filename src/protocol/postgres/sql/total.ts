@@ -1,0 +1,136 @@
+// Owns which expressions cannot fail, whatever the values in them are: only such may hold masked values, and then a
+// constant stands in their place. What could fail would tell of the value by doing so (1 / (salary - 5000), email::int).
+
+import type { Routine } from '../catalogue.js'
+import { OID } from '../values.js'
+import type { TypeMeaning } from './names.js'
+import { allSources, derived, isSound, NOTHING, unite, type Value } from './value.js'
+
+const VARCHAR = 1043
+/** Types whose values need no conversion beside others of the same type. */
+const PLAIN_TYPES: ReadonlySet<number | undefined> = new Set([
+  ...[OID.text, VARCHAR, OID.bool, OID.int2, OID.int4, OID.int8, OID.numeric, OID.uuid],
+])
+
+const words = (list: string): ReadonlySet<string> => new Set(list.split(' '))
+
+/** Functions of pg_catalog that give a text or a number for any text. */
+const OF_TEXT = words(
+  'lower upper initcap btrim ltrim rtrim reverse md5 left right replace translate length char_length character_length octet_length',
+)
+const NUMBERS = words('length char_length character_length octet_length')
+/** Those that give JSON or a text for anything. */
+const OF_ANYTHING = words('row_to_json to_json json_build_array json_agg concat concat_ws')
+/** The same, as jsonb: a document of type json may hold what jsonb cannot (\u0000). */
+const OF_ANYTHING_BUT_JSON = words('to_jsonb jsonb_build_array jsonb_agg')
+/** Every other argument is a name. */
+const OBJECTS = words('json_build_object jsonb_build_object')
+/** Aggregates of texts. */
+const GATHERS_TEXT = words('array_agg string_agg min max')
+/** Window functions that give a value of another row as it is. */
+const MOVES = words('lag lead first_value last_value')
+
+const isConstant = (value: Value): boolean => value.kind === 'constant'
+const isUnread = (value: Value): boolean => allSources(value).length === 0
+const isText = (value: Value): boolean =>
+  value.row === undefined && (value.type === OID.text || value.type === VARCHAR)
+
+/** A value made by what cannot fail; derived where a part of it can. `beside`: what steers it, noted elsewhere. */
+export function whole(
+  parts: readonly Value[],
+  type?: number,
+  beside: readonly Value[] = [],
+): Value {
+  if (!parts.every(isSound)) return derived(...parts, ...beside)
+  const sources = unite([...parts, ...beside].map(allSources))
+  return sources.length === 0 ? NOTHING : { kind: 'whole', sources, type }
+}
+
+/** A value cast to a type: to text anything can be. */
+export function castValue(value: Value, type: TypeMeaning, modified: boolean): Value {
+  if (!type.textual) return derived(value)
+  if (value.kind === 'column' && isText(value) && !modified)
+    return { kind: 'column', sources: value.sources, type: OID.text }
+  return whole([value], OID.text)
+}
+
+/** `a || b` of texts. Of lists of several dimensions it can fail. */
+export function joined(left: Value, right: Value): Value {
+  return everyText([left, right]) ? whole([left, right], OID.text) : derived(left, right)
+}
+
+const everyText = (parts: readonly Value[]): boolean =>
+  parts.every((each) => isConstant(each) || isText(each))
+
+/** One of several values (COALESCE, the results of CASE): of one type, so that none is converted. `beside`: what chooses. */
+export function oneOf(parts: readonly Value[], beside: readonly Value[] = []): Value {
+  const read = parts.filter((each) => !isConstant(each))
+  const [first] = read
+  const alike =
+    PLAIN_TYPES.has(first?.type) &&
+    read.every((each) => each.type === first?.type || (isText(each) && first && isText(first)))
+  const exact = parts.every((each) => !isConstant(each) || each.exact === true)
+  return alike && exact && first !== undefined
+    ? whole(parts, first.type, beside)
+    : derived(...parts, ...beside)
+}
+
+/** A list of texts. */
+export function listOf(parts: readonly Value[]): Value {
+  return everyText(parts) ? whole(parts) : derived(...parts)
+}
+
+/** `document -> 'name'`, `document ->> 'name'`: a member of the document, under its path. */
+export function memberOf(operator: string, left: Value, right: Value): Value | undefined {
+  if (operator !== '->' && operator !== '->>') return undefined
+  if (left.kind !== 'column' || left.row !== undefined || !isConstant(right)) return undefined
+  if (left.type !== OID.json && left.type !== OID.jsonb) return undefined
+  const { literal } = right
+  // A number may count the members of a list; a dot would look like a path.
+  if (typeof literal !== 'string' || !/^[^.]+$/.test(literal) || /^\s*[-+]?\d/.test(literal))
+    return undefined
+  const sources = left.sources.map((each) => ({ ...each, field: `${each.field}.${literal}` }))
+  return { kind: 'column', sources, type: operator === '->' ? left.type : OID.text }
+}
+
+/** A call of a function that cannot fail on such arguments; undefined for any other. `beside`: its order, filter and window. */
+export function totalCall(
+  name: string,
+  routines: readonly Routine[],
+  values: readonly Value[],
+  beside: readonly Value[],
+): Value | undefined {
+  const builtIn = routines.length > 0 && routines.every(({ schema }) => schema === 'pg_catalog')
+  if (!builtIn || !isTotal(name, values)) return undefined
+  const [first] = values
+  const text = OF_TEXT.has(name) || name.startsWith('concat') || name === 'string_agg'
+  const known = text || name === 'min' || name === 'max' ? OID.text : undefined
+  const type = NUMBERS.has(name) ? OID.int4 : MOVES.has(name) ? first?.type : known
+  return whole(values, type, beside)
+}
+
+function isTotal(name: string, values: readonly Value[]): boolean {
+  if (OF_TEXT.has(name) || GATHERS_TEXT.has(name)) return everyText(values)
+  if (OF_ANYTHING.has(name)) return true
+  if (OF_ANYTHING_BUT_JSON.has(name)) return values.every(isSafeInJsonb)
+  if (OBJECTS.has(name)) {
+    const safe = name.startsWith('jsonb') ? isSafeInJsonb : () => true
+    return values.every((each, index) => (index % 2 === 0 ? isConstant(each) : safe(each)))
+  }
+  if (!MOVES.has(name)) return false
+  const [first, distance, other] = values
+  if (first === undefined || (distance !== undefined && !isUnread(distance))) return false
+  return other === undefined || isConstant(other) || other.type === first.type
+}
+
+// Types of pg_catalog have OIDs below this (FirstNormalObjectId).
+const FIRST_NORMAL_OID = 16384
+
+function isSafeInJsonb(value: Value): boolean {
+  if (value.row !== undefined) return value.row.every((column) => isSafeInJsonb(column.value))
+  if (isConstant(value) || isUnread(value) || value.embedding === true) return true
+  const { type } = value
+  return type !== undefined && type < FIRST_NORMAL_OID && type !== OID.json && type !== JSON_LIST
+}
+
+const JSON_LIST = 199
