@@ -1,6 +1,7 @@
 // Owns expressions: what each value depends on. Every node type is a case here or is refused; what steers rows
 // (predicates, sorts) is noted by whoever holds the expression.
 
+import { textNorm } from '../vector-norm.js'
 import type { Analysis } from './analysis.js'
 import { evaluateCall } from './call.js'
 import { evaluateConstantCast, evaluateParameter, literalConstant } from './constant.js'
@@ -162,7 +163,9 @@ function arrayConstructor(fields: Fields, scope: Scope, analysis: Analysis): Val
   const parts = list(fields['elements']).map((each) => evaluate(each, scope, analysis))
   if (parts.every((part) => part.kind === 'constant' && part.elements === undefined)) {
     const exact = parts.every((part) => part.exact === true)
-    return { kind: 'constant', sources: [], exact, elements: parts.map((part) => part.literal) }
+    const elements = parts.map((part) => part.literal)
+    const norm = (): number | undefined => textNorm(`{${elements.join()}}`)
+    return { kind: 'constant', sources: [], exact, elements, norm }
   }
   return derived(...parts)
 }
@@ -172,7 +175,13 @@ function cast(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const type = resolveType(fields['typeName'], analysis)
   if (value.kind === 'constant') return evaluateConstantCast(value, type)
   const result = derived(value)
-  return value.embedding === true && type.vector ? { ...result, embedding: true } : result
+  if (value.embedding !== true || !type.vector) return result
+  return {
+    ...result,
+    embedding: true,
+    reshaped: value.reshaped === true,
+    mixed: value.mixed === true,
+  }
 }
 
 const LIST_KINDS = new Set([
@@ -248,7 +257,16 @@ export function scoreOf(
   const other = column === left ? right : left
   if (column.embedding !== true || other.kind !== 'constant') return undefined
   analysis.searches = true
-  return { kind: 'score', sources: allSources(column), scoreOf: metric }
+  const sources = allSources(column)
+  analysis.probe(sources, `${metric} ${other.identity ?? ''}`, other.identity !== undefined)
+  return {
+    kind: 'score',
+    sources,
+    // Parts of an embedding, by themselves, are told more exactly than the whole.
+    scoreOf: column.reshaped === true ? 'other' : metric,
+    mixed: column.mixed === true,
+    norm: () => other.norm?.(),
+  }
 }
 
 /** `-(score)` and `1 - (score)`; a second turn would let a caller scale it. */
@@ -258,12 +276,12 @@ function negated(
   right: Value | undefined,
   leftNode: unknown,
 ): Value | undefined {
-  if (name !== '-' || right?.kind !== 'score' || right.turned === true) return undefined
-  if (left === undefined) return { ...right, turned: true }
+  if (name !== '-' || right?.kind !== 'score' || right.turned !== undefined) return undefined
+  if (left === undefined) return { ...right, turned: 'negated' }
   const constant =
     leftNode !== undefined && tagOf(leftNode) === 'A_Const' ? literalConstant(leftNode) : undefined
   return constant?.literal !== undefined && /^1(?:\.0*)?$/.test(constant.literal ?? '')
-    ? { ...right, turned: true }
+    ? { ...right, turned: 'complement' }
     : undefined
 }
 

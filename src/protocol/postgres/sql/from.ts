@@ -25,7 +25,16 @@ import {
   tagOf,
   text,
 } from './tree.js'
-import { allSources, type Column, derived, merge, NOTHING, unite, type Value } from './value.js'
+import {
+  allSources,
+  type Column,
+  derived,
+  merge,
+  NOTHING,
+  throughView,
+  unite,
+  type Value,
+} from './value.js'
 import { viewColumns } from './view.js'
 
 /** Reads one element of FROM. `left` is what stands before it: visible to LATERAL and functions. */
@@ -162,13 +171,14 @@ export function relationColumns(
     })
     const further = behind === undefined ? undefined : (behind[index]?.value ?? NOTHING)
     const sources = unite([own, further === undefined ? [] : allSources(further)])
+    const embedding = column.vector && analysis.catalogue.isVectorType(column.typeOid)
     const value: Value =
       further !== undefined &&
       further.kind !== 'column' &&
       further.kind !== 'constant' &&
       allSources(further).length > 0
-        ? { kind: 'derived', sources, embedding: column.vector }
-        : { kind: 'column', sources, embedding: column.vector }
+        ? { kind: 'derived', sources, embedding, ...throughView(further) }
+        : { kind: 'column', sources, embedding, ...throughView(further) }
     return { name: column.name, value }
   })
   if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)

@@ -134,7 +134,7 @@ export function resolveType(
   const builtInFirst = schema === undefined && !analysis.path.includes('pg_catalog')
   const builtIn: TypeMeaning = {
     name,
-    vector: false,
+    vector: !array && Object.hasOwn(analysis.product.builtInVectorTypes, name),
     array,
     exact: !array && EXACT_TYPES.has(name),
   }

@@ -21,9 +21,17 @@ export interface Value {
   readonly sources: readonly ColumnOrigin[]
   /** An embedding column, at most cast to another embedding type. */
   readonly embedding?: boolean
+  /** An embedding made of one: a part of it, its signs, or itself at length 1. */
+  readonly reshaped?: boolean
+  /** Rows of several tables, or of a table and constants, stand in one column. */
+  readonly mixed?: boolean
   readonly scoreOf?: Metric
   /** A score that was negated or subtracted from 1 already. */
-  readonly turned?: boolean
+  readonly turned?: 'negated' | 'complement' | 'mixed'
+  /** Of a constant: its norm as a vector. Of a score: that of the vector asked with. Looks at parameters. */
+  readonly norm?: () => number | undefined
+  /** What tells a constant from another, without looking at parameters; absent where nothing does. */
+  readonly identity?: string
   /** The columns of a composite value. */
   readonly row?: readonly Column[]
   /** A column of a base table as it stands: the range item and the column's name. */
@@ -72,10 +80,12 @@ export function merge(left: Value, right: Value): Value {
   const plain = (value: Value): boolean =>
     (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'
   if (plain(left) && plain(right)) {
+    const apart = left.sources.length < sources.length || right.sources.length < sources.length
     return {
       kind: 'column',
       sources,
       embedding: left.embedding === true && right.embedding === true,
+      ...(apart || left.mixed === true || right.mixed === true ? { mixed: true } : {}),
     }
   }
   if (
@@ -84,7 +94,7 @@ export function merge(left: Value, right: Value): Value {
     left.scoreOf === right.scoreOf &&
     left.scoreOf !== undefined
   ) {
-    return { kind: 'score', sources, scoreOf: left.scoreOf, turned: true }
+    return { kind: 'score', sources, scoreOf: left.scoreOf, turned: 'mixed', mixed: true }
   }
   return { kind: 'derived', sources }
 }
@@ -93,4 +103,16 @@ export function merge(left: Value, right: Value): Value {
 export function leaving(value: Value): FieldHow {
   if (value.kind === 'column' && value.row === undefined) return 'output'
   return value.kind === 'score' ? 'score' : 'derived'
+}
+
+/** What a view's own column says of its embeddings. */
+export function throughView(value: Value | undefined): Pick<Value, 'mixed' | 'reshaped'> {
+  const { mixed, reshaped, embedding } = value ?? {}
+  return {
+    ...(mixed === true ? { mixed } : {}),
+    // What a view computes of an embedding may be anything.
+    ...(reshaped === true || (value?.kind === 'derived' && embedding !== true)
+      ? { reshaped: true }
+      : {}),
+  }
 }
