@@ -14,6 +14,12 @@ export type Meaning = Metric | 'embedding' | 'value'
 const meaning = <M extends Meaning>(what: M, names: string): [string, M][] =>
   names.split(/\s+/).map((name) => [name, what])
 
+const of = (type: string, names: string): string =>
+  names
+    .split(' ')
+    .map((name) => `${type}_${name}`)
+    .join(' ')
+
 /** Operators by their names. */
 export const OPERATORS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['<->', 'l2'],
@@ -54,13 +60,10 @@ vector_to_sparsevec halfvec_to_float4 halfvec_to_vector halfvec_to_sparsevec spa
   ),
   // Behind operators, aggregates, types and indexes.
   ...['vector', 'halfvec', 'sparsevec'].flatMap((type) =>
-    meaning(
-      'value',
-      'in out recv send typmod_in add sub mul concat eq ne lt le gt ge cmp accum combine avg'
-        .split(' ')
-        .map((name) => `${type}_${name}`)
-        .join(' '),
-    ),
+    meaning('value', of(type, 'in out recv send typmod_in eq ne lt le gt ge cmp')),
+  ),
+  ...['vector', 'halfvec'].flatMap((type) =>
+    meaning('value', of(type, 'add sub mul concat accum combine avg')),
   ),
   ...meaning(
     'value',

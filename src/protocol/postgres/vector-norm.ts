@@ -21,8 +21,10 @@ function textElements(text: string): readonly number[] | undefined {
   const list = inner?.[1] ?? inner?.[2]
   if (list === undefined) return undefined
   if (list.trim() === '') return []
-  // Elements of a sparse one are `index:value`.
-  return list.split(',').map((element) => Number(element.slice(element.indexOf(':') + 1)))
+  // Elements of a sparse one are `index:value`, those of an array may stand in quotes.
+  const number = (element: string): number =>
+    Number(element.slice(element.indexOf(':') + 1).replace(/^"([^"]+)"$/, '$1'))
+  return list.split(',').map(number)
 }
 
 function binaryElements(bytes: Buffer): readonly number[] | undefined {

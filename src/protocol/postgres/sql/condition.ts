@@ -90,8 +90,10 @@ function isNumber(value: unknown): boolean {
   if (tag !== 'TypeCast') return false
   const { arg, typeName } = expectNode(value, 'TypeCast')
   const type = open(typeName, 'TypeName')
-  const name = names(type['names']).slice(-1)[0] ?? ''
-  const exact = ['float8', 'float4', 'numeric'].includes(name)
+  const parts = names(type['names'])
+  const exact =
+    ['float8', 'float4', 'numeric'].includes(parts.at(-1) ?? '') &&
+    (parts.length === 1 || parts[0] === 'pg_catalog')
   return exact && list(type['typmods']).length === 0 && isNumber(arg)
 }
 

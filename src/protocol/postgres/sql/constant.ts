@@ -62,8 +62,7 @@ export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
     exact,
     ...(value.pending === true ? { pending: true } : {}),
     ...(value.identity === undefined ? {} : { identity: value.identity }),
-    // Casts between numbers at most double one.
-    ...(value.norm !== undefined && (type.vector || type.array) ? { norm: value.norm } : {}),
+    ...(value.norm !== undefined && type.number ? { norm: value.norm } : {}),
     get literal() {
       return value.literal
     },

@@ -159,13 +159,17 @@ function indirection(fields: Fields, scope: Scope, analysis: Analysis): Value {
   return value
 }
 
+const BARE: ReadonlySet<string> = new Set(['A_Const', 'ParamRef'])
+
 function arrayConstructor(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const parts = list(fields['elements']).map((each) => evaluate(each, scope, analysis))
   if (parts.every((part) => part.kind === 'constant' && part.elements === undefined)) {
     const exact = parts.every((part) => part.exact === true)
     const elements = parts.map((part) => part.literal)
+    // A cast may have made a number another one: '1'::bit(32)::int.
+    const bare = list(fields['elements']).every((each) => BARE.has(tagOf(each)))
     const norm = (): number | undefined => textNorm(`{${elements.join()}}`)
-    return { kind: 'constant', sources: [], exact, elements, norm }
+    return { kind: 'constant', sources: [], exact, elements, ...(bare ? { norm } : {}) }
   }
   return derived(...parts)
 }
