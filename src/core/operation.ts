@@ -46,6 +46,7 @@ export interface CollectionUse {
  * - `copied`: is read into something that is written.
  * - `equality`: is compared for equality with one constant.
  * - `nearest`: orders the result by distance to a constant, with a limit.
+ * - `cutoff`: keeps what is nearer, or further, than a constant distance to a constant; see `FieldUse.cutoff`.
  * - `predicate`, `order`, `group`, `join`: steers which rows come, or in what order.
  * - `written`: gets a value from the caller.
  * - `exists`: one value is written where a unique or a foreign key tells whether the field holds it.
@@ -58,6 +59,7 @@ export type FieldHow =
   | 'copied'
   | 'equality'
   | 'nearest'
+  | 'cutoff'
   | 'predicate'
   | 'order'
   | 'group'
@@ -72,6 +74,17 @@ export interface FieldUse {
   readonly how: FieldHow
   /** The field holds an embedding. */
   readonly vector: boolean
+  /** Of a `cutoff`. */
+  readonly cutoff?: Cutoff
+}
+
+/** Where a condition cuts distances off: on the scale on which they are rounded it is `at`, as it is written `at * unit`. */
+export interface Cutoff {
+  /** `pending`: a parameter that is not bound yet; absent: not known. */
+  readonly at?: number | 'pending'
+  readonly unit?: number
+  /** What is written counts from 1 down. */
+  readonly complement?: true
 }
 
 /** Where a column of the result comes from. Parallel to the result's columns where the protocol is positional. */
@@ -79,8 +92,12 @@ export interface Output {
   readonly name: string
   /** `column`: a plain field; `score`: a bare distance of that field to a constant; `whole`: what cannot fail, made of fields; `derived`: anything else. */
   readonly kind: 'column' | 'score' | 'whole' | 'derived'
-  /** `distance`: as it stands; `similarity`: 1 − distance or its negation. Only for kind `score`. */
+  /** Only for kind `score`. `other`: a distance that tells too much however it is rounded. */
   readonly scoreOf?: 'cosine' | 'l2' | 'l1' | 'inner' | 'other'
+  /** Of an inner product: the norm of the vector that was asked with. Absent where it is not known. */
+  readonly norm?: number
+  /** It is 1 − distance. */
+  readonly complement?: true
   /** Fields that the value depends on; exactly one for `column`. Set operations may name several. */
   readonly sources: readonly {
     readonly collection: string
@@ -118,6 +135,8 @@ export interface Operation {
    * them.
    */
   readonly locks?: readonly string[]
+  /** Each different distance to a vector of the caller's choice, by the embedding that it is of. */
+  readonly probes?: readonly { readonly collection: string; readonly field: string }[]
   /** The request as a person reads it. */
   readonly text: string
 }

@@ -3,30 +3,16 @@
 
 import { VgateError } from '../core/errors.js'
 import type { PostgresProduct } from '../protocol/table.js'
+import { distancesOf, embeddingFunctions, FUNCTIONS, OPERATORS } from './pgvector-operations.js'
 import type { Database, DatabaseAddress, LocalEndpoint, Snippet } from './types.js'
 
 /** pgvector 0.5–0.8: README, "Reference". */
 const PRODUCT: PostgresProduct = {
   vectorTypes: ['vector', 'halfvec', 'sparsevec'],
-  distanceOperators: {
-    '<->': 'l2',
-    '<#>': 'inner',
-    '<=>': 'cosine',
-    '<+>': 'l1',
-    '<~>': 'other',
-    '<%>': 'other',
-  },
-  distanceFunctions: {
-    l2_distance: 'l2',
-    inner_product: 'inner',
-    cosine_distance: 'cosine',
-    l1_distance: 'l1',
-    // Not vector_l2_squared_distance and vector_spherical_distance: they grow with the probe, so that rounding them
-    // protects nothing.
-    vector_negative_inner_product: 'inner',
-    hamming_distance: 'other',
-    jaccard_distance: 'other',
-  },
+  builtInVectorTypes: { bit: 1560, varbit: 1562 },
+  distanceOperators: distancesOf(OPERATORS),
+  distanceFunctions: distancesOf(FUNCTIONS),
+  embeddingFunctions: embeddingFunctions(),
   extensions: ['vector'],
   settings: [
     'hnsw.ef_search',

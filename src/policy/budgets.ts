@@ -136,7 +136,7 @@ function takenOf(
       perRow: (plain + made) * gives,
     },
     probes: {
-      fixed: probesOf(uses, outputs, budget) + made * gathers,
+      fixed: probesOf(uses, operation, budget) + made * gathers,
       // What is made of an embedding may hold a distance to another vector in each row.
       perRow: made * gives,
     },
@@ -185,19 +185,20 @@ function hides(mask: FieldMask, collection: string, field: string): boolean {
   )
 }
 
-/** Each distance that leaves is a probe; so is a search, and a condition, whose distances do not. */
+/** Each different distance is a probe, wherever it stands; so is a search, and a condition on the embedding itself. */
 function probesOf(
   uses: readonly FieldUse[],
-  outputs: readonly Output[],
+  { returns: { outputs }, probes = [] }: Operation,
   budget: BudgetRule,
 ): number {
   const scores = outputs.filter(
     ({ kind, sources }) =>
       kind === 'score' && sources.some((one) => one.vector && isOf(budget, one.collection)),
   ).length
-  const searches = countOf(uses, ['nearest', 'order'])
+  const distances = probes.filter(({ collection }) => isOf(budget, collection)).length
+  const searches = countOf(uses, ['nearest', 'order', 'cutoff'])
   const conditions = countOf(uses, ['predicate', 'equality', 'exists', 'join', 'group'])
-  return Math.max(scores, Math.min(1, searches)) + conditions
+  return Math.max(scores, distances, Math.min(1, searches)) + conditions
 }
 
 function countOf(uses: readonly FieldUse[], hows: readonly FieldUse['how'][]): number {

@@ -275,7 +275,8 @@ function maskRefusal(operation: Operation, refused: MaskRefusal): Refusal {
   return {
     rule: refused.rule,
     reason: `${operation.name} may not ${refused.act} ${field}: it is masked by ${refused.rule}`,
-    ...(refused.equality
+    ...(refused.advice === undefined ? {} : { advice: refused.advice }),
+    ...(refused.equality && refused.advice === undefined
       ? {
           advice:
             'compare one masked field with one constant by =, and nothing else, in one request',

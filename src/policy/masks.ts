@@ -2,7 +2,7 @@
 // what the mask hides. Lineage first: a use that is not understood is refused.
 
 import type { FieldMask, FieldTransform, ScoreTransform } from '../core/decision.js'
-import type { FieldHow, FieldUse, Operation } from '../core/operation.js'
+import type { Cutoff, FieldHow, FieldUse, Operation } from '../core/operation.js'
 import type { CompiledRole, MaskRule } from './compile.js'
 import { covers } from './glob.js'
 
@@ -15,6 +15,8 @@ export interface MaskRefusal {
   readonly act: string
   /** True when one equality would have been allowed. */
   readonly equality: boolean
+  /** What could be done instead, where there is something. */
+  readonly advice?: string
 }
 
 export type MaskOutcome =
@@ -29,6 +31,7 @@ const ACTS: Readonly<Record<FieldHow, string>> = {
   copied: 'copy',
   equality: 'filter by',
   nearest: 'order by distance to',
+  cutoff: 'keep what is within that distance of',
   predicate: 'filter by',
   order: 'sort by',
   group: 'group by',
@@ -63,6 +66,9 @@ export function applyMasks(roles: readonly CompiledRole[], operation: Operation)
           field: use.field,
           act: ACTS[use.how] ?? 'use',
           equality: hits.every((hit) => hit.rule.equality),
+          ...(use.cutoff === undefined || !use.vector
+            ? {}
+            : { advice: cutoffAdvice(use.cutoff, strictestScores(hits)) }),
         },
       }
     }
@@ -107,6 +113,8 @@ function allowed(use: FieldUse, hits: readonly Hit[], equalities: number): boole
     case 'score':
     case 'nearest':
       return use.vector
+    case 'cutoff':
+      return use.vector && isOnStep(use.cutoff?.at, strictestScores(hits))
     case 'equality':
     case 'exists':
       // One guess a request: two together would already be a search.
@@ -143,6 +151,34 @@ function withTransform(
 function withRule(rules: string | undefined, rule: string): string {
   if (rules === undefined) return rule
   return rules.split(', ').includes(rule) ? rules : `${rules}, ${rule}`
+}
+
+function strictestScores(hits: readonly Hit[]): ScoreTransform {
+  return hits.map(({ rule }) => rule.scores).reduce(stricterScore, 'exact')
+}
+
+/** Part of a step by which a cut-off may miss it: the norm that it was divided by is no round number. */
+const STEP_SLACK = 1e-3
+
+/** Cutting off at a step tells about as much as the rounded distance; anywhere else it would tell more. */
+function isOnStep(at: Cutoff['at'], scores: ScoreTransform): boolean {
+  // What is bound is judged again.
+  if (scores === 'exact' || (at === 'pending' && scores !== 'hide')) return true
+  if (scores === 'hide' || typeof at !== 'number') return false
+  const steps = at * 10 ** scores.round
+  return Math.abs(steps) < 1e12 && Math.abs(steps - Math.round(steps)) <= STEP_SLACK
+}
+
+function cutoffAdvice({ at, unit = 1, complement }: Cutoff, scores: ScoreTransform): string {
+  if (scores === 'hide' || scores === 'exact')
+    return 'order by distance with LIMIT: its distances are hidden'
+  const { round } = scores
+  if (typeof at !== 'number' || Math.abs(at) >= 1e12)
+    return `compare one distance with a number or a parameter that is sent as text, at most ${round} digits behind the point; an inner product needs a vector whose length is known`
+  const nearest = Number(at.toFixed(round)) * unit
+  const written = complement === true ? 1 - nearest : nearest
+  const shown = unit === 1 ? written.toFixed(round) : String(written)
+  return `cut off at a distance of at most ${round} digits behind the point; the nearest is ${shown}`
 }
 
 /** hide, then fewer digits, then exact. */

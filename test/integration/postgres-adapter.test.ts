@@ -102,6 +102,8 @@ describe.runIf(hasPostgres('plain'))('the Postgres adapter on a real server', ()
       vectorTypes: [],
       distanceOperators: {},
       distanceFunctions: {},
+      builtInVectorTypes: {},
+      embeddingFunctions: [],
       extensions: [],
       settings: [],
     }

@@ -17,6 +17,7 @@ import {
 import {
   FUNCTION_QUERY,
   OPERATOR_QUERY,
+  PART_QUERY,
   RELATION_QUERY,
   SESSION_QUERY,
   TYPE_QUERY,
@@ -24,13 +25,15 @@ import {
 } from './catalogue-queries.js'
 import type { Row } from './statement.js'
 
-/** The five answers, as text. Also what tests keep as fixtures. */
+/** The answers, as text. Also what tests keep as fixtures. */
 export interface CatalogueRows {
   readonly session: readonly Row[]
   readonly relations: readonly Row[]
   readonly functions: readonly Row[]
   readonly types: readonly Row[]
   readonly operators: readonly Row[]
+  /** Absent in fixtures that have none. */
+  readonly parts?: readonly Row[]
 }
 
 /** Runs the side queries one after the other. Errors of `query` pass up. */
@@ -40,7 +43,8 @@ export async function readCatalogueRows(query: SideQuery): Promise<CatalogueRows
   const functions = await query(FUNCTION_QUERY)
   const types = await query(TYPE_QUERY)
   const operators = await query(OPERATOR_QUERY)
-  return { session, relations, functions, types, operators }
+  const parts = await query(PART_QUERY)
+  return { session, relations, functions, types, operators, parts }
 }
 
 /**
@@ -59,7 +63,7 @@ export function catalogueParts(rows: CatalogueRows, product: PostgresProduct): C
   if (session === undefined) throw malformed('session')
   const types = rows.types.map(userType)
   const vectorTypeOids = vectorTypes(types, product)
-  const vectors = new Set(vectorTypeOids)
+  const vectors = holders(vectorTypeOids, rows.parts ?? [])
   return {
     defaultSearchPath: strings(session[0]),
     user: cell(session, 1),
@@ -85,10 +89,11 @@ export function ownParts(
   shared: CatalogueParts,
   product: PostgresProduct,
 ): CatalogueParts | undefined {
-  const [[session] = [], relations = [], functions = [], types = [], operators = []] = answers
+  const [[session] = [], relations = [], functions = [], types = [], operators = [], parts = []] =
+    answers
   if (session === undefined) throw malformed('session')
   const own = catalogueParts(
-    { session: [[...session.slice(0, 4), '[]']], relations, functions, types, operators },
+    { session: [[...session.slice(0, 4), '[]']], relations, functions, types, operators, parts },
     product,
   )
   const { builtInTypes } = shared
@@ -117,7 +122,7 @@ export function viewDefinitions(
 const isSystem = (schema: string): boolean =>
   schema === 'pg_catalog' || schema === 'information_schema'
 
-/** Types of the product's own extensions, and domains over them. A type of that name made by anyone else is not one. */
+/** Types of embeddings: the product's, built in or of its own extensions, and domains over them. A type of that name made by anyone else is not one. */
 function vectorTypes(types: readonly UserType[], product: PostgresProduct): number[] {
   const own = types.filter(
     (type) =>
@@ -125,13 +130,28 @@ function vectorTypes(types: readonly UserType[], product: PostgresProduct): numb
       product.extensions.includes(type.extension) &&
       product.vectorTypes.includes(type.name),
   )
-  const oids = new Set(own.map((type) => type.oid))
+  const builtIn = Object.values(product.builtInVectorTypes)
+  const oids = new Set([...builtIn, ...own.map((type) => type.oid)])
   for (let size = -1; size !== oids.size; ) {
     size = oids.size
     for (const type of types) if (type.base !== undefined && oids.has(type.base)) oids.add(type.oid)
   }
   return [...oids]
 }
+
+/** Those types, and all in whose values theirs can stand: arrays, rows, ranges. */
+function holders(vectors: readonly number[], parts: readonly Row[]): ReadonlySet<number> {
+  const found = new Set(vectors)
+  const pairs = parts.map((row) => [Number(cell(row, 0)), Number(cell(row, 1))] as const)
+  for (let size = -1; size !== found.size; ) {
+    size = found.size
+    for (const [whole, part] of pairs) if (found.has(part)) found.add(whole)
+  }
+  return found
+}
+
+/** One bit is a flag, and no embedding. */
+const BIT_TYPES: ReadonlySet<number> = new Set([1560, 1562])
 
 function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const schema = cell(row, 1)
@@ -140,7 +160,9 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
   const system = isSystem(schema)
   const all = json(row[4])
   const columns = all.map((entry) => {
-    const [attribute, columnName, typeOid, notNull, madeOf, generated] = Array.isArray(entry)
+    const [attribute, columnName, typeOid, notNull, modifier, madeOf, generated] = Array.isArray(
+      entry,
+    )
       ? entry
       : []
     if (
@@ -155,7 +177,7 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
       name: columnName,
       typeOid,
       notNull: notNull === true,
-      vector: vectors.has(typeOid),
+      vector: vectors.has(typeOid) && !(modifier === 1 && BIT_TYPES.has(typeOid)),
       ...(Array.isArray(madeOf) ? { madeOf: namesOf(madeOf, all), stored: generated === 's' } : {}),
     }
   })

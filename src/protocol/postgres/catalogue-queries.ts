@@ -75,7 +75,7 @@ const relations = (
   definition: string,
   where: string,
 ): string => `SELECT c.oid${text}, n.nspname${text}, c.relname${text}, c.relkind${text},
- (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, ${MADE_OF}, a.attgenerated) ORDER BY a.attnum)
+ (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname, a.atttypid::pg_catalog.int8, a.attnotnull, a.atttypmod, ${MADE_OF}, a.attgenerated) ORDER BY a.attnum)
    FROM pg_catalog.pg_attribute a WHERE a.attrelid ${equal} c.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped)${text},
  (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(i.indkey${text}, i.indnkeyatts))
    FROM pg_catalog.pg_index i WHERE i.indrelid ${equal} c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
@@ -136,6 +136,18 @@ export const TYPE_QUERY = `SELECT t.oid${text}, n.nspname${text}, t.typname${tex
  AND t.typtype ${oneOf('b,d,e,r,m,c')} AND t.typcategory OPERATOR(pg_catalog.<>) 'A'
  AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid ${equal} t.typrelid AND c.relkind OPERATOR(pg_catalog.<>) 'c')`
 
+/** What holds values of other types, as pairs of OIDs: arrays, rows, domains, ranges and their multiranges; of built-in parts bit strings alone. */
+export const PART_QUERY = `SELECT x.whole${text}, x.part${text} FROM (
+ SELECT t.oid AS whole, t.typelem AS part FROM pg_catalog.pg_type t WHERE t.typcategory ${equal} 'A'
+ UNION ALL SELECT t.oid, a.atttypid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid ${equal} t.typrelid
+   WHERE t.typrelid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+   AND NOT (a.atttypid ${oneOf('1560,1562')} AND a.atttypmod ${equal} 1)
+ UNION ALL SELECT t.oid, t.typbasetype FROM pg_catalog.pg_type t WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+ UNION ALL SELECT r.rngtypid, r.rngsubtype FROM pg_catalog.pg_range r
+ UNION ALL SELECT (pg_catalog.to_jsonb(r) OPERATOR(pg_catalog.->>) 'rngmultitypid')::pg_catalog.oid, r.rngtypid
+   FROM pg_catalog.pg_range r) x
+ WHERE x.whole IS NOT NULL AND (x.part OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid OR x.part ${oneOf('1560,1561,1562,1563')})`
+
 /** Operators outside pg_catalog: schema, name, operand types, function and its extension. */
 export const OPERATOR_QUERY = `SELECT n.nspname${text}, o.oprname${text}, o.oprleft${text}, o.oprright${text},
  pg_catalog.concat(fn.nspname, '.', p.proname, '(', pg_catalog.oidvectortypes(p.proargtypes), ')'),
@@ -148,7 +160,7 @@ export const OPERATOR_QUERY = `SELECT n.nspname${text}, o.oprname${text}, o.oprl
  * What a session asks in its own connection, where names, operators and types are looked up in the client's path. What
  * the database's own schemas hold is left out; definitions of views lock the tables behind them, so that only those
  * that a statement uses are read. In this order: path, user, schemas, extensions and isolation; relations; functions;
- * types; operators.
+ * types; operators; parts.
  */
 export const OWN_QUERIES = [
   `SELECT ${SEARCHED}, ${NAMED}, pg_catalog.current_setting('transaction_isolation')`,
@@ -156,6 +168,7 @@ export const OWN_QUERIES = [
   functions(`n.nspname ${noneOf(SYSTEM)}`),
   TYPE_QUERY,
   OPERATOR_QUERY,
+  PART_QUERY,
 ] as const
 
 /** Definitions of these views, with their versions, and the search path for which they are written. */
@@ -181,6 +194,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ['pg_attribute', NOT_TEMPORARY('x.attrelid')],
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
   ['pg_constraint', `${FOREIGN} AND ${NOT_TEMPORARY('x.conrelid')}`],
+  ['pg_range'],
   ['pg_inherits'],
   ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],
   ['pg_trigger', `${INSTEAD} AND ${NOT_TEMPORARY('x.tgrelid')}`],

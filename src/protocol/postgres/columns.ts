@@ -106,10 +106,21 @@ function strictestScore(masks: readonly FieldMask[]): ScoreTransform {
 const HIDDEN = { value: null, masked: 1 } as const
 const hidden = (): typeof HIDDEN => HIDDEN
 
-function roundScore(column: ResultColumn, digits: number): ColumnPlan['change'] {
+/** To so many digits, on the scale on which asking with a longer vector gains nothing. */
+function roundScore(
+  column: ResultColumn,
+  { norm = 1, complement }: Output,
+  digits: number,
+): ColumnPlan['change'] {
   const { type, format } = column
-  const rounded = (value: number): number | undefined =>
-    Number.isFinite(value) && Math.abs(value) < 1e15 ? Number(value.toFixed(digits)) : undefined
+  const scaled = (value: number): number => (complement ? 1 - (1 - value) / norm : value / norm)
+  const rounded = (given: number): number | undefined => {
+    const value = scaled(given)
+    if (!Number.isFinite(value) || Math.abs(value) >= 1e15) return undefined
+    const result = Number(value.toFixed(digits))
+    // Minus zero would tell on which side of zero it was.
+    return result === 0 ? 0 : result
+  }
   return (bytes) => {
     if (type !== OID.float8 && type !== OID.float4 && !(type === OID.numeric && format === 0))
       return hidden()
@@ -131,10 +142,12 @@ function scoreChange(
 ): ColumnPlan['change'] {
   const transform = strictestScore(masks)
   if (transform === 'exact') return undefined
-  // An inner product grows with the query: until its norm is divided out, rounding protects nothing.
-  if (transform === 'hide' || output.scoreOf === 'inner' || output.scoreOf === undefined)
-    return hidden
-  return roundScore(column, transform.round)
+  const { scoreOf = 'other', norm } = output
+  // An inner product grows with the query: with a norm that is not known, rounding protects nothing.
+  const grows = scoreOf === 'inner' && (norm === undefined || norm === 0)
+  return transform === 'hide' || scoreOf === 'other' || grows
+    ? hidden
+    : roundScore(column, output, transform.round)
 }
 
 function jsonSafe(type: number, text: string): string {

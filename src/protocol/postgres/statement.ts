@@ -30,7 +30,8 @@ export interface Catalogue {
 /** A parameter's value as text, NULL, or not known (not bound yet, or a type the adapter does not decode). */
 export type Parameter =
   | { readonly known: true; readonly value: string | null }
-  | { readonly known: false }
+  /** `norm`: of a vector in binary form, where it is one. */
+  | { readonly known: false; readonly norm?: () => number | undefined }
 
 /** A relation that a statement's meaning hangs on. */
 export interface UsedRelation {

@@ -130,9 +130,12 @@ export function valueText(type: number, format: number, bytes: Buffer): string |
 export function toParameter(type: number, format: number, bytes: Buffer | null): Parameter {
   if (bytes === null) return { known: true, value: null }
   const value = valueText(type, format, bytes)
-  return value === undefined ? { known: false } : { known: true, value }
+  if (value !== undefined) return { known: true, value }
+  return format === 1 ? { known: false, norm: () => vectorNorm(1, bytes) } : { known: false }
 }
 
+const ZERO = 0x30
+const ONE = 0x31
 const BRACE = 0x7b
 const BRACKET = 0x5b
 const BRACKET_END = 0x5d
@@ -147,6 +150,7 @@ export function vectorSize(format: number, bytes: Buffer): number | undefined {
     return bytes.readUInt32BE(0) // sparsevec: int32 dimension first
   }
   const [first, last] = [bytes[0], bytes.at(-1)]
+  if (first === ZERO || first === ONE) return bytes.length > 1 ? bytes.length : undefined
   if (first === BRACE) {
     const sparse = /^\{[^{}]*\}\/(\d{1,9})$/.exec(bytes.toString('latin1'))
     return sparse === null ? undefined : Number(sparse[1])

@@ -1,19 +1,30 @@
-// Owns the Euclidean norm of an embedding in any of its forms on the wire: vector, halfvec and sparsevec, text and binary.
+// Owns the Euclidean norm of an embedding in any of its forms on the wire: vector, halfvec and sparsevec, text and binary,
+// and of an array that becomes one.
+
+/** The norm of a vector as text, or undefined where it is none. */
+export function textNorm(text: string): number | undefined {
+  return normOf(textElements(text.trim()))
+}
 
 /** The norm, or undefined where the bytes are not what they should be. */
 export function vectorNorm(format: number, bytes: Buffer): number | undefined {
-  const elements = format === 1 ? binaryElements(bytes) : textElements(bytes.toString('latin1'))
+  return normOf(format === 1 ? binaryElements(bytes) : textElements(bytes.toString('latin1')))
+}
+
+function normOf(elements: readonly number[] | undefined): number | undefined {
   const sum = elements?.reduce((total, value) => total + value * value, 0)
   return sum === undefined || !Number.isFinite(sum) ? undefined : Math.sqrt(sum)
 }
 
 function textElements(text: string): readonly number[] | undefined {
-  const inner = /^\[([^\]]*)\]$|^\{([^}]*)\}\/\d+$/.exec(text)
+  const inner = /^\[([^\]]*)\]$|^\{([^}]*)\}(?:\/\d+)?$/.exec(text)
   const list = inner?.[1] ?? inner?.[2]
   if (list === undefined) return undefined
   if (list.trim() === '') return []
-  // Elements of a sparse one are `index:value`.
-  return list.split(',').map((element) => Number(element.slice(element.indexOf(':') + 1)))
+  // Elements of a sparse one are `index:value`, those of an array may stand in quotes.
+  const number = (element: string): number =>
+    Number(element.slice(element.indexOf(':') + 1).replace(/^"([^"]+)"$/, '$1'))
+  return list.split(',').map(number)
 }
 
 function binaryElements(bytes: Buffer): readonly number[] | undefined {

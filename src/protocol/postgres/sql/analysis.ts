@@ -1,7 +1,14 @@
 // Owns the running account of one statement: what it reaches, how it uses fields, what it calls. One per
 // classification; it must never be shared between two.
 
-import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../core/operation.js'
+import type {
+  CollectionUse,
+  Cutoff,
+  Effect,
+  FieldHow,
+  FieldUse,
+  Risk,
+} from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
 import type { CatalogueSnapshot, Relation } from '../catalogue.js'
@@ -52,6 +59,8 @@ export class Analysis {
   returnedKey: Classification['returnedKey'] | undefined
   /** Writes found so far: more than one makes a batch. */
   writes = 0
+  /** Embeddings by the different distances to them. */
+  readonly probes: ColumnOrigin[] = []
   /** Some expression is a distance to a constant. */
   searches = false
   /** Gathering aggregates met in the query at hand. */
@@ -172,17 +181,29 @@ export class Analysis {
     this.useSources(allSources(value), how)
   }
 
-  useSources(sources: readonly ColumnOrigin[], how: FieldHow): void {
+  useSources(sources: readonly ColumnOrigin[], how: FieldHow, cutoff?: Cutoff): void {
     for (const source of sources) {
       const key = `f\u0000${source.collection}\u0000${source.field}\u0000${how}`
-      if (how !== 'equality' && how !== 'exists' && this.#seen.has(key)) continue
+      if (how !== 'equality' && how !== 'exists' && how !== 'cutoff' && this.#seen.has(key))
+        continue
       this.#seen.add(key)
       this.fields.push({
         collection: source.collection,
         field: source.field,
         how,
         vector: source.vector,
+        ...(cutoff === undefined ? {} : { cutoff }),
       })
+    }
+  }
+
+  /** Notes a distance to embeddings; each that is told from others counts once. */
+  probe(sources: readonly ColumnOrigin[], which: string, told: boolean): void {
+    for (const source of sources) {
+      const key = `p\u0000${source.collection}\u0000${source.field}\u0000${which}`
+      if (told && this.#seen.has(key)) continue
+      this.#seen.add(key)
+      this.probes.push(source)
     }
   }
 
@@ -216,7 +237,8 @@ export class Analysis {
   /** Adds another account to this one. */
   include(other: Analysis): void {
     for (const use of other.collections) this.collection(use)
-    for (const field of other.fields) this.useSources([field], field.how)
+    for (const field of other.fields) this.useSources([field], field.how, field.cutoff)
+    this.probes.push(...other.probes)
     for (const name of other.functions) this.functions.add(name)
     for (const name of other.locks) this.locks.add(name)
     this.movesPath ||= other.movesPath

@@ -2,6 +2,7 @@
 // looked at none means the same whatever is bound. It must never let a value be read unnoticed.
 
 import type { Parameter } from '../statement.js'
+import { textNorm } from '../vector-norm.js'
 
 export class BoundParameters {
   readonly #values: readonly Parameter[]
@@ -21,5 +22,13 @@ export class BoundParameters {
     this.#looked = true
     const parameter = this.#values[number - 1]
     return parameter?.known === true ? parameter.value : undefined
+  }
+
+  /** The norm of `$number` as a vector, or undefined. */
+  norm(number: number): number | undefined {
+    this.#looked = true
+    const parameter = this.#values[number - 1]
+    if (parameter?.known === false) return parameter.norm?.()
+    return typeof parameter?.value === 'string' ? textNorm(parameter.value) : undefined
   }
 }

@@ -92,6 +92,7 @@ function callValue(
   }
   return (
     distance(values, name, routines, analysis) ??
+    reshaped(values, name, routines, analysis) ??
     totalCall(name, routines, values, beside) ??
     derived(...parts)
   )
@@ -113,6 +114,28 @@ function distance(
   if (metric === undefined || left === undefined || right === undefined || values.length !== 2)
     return undefined
   return isExtensionCall(routines, analysis) ? scoreOf(left, right, metric, analysis) : undefined
+}
+
+/** `subvector(embedding, 1, 64)`, `binary_quantize($1)`: an embedding of an embedding, a constant of constants. */
+function reshaped(
+  values: readonly Value[],
+  name: string,
+  routines: readonly Routine[],
+  analysis: Analysis,
+): Value | undefined {
+  if (!analysis.product.embeddingFunctions.includes(name) || !isExtensionCall(routines, analysis))
+    return undefined
+  const [first, ...others] = values
+  if (first === undefined || others.some((each) => each.kind !== 'constant')) return undefined
+  if (first.kind === 'constant') {
+    const identities = values.map((each) => each.identity)
+    const known = identities.every((each) => each !== undefined)
+    const identity = known ? { identity: JSON.stringify([name, ...identities]) } : {}
+    return { kind: 'constant', sources: [], exact: false, ...identity }
+  }
+  if (first.embedding !== true) return undefined
+  const { mixed = false } = first
+  return { ...derived(first), embedding: true, reshaped: true, mixed }
 }
 
 /** `ssn(d)`: PostgreSQL reads the column where no function of that name fits (ParseFuncOrColumn). */

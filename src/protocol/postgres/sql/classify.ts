@@ -33,7 +33,7 @@ import {
   text,
   ViewUnread,
 } from './tree.js'
-import { allSources, type Column, leaving } from './value.js'
+import { allSources, type Column, leaving, type Metric, type Value } from './value.js'
 import { isWrite } from './write.js'
 
 /** Lines of a plan, or of SHOW: few, and not the data's. */
@@ -137,6 +137,9 @@ function operationOf(found: Found, shown: string, analysis: Analysis): Operation
     },
     risks: [...analysis.risks],
     functions: [...analysis.functions],
+    ...(analysis.probes.length > 0
+      ? { probes: analysis.probes.map(({ collection, field }) => ({ collection, field })) }
+      : {}),
     ...(locks.length > 0 ? { access: 'admin', name: 'alter_collection', locks } : {}),
     text: shown,
   }
@@ -322,10 +325,23 @@ function outputsOf(columns: readonly Column[]): readonly Output[] {
     const how = leaving(value)
     if (how === 'output') return { name, kind: 'column', sources }
     if (how === 'score' && value.scoreOf !== undefined) {
-      return { name, kind: 'score', scoreOf: value.scoreOf, sources }
+      return { name, kind: 'score', ...scoreOutput(value, value.scoreOf), sources }
     }
     return { name, kind: how === 'whole' ? how : 'derived', sources }
   })
+}
+
+/** Of inner products what they are divided by; parameters are not looked at for others. */
+function scoreOutput(
+  value: Value,
+  scoreOf: Metric,
+): Pick<Output, 'scoreOf' | 'norm' | 'complement'> {
+  const norm = scoreOf === 'inner' ? value.norm?.() : undefined
+  return {
+    scoreOf,
+    ...(norm === undefined ? {} : { norm }),
+    ...(value.turned === 'complement' ? { complement: true } : {}),
+  }
 }
 
 const EXPLAIN_OPTIONS: ReadonlySet<string> = new Set(

@@ -1,11 +1,12 @@
 // Owns conditions: how WHERE, ON and HAVING use fields, which keys a WHERE names, and whether it is always true.
 
+import type { Cutoff } from '../../../core/operation.js'
 import type { Analysis } from './analysis.js'
 import { evaluate } from './expression.js'
 import { resolveOperator } from './names.js'
 import type { Item, Scope } from './scope.js'
-import { constantText, expectNode, list, names, tagOf, text } from './tree.js'
-import { derived, type Value } from './value.js'
+import { constantText, expectNode, list, names, open, tagOf, text } from './tree.js'
+import { allSources, derived, type Value } from './value.js'
 
 /** The parts of a condition that all must hold. */
 export function conjuncts(value: unknown): readonly unknown[] {
@@ -34,7 +35,13 @@ export function noteCondition(
   analysis: Analysis,
   how: 'predicate' | 'join',
 ): Binding | undefined {
-  const parts = equality(value, scope, analysis)
+  const parts = opened(value, scope, analysis)
+  if ('distance' in parts) {
+    const { distance, cutoff } = parts
+    if (how === 'predicate') analysis.useSources(allSources(distance), 'cutoff', cutoff)
+    else analysis.use(distance, how)
+    return undefined
+  }
   if (!('column' in parts)) {
     analysis.use(parts, how)
     return undefined
@@ -45,6 +52,62 @@ export function noteCondition(
   const both: readonly Value[] = [column, constant]
   for (const each of both) analysis.use(each, plain ? 'equality' : how)
   return binding(column, constant, single)
+}
+
+/** `distance < constant`. */
+interface Cut {
+  readonly distance: Value
+  readonly cutoff: Cutoff
+}
+
+/** One conjunct: an equality, a cut-off of distances, or the value of the whole. Each part is looked at once. */
+function opened(value: unknown, scope: Scope, analysis: Analysis): Equality | Cut | Value {
+  const fields = tagOf(value) === 'A_Expr' ? expectNode(value, 'A_Expr') : undefined
+  if (
+    fields?.['kind'] !== 'AEXPR_OP' ||
+    fields['lexpr'] === undefined ||
+    fields['rexpr'] === undefined ||
+    !ORDERS.has(names(fields['name']).slice(-1)[0] ?? '')
+  )
+    return equality(value, scope, analysis)
+  const left = evaluate(fields['lexpr'], scope, analysis)
+  const right = evaluate(fields['rexpr'], scope, analysis)
+  if (!resolveOperator(fields['name'], left, right, analysis).plain) return derived(left, right)
+  const swapped = right.kind === 'score'
+  const [distance, constant] = swapped ? [right, left] : [left, right]
+  const plain = distance.kind === 'score' && distance.turned !== 'mixed'
+  if (!plain || distance.mixed === true || constant.kind !== 'constant') return derived(left, right)
+  const written = fields[swapped ? 'lexpr' : 'rexpr']
+  return { distance, cutoff: cutoffOf(distance, isNumber(written) ? constant : undefined) }
+}
+
+const ORDERS: ReadonlySet<string> = new Set(['<', '<=', '>', '>='])
+
+/** A constant that is compared as it is written: a cast to a whole number would round it. */
+function isNumber(value: unknown): boolean {
+  const tag = tagOf(value)
+  if (tag === 'A_Const' || tag === 'ParamRef') return true
+  if (tag !== 'TypeCast') return false
+  const { arg, typeName } = expectNode(value, 'TypeCast')
+  const type = open(typeName, 'TypeName')
+  const parts = names(type['names'])
+  const exact =
+    ['float8', 'float4', 'numeric'].includes(parts.at(-1) ?? '') &&
+    (parts.length === 1 || parts[0] === 'pg_catalog')
+  return exact && list(type['typmods']).length === 0 && isNumber(arg)
+}
+
+/** On the scale of what is rounded; of what is not known, nothing. */
+function cutoffOf(distance: Value, constant: Value | undefined): Cutoff {
+  const complement = distance.turned === 'complement' ? { complement: true as const } : {}
+  if (constant?.pending === true) return { at: 'pending' }
+  if (distance.scoreOf === 'other') return {}
+  const literal = constant?.literal
+  const given = typeof literal === 'string' && literal.trim() !== '' ? Number(literal) : Number.NaN
+  const unit = distance.scoreOf === 'inner' ? distance.norm?.() : 1
+  if (unit === undefined || unit === 0 || !Number.isFinite(given)) return complement
+  const plain = distance.turned === 'complement' ? 1 - given : given
+  return { at: plain / unit, unit, ...complement }
 }
 
 interface Equality {

@@ -1,5 +1,6 @@
 // Owns constants and parameters: their text where it is known, and whether they name one key exactly.
 
+import { textNorm } from '../vector-norm.js'
 import type { Analysis } from './analysis.js'
 import type { TypeMeaning } from './names.js'
 import { constantText, type Fields, NotUnderstood } from './tree.js'
@@ -11,7 +12,10 @@ export function literalConstant(whole: unknown): Value {
   if (constant === undefined) throw new NotUnderstood('malformed constant')
   const exact = constant.form !== 'bits'
   const elements = elementsOf(constant.value)
-  return { kind: 'constant', sources: [], literal: constant.value, exact, elements }
+  const { value, form } = constant
+  const norm = (): number | undefined => (value === null ? undefined : textNorm(value))
+  const identity = `'${form} ${value}`
+  return { kind: 'constant', sources: [], literal: value, exact, elements, norm, identity }
 }
 
 /** A parameter: bound, unbound at prepare, or not decoded. */
@@ -20,7 +24,13 @@ export function evaluateParameter(fields: Fields, analysis: Analysis): Value {
   if (typeof number !== 'number' || number < 1 || number > 65535)
     throw new NotUnderstood('parameter out of range')
   if (analysis.parameters === undefined) {
-    return { kind: 'constant', sources: [], exact: true, pending: true }
+    return {
+      kind: 'constant',
+      sources: [],
+      exact: true,
+      pending: true,
+      identity: `$${number}`,
+    }
   }
   const { parameters } = analysis
   // Read where it is needed and not before: what is not looked at does not matter.
@@ -28,6 +38,8 @@ export function evaluateParameter(fields: Fields, analysis: Analysis): Value {
     kind: 'constant',
     sources: [],
     exact: true,
+    identity: `$${number}`,
+    norm: () => parameters.norm(number),
     get literal() {
       return parameters.text(number)
     },
@@ -49,6 +61,8 @@ export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
     sources: value.sources,
     exact,
     ...(value.pending === true ? { pending: true } : {}),
+    ...(value.identity === undefined ? {} : { identity: value.identity }),
+    ...(value.norm !== undefined && type.number ? { norm: value.norm } : {}),
     get literal() {
       return value.literal
     },

@@ -1,6 +1,7 @@
 // Owns expressions: what each value depends on. Every node type is a case here or is refused; what steers rows
 // (predicates, sorts) is noted by whoever holds the expression.
 
+import { textNorm } from '../vector-norm.js'
 import type { Analysis } from './analysis.js'
 import { evaluateCall } from './call.js'
 import { evaluateConstantCast, evaluateParameter, literalConstant } from './constant.js'
@@ -151,11 +152,17 @@ function indirection(fields: Fields, scope: Scope, analysis: Analysis): Value {
   return value
 }
 
+const BARE: ReadonlySet<string> = new Set(['A_Const', 'ParamRef'])
+
 function arrayConstructor(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const parts = list(fields['elements']).map((each) => evaluate(each, scope, analysis))
   if (parts.every((part) => part.kind === 'constant' && part.elements === undefined)) {
     const exact = parts.every((part) => part.exact === true)
-    return { kind: 'constant', sources: [], exact, elements: parts.map((part) => part.literal) }
+    const elements = parts.map((part) => part.literal)
+    // A cast may have made a number another one: '1'::bit(32)::int.
+    const bare = list(fields['elements']).every((each) => BARE.has(tagOf(each)))
+    const norm = (): number | undefined => textNorm(`{${elements.join()}}`)
+    return { kind: 'constant', sources: [], exact, elements, ...(bare ? { norm } : {}) }
   }
   return listOf(parts)
 }
@@ -180,7 +187,13 @@ function cast(fields: Fields, scope: Scope, analysis: Analysis): Value {
   if (value.kind === 'constant') return evaluateConstantCast(value, type)
   const modified = list(open(fields['typeName'], 'TypeName')['typmods']).length > 0
   const result = castValue(value, type, modified)
-  return value.embedding === true && type.vector ? { ...result, embedding: true } : result
+  if (value.embedding !== true || !type.vector) return result
+  return {
+    ...result,
+    embedding: true,
+    reshaped: value.reshaped === true,
+    mixed: value.mixed === true,
+  }
 }
 
 const LIST_KINDS = new Set([
@@ -263,7 +276,16 @@ export function scoreOf(
   const other = column === left ? right : left
   if (column.embedding !== true || other.kind !== 'constant') return undefined
   analysis.searches = true
-  return { kind: 'score', sources: allSources(column), scoreOf: metric }
+  const sources = allSources(column)
+  analysis.probe(sources, `${metric} ${other.identity ?? ''}`, other.identity !== undefined)
+  return {
+    kind: 'score',
+    sources,
+    // Parts of an embedding, by themselves, are told more exactly than the whole.
+    scoreOf: column.reshaped === true ? 'other' : metric,
+    mixed: column.mixed === true,
+    norm: () => other.norm?.(),
+  }
 }
 
 /** `-(score)` and `1 - (score)`; a second turn would let a caller scale it. */
@@ -273,12 +295,12 @@ function negated(
   right: Value | undefined,
   leftNode: unknown,
 ): Value | undefined {
-  if (name !== '-' || right?.kind !== 'score' || right.turned === true) return undefined
-  if (left === undefined) return { ...right, turned: true }
+  if (name !== '-' || right?.kind !== 'score' || right.turned !== undefined) return undefined
+  if (left === undefined) return { ...right, turned: 'negated' }
   const constant =
     leftNode !== undefined && tagOf(leftNode) === 'A_Const' ? literalConstant(leftNode) : undefined
   return constant?.literal !== undefined && /^1(?:\.0*)?$/.test(constant.literal ?? '')
-    ? { ...right, turned: true }
+    ? { ...right, turned: 'complement' }
     : undefined
 }
 

@@ -113,7 +113,11 @@ export interface TypeMeaning {
   readonly exact: boolean
   /** Built in, and a text. */
   readonly textual?: boolean
+  /** Numbers, or an array of them, or embeddings made of some: a cast to it at most doubles one. */
+  readonly number: boolean
 }
+
+const NUMBERS: ReadonlySet<string> = new Set('int2 int4 int8 float4 float8 numeric'.split(' '))
 
 const SERIAL = new Set(['serial', 'bigserial', 'smallserial', 'serial4', 'serial8', 'serial2'])
 
@@ -136,10 +140,11 @@ export function resolveType(
   const builtInFirst = schema === undefined && !analysis.path.includes('pg_catalog')
   const builtIn: TypeMeaning = {
     name,
-    vector: false,
+    vector: !array && Object.hasOwn(analysis.product.builtInVectorTypes, name),
     array,
     exact: !array && EXACT_TYPES.has(name),
     textual: !array && (name === 'text' || name === 'varchar'),
+    number: NUMBERS.has(name),
   }
   if (builtInFirst && analysis.catalogue.isBuiltInType(name)) return builtIn
   for (const place of places) {
@@ -148,9 +153,10 @@ export function resolveType(
     if (type === undefined) continue
     const vector = analysis.catalogue.isVectorType(type.oid)
     if (vector || isListed(type.extension, analysis) || type.kind === 'e') {
-      return { name, vector: vector && !array, array, exact: false }
+      return { name, vector: vector && !array, array, exact: false, number: vector }
     }
-    if (type.kind === 'd' && type.baseIsBuiltIn) return { name, vector: false, array, exact: false }
+    if (type.kind === 'd' && type.baseIsBuiltIn)
+      return { name, vector: false, array, exact: false, number: false }
     throw new NotUnderstood(`not supported yet: type "${place}.${name}"`)
   }
   if (definition && SERIAL.has(name) && schema === undefined) return builtIn

@@ -349,7 +349,10 @@ function ending(
       positionOf(sort, columns) ??
       outputNamed(sort, columns, analysis) ??
       evaluate(sort, scope, analysis)
-    analysis.use(value, value.kind === 'score' && limit.present ? 'nearest' : 'order')
+    // Among rows whose distances are known, an order would tell what no rounding hides.
+    const bounded = limit.present || Number.isFinite(base)
+    const nearest = value.kind === 'score' && value.mixed !== true && bounded
+    analysis.use(value, nearest ? 'nearest' : 'order')
   }
   return Math.min(base, limit.rows)
 }

@@ -4,7 +4,15 @@
 import type { Relation, RelationColumn } from '../catalogue.js'
 import type { ColumnOrigin } from '../statement.js'
 import type { Analysis } from './analysis.js'
-import { allSources, type Column, leaving, NOTHING, unite, type Value } from './value.js'
+import {
+  allSources,
+  type Column,
+  leaving,
+  NOTHING,
+  throughView,
+  unite,
+  type Value,
+} from './value.js'
 import { viewColumns } from './view.js'
 
 /** Columns of tables, kept as long as their snapshot. Views are not here: reading one reaches more. */
@@ -39,7 +47,9 @@ export function relationColumns(
     const computed = further !== undefined && allSources(further).length > 0
     const how = computed ? leaving(further) : 'output'
     const kind = how === 'output' ? (generated ?? 'column') : how === 'whole' ? how : 'derived'
-    const value: Value = { kind, sources, embedding: column.vector, type: column.typeOid }
+    const embedding = column.vector && analysis.catalogue.isVectorType(column.typeOid)
+    const type = column.typeOid
+    const value: Value = { kind, sources, embedding, type, ...throughView(further) }
     return { name: column.name, value }
   })
   if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)

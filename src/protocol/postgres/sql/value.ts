@@ -22,9 +22,17 @@ export interface Value {
   readonly sources: readonly ColumnOrigin[]
   /** An embedding column, at most cast to another embedding type. */
   readonly embedding?: boolean
+  /** An embedding made of one: a part of it, its signs, or itself at length 1. */
+  readonly reshaped?: boolean
+  /** Rows of several tables, or of a table and constants, stand in one column. */
+  readonly mixed?: boolean
   readonly scoreOf?: Metric
   /** A score that was negated or subtracted from 1 already. */
-  readonly turned?: boolean
+  readonly turned?: 'negated' | 'complement' | 'mixed'
+  /** Of a constant: its norm as a vector. Of a score: that of the vector asked with. Looks at parameters. */
+  readonly norm?: () => number | undefined
+  /** What tells a constant from another, without looking at parameters; absent where nothing does. */
+  readonly identity?: string
   /** The columns of a composite value. */
   readonly row?: readonly Column[]
   /** A column of a base table as it stands: the range item and the column's name. */
@@ -76,8 +84,14 @@ export function merge(left: Value, right: Value): Value {
     (value.kind === 'column' && value.row === undefined) || value.kind === 'constant'
   const type = left.type === right.type ? left.type : undefined
   if (plain(left) && plain(right)) {
-    const embedding = left.embedding === true && right.embedding === true
-    return { kind: 'column', sources, embedding, type }
+    const apart = left.sources.length < sources.length || right.sources.length < sources.length
+    return {
+      kind: 'column',
+      sources,
+      embedding: left.embedding === true && right.embedding === true,
+      type,
+      ...(apart || left.mixed === true || right.mixed === true ? { mixed: true } : {}),
+    }
   }
   if ([left, right].every((each) => plain(each) || each.kind === 'whole'))
     return { kind: 'whole', sources, type }
@@ -87,7 +101,7 @@ export function merge(left: Value, right: Value): Value {
     left.scoreOf === right.scoreOf &&
     left.scoreOf !== undefined
   ) {
-    return { kind: 'score', sources, scoreOf: left.scoreOf, turned: true }
+    return { kind: 'score', sources, scoreOf: left.scoreOf, turned: 'mixed', mixed: true }
   }
   return { kind: 'derived', sources }
 }
@@ -105,4 +119,16 @@ export function isSound(value: Value): boolean {
     return value.sources.length === 0 && value.row.every((column) => isSound(column.value))
   if (value.kind === 'derived') return value.sources.length === 0
   return value.kind !== 'score'
+}
+
+/** What a view's own column says of its embeddings. */
+export function throughView(value: Value | undefined): Pick<Value, 'mixed' | 'reshaped'> {
+  const { mixed, reshaped, embedding } = value ?? {}
+  return {
+    ...(mixed === true ? { mixed } : {}),
+    // What a view computes of an embedding may be anything.
+    ...(reshaped === true || (value?.kind === 'derived' && embedding !== true)
+      ? { reshaped: true }
+      : {}),
+  }
 }

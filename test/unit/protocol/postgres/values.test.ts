@@ -45,7 +45,7 @@ test.each([
 test('a parameter is text, NULL or not known', () => {
   expect(toParameter(0, 0, Buffer.from('x'))).toEqual({ known: true, value: 'x' })
   expect(toParameter(23, 1, hex('00000001'))).toEqual({ known: true, value: '1' })
-  expect(toParameter(0, 1, hex('00000001'))).toEqual({ known: false })
+  expect(toParameter(0, 1, hex('00000001'))).toMatchObject({ known: false })
   expect(toParameter(23, 1, null)).toEqual({ known: true, value: null })
   expect(toParameter(25, 0, hex('ff'))).toEqual({ known: false })
 })
