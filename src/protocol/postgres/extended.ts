@@ -207,6 +207,7 @@ export class ExtendedQueries {
     },
   ): void {
     const { recorded, ...kept } = given
+    this.#permits.opened(run)
     const portal: Portal = {
       name,
       prepared,
@@ -225,7 +226,6 @@ export class ExtendedQueries {
       turned: false,
     }
     const changes: NameChanges = { portals: [{ name, value: portal }] }
-    this.#permits.opened(run)
     this.#pipeline.send(bytes, {
       kind: 'bind',
       changes,

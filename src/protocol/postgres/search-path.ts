@@ -91,6 +91,12 @@ export class SearchPath {
     if (this.touched && takesBack(effects)) this.doubt()
   }
 
+  /** A Sync is being sent: it ends a transaction that nobody began, and an error may have taken it back. */
+  closing(): void {
+    const { segment, proved } = this.#pipeline
+    if (this.#touchedIn === segment && !proved.enclosed) this.doubt()
+  }
+
   /** ReadyForQuery says that no transaction is open. */
   ended(): void {
     if (this.#touchedIn === undefined) return
