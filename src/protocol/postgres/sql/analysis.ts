@@ -5,6 +5,7 @@ import type { CollectionUse, Effect, FieldHow, FieldUse, Risk } from '../../../c
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
 import { type CatalogueSnapshot, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
+import { isOfSession } from '../search-path.js'
 import type { CatalogueUses, Classification, ColumnOrigin, CopyForm } from '../statement.js'
 import type { BoundParameters } from './bound-parameters.js'
 import { NotUnderstood } from './tree.js'
@@ -105,6 +106,9 @@ export class Analysis {
 
   /** The relation of a name, by its schema or where names are looked up; that the statement means it is noted. */
   named(schema: string | undefined, name: string): Relation | undefined {
+    // By its own name nobody knows whose it is.
+    if (schema !== undefined && schema !== TEMPORARY_SCHEMA && isOfSession(schema))
+      throw new NotUnderstood(`schema "${schema}" is a session's own`, 'call your own one pg_temp')
     const first = schema === undefined && this.#temporary
     const own = first ? this.catalogue.relation(TEMPORARY_SCHEMA, name, []) : undefined
     const relation = own ?? this.catalogue.relation(schema, name, this.path)

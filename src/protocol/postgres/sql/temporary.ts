@@ -77,7 +77,9 @@ const TYPES = new WeakMap<object, ReadonlySet<string>>()
 function relationsOf({ parts }: CatalogueSnapshot): ReadonlyMap<string, Relation> {
   const known = RELATIONS.get(parts)
   if (known !== undefined) return known
-  const found = new Map(parts.relations.map((each) => [each.name, each]))
+  // Whoever looks there names the schema.
+  const governed = parts.relations.filter(({ schema }) => schema !== 'information_schema')
+  const found = new Map(governed.map((each) => [each.name, each]))
   RELATIONS.set(parts, found)
   return found
 }
