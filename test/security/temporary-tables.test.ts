@@ -336,6 +336,20 @@ describe.each(kinds)('what is temporary, on %s', (kind) => {
     expect(at.server.errors).toEqual([])
   })
 
+  test('there is an end to how many a session has', async () => {
+    const columns = Array.from({ length: 1_500 }, (_, index) => `c${index} int`).join()
+    for (let made = 0; made < 7; made += 1)
+      expect(await outcome(`create temp table wide${made} (${columns})`)).toBe('')
+    for (const sql of [
+      'create temp table wide (id int)',
+      'create temp table wide as select 1 as id',
+      'create index on wide1 (c1)',
+      'alter table wide1 add c int',
+    ])
+      expect(await outcome(sql), sql).toBe('42501')
+    expect(await outcome('drop table wide1', 'create temp table wide (id int)')).toBe('')
+  })
+
   test('in one string nothing is judged by what stands before it', async () => {
     await close()
     const strings = [

@@ -16,6 +16,7 @@ export const TEMPORARY_GROUND = `
     begin drop table if exists pg_temp.t; return 'dropped'; end $$;
   create function leaves() returns trigger language plpgsql as $$
     begin create temp table if not exists u (id int, title text); return new; end $$;
+  create table keyed (id int primary key, title text);
   create table watched (id int);
   create trigger leaves before insert on watched for each row execute function leaves();`
 

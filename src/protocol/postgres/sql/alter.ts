@@ -17,7 +17,7 @@ import { evaluate } from './expression.js'
 import { relationItem } from './from.js'
 import { twoParts } from './names.js'
 import { Scope } from './scope.js'
-import { demandFree, isOwn } from './temporary.js'
+import { demandFree, demandRoom, isOwn } from './temporary.js'
 import {
   expectNode,
   type Fields,
@@ -45,6 +45,7 @@ export function alterTable(fields: Fields, analysis: Analysis): Definition {
   const relation = isIndex
     ? indexed(fields['relation'], analysis)
     : table(fields['relation'], analysis)
+  if (isOwn(relation)) demandRoom(analysis)
   const scope = new Scope()
   const item = analysis.dry((trial) =>
     relationItem(relation, false, { name: undefined, columns: [] }, trial),

@@ -28,7 +28,7 @@ import { relationItem, resolveRelation } from './from.js'
 import { twoParts } from './names.js'
 import { evaluateQuery, evaluateSelect } from './query.js'
 import { Scope } from './scope.js'
-import { demandFree, isOwn } from './temporary.js'
+import { demandFree, demandRoom, isOwn } from './temporary.js'
 import {
   expectNode,
   type Fields,
@@ -224,6 +224,7 @@ function createIndex(fields: Fields, analysis: Analysis): Definition {
   const { relation, only } = resolveRelation(fields['relation'], analysis)
   storage(fields['options'])
   const index = fields['idxname']
+  if (isOwn(relation)) demandRoom(analysis)
   if (isOwn(relation) && typeof index === 'string') demandFree(index, analysis)
   const there =
     typeof index === 'string' && mayBeThere(fields, analysis)

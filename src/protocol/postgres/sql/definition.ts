@@ -8,7 +8,7 @@ import { evaluate } from './expression.js'
 import { resolveRelation } from './from.js'
 import { resolveType } from './names.js'
 import type { Scope } from './scope.js'
-import { demandFree, demandFreeSequence, isOwn } from './temporary.js'
+import { demandFree, demandFreeSequence, demandRoom, isOwn } from './temporary.js'
 import { expectNode, type Fields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
 
 /** What a definition is called, beyond what it notes in the analysis. */
@@ -100,6 +100,7 @@ export function create(value: unknown, analysis: Analysis, effect: Effect = NONE
     // What is there the server itself refuses.
     analysis.named(schema, name)
     demandFree(name, analysis)
+    demandRoom(analysis)
   }
   return admin(collection, 'create_collection', ['schema'], analysis, effect)
 }

@@ -9,6 +9,9 @@ import { type Fields, NotUnderstood, names, open } from './tree.js'
 /** Names up to this length are what they are in every encoding; the server cuts longer ones at its own place. Bytes. */
 const PLAIN_BYTES = 55
 
+/** Relations and columns that a session may have: all are read and looked through again behind each change. */
+const MAX_PARTS = 10_000
+
 /** What makes, changes or drops a relation. */
 const CHANGES: ReadonlySet<string> = new Set([
   'create_collection',
@@ -51,6 +54,13 @@ export function demandFree(name: string, { catalogue }: Analysis): void {
     `a temporary relation "${name}" would hide ${what}`,
     'give it a name that nothing in the database has',
   )
+}
+
+/** Refuses one more where there are too many. */
+export function demandRoom({ catalogue }: Analysis): void {
+  const parts = catalogue.temporary?.reduce((sum, { columns }) => sum + 1 + columns.length, 0) ?? 0
+  if (parts >= MAX_PARTS)
+    throw new NotUnderstood('this session has too many temporary tables', 'drop some')
 }
 
 /** The server makes a sequence for it, and names it so where that is free. */
