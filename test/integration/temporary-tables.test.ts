@@ -103,6 +103,16 @@ const FLOWS: Readonly<Record<string, readonly (readonly MessageStep[])[]>> = {
     [q('DISCARD ALL')],
     [q('SELECT * FROM more')],
   ],
+  'what an error takes back, with what comes behind it in one go': [
+    [q('CREATE TEMP TABLE incoming AS SELECT 1 AS id')],
+    [
+      ...run('DROP TABLE incoming'),
+      ...run('SELECT id FROM incoming'),
+      SYNC,
+      ...run('SELECT id FROM incoming'),
+      SYNC,
+    ],
+  ],
   'what is there already': [
     [q('CREATE TEMP TABLE incoming (id int)')],
     [q('CREATE TEMP TABLE incoming (id int)')],

@@ -264,6 +264,15 @@ describe.each(kinds)('what is temporary, on %s', (kind) => {
     await at.admin.query('alter table was rename to t')
     expect(rows(await leg(one, bound))).toEqual(['own'])
     expect(await outcome('execute p')).toMatch(/^(?:own|0A000)$/)
+    // The same within a transaction that takes the name back.
+    for (const change of ['alter table t rename to other', 'drop table t']) {
+      await say('begin')
+      await say(change)
+      await leg(one, [{ m: 'D', kind: 'S', name: 's' }, { m: 'D', kind: 'S', name: 'p' }, SYNC])
+      await say('rollback')
+      expect(rows(await leg(one, bound)), change).toEqual(['own'])
+      expect(await outcome('execute p'), change).toMatch(/^(?:own|0A000)$/)
+    }
     // Bound before the swap.
     for (const sql of [
       READ,
