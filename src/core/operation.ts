@@ -27,6 +27,14 @@ export type Effect =
 /** The database's own catalogue as a collection. */
 export const CATALOG = '$catalog'
 
+/** What belongs to one session and ends with it: `$temp.name`. */
+export const TEMPORARY = '$temp'
+
+/** True for the name of a collection that is a session's own. */
+export function isTemporary(collection: string): boolean {
+  return collection === TEMPORARY || collection.startsWith(`${TEMPORARY}.`)
+}
+
 /** One collection that an operation reaches. `docs` stands for `public.docs` in Postgres. */
 export interface CollectionUse {
   readonly collection: string

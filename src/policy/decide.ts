@@ -17,7 +17,7 @@ import { applyMasks, type MaskRefusal } from './masks.js'
 import { catalogueUse, conditionMet, neededUses, permittingRule, type Risks } from './match.js'
 import { strictestRecord, strictestThresholds } from './obligations.js'
 import { describeHold, describeOperation, describeRecent, describeUse } from './reasons.js'
-import { allRisks, gathersMore, type RecentUses, readsData, risksOf } from './risks.js'
+import { allRisks, copiesMore, gathersMore, type RecentUses, readsData, risksOf } from './risks.js'
 
 export const DEFAULT_DENY = 'default deny'
 /** The rule of what needs no rule: session control, reading nothing, reading the catalogue. */
@@ -258,15 +258,26 @@ function withoutNamedLocks(roles: readonly CompiledRole[], operation: Operation)
   return named ? { ...operation, access: 'none' } : operation
 }
 
-/** A value that holds more rows than a role may read would leave past its limit. Bounds may still be parameters at prepare. */
+/**
+ * A value that holds more rows than a role may read would leave past its limit, and so would a copy of them. Bounds may
+ * still be parameters at prepare.
+ */
 function gatheredPast(roles: readonly CompiledRole[], request: Question): Refusal | undefined {
   if (request.phase === 'prepare') return undefined
-  const role = roles.find(({ rows }) => rows !== undefined && gathersMore(request.operation, rows))
+  const { operation } = request
+  const past = (more: typeof gathersMore): CompiledRole | undefined =>
+    roles.find(({ rows }) => rows !== undefined && more(operation, rows))
+  const gathers = past(gathersMore)
+  const role = gathers ?? past(copiesMore)
   if (role === undefined) return undefined
+  const [what, how] =
+    gathers === undefined
+      ? ([`copy more than ${role.rows} rows into a temporary table`, 'copy'] as const)
+      : ([`gather more than ${role.rows} rows into one value`, 'gather from a subquery'] as const)
   return {
     rule: `roles.${role.name}.limits.rows`,
-    reason: `${describeOperation(request.operation)} would gather more than ${role.rows} rows into one value`,
-    advice: `gather from a subquery with LIMIT ${role.rows}`,
+    reason: `${describeOperation(operation)} would ${what}`,
+    advice: `${how} with LIMIT ${role.rows}`,
   }
 }
 

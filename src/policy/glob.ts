@@ -1,7 +1,7 @@
 // Owns how a name in the policy matches a collection or a target: a literal name, or one `*`.
 // Linear in the name's length: no regular expression is built from the policy.
 
-import { CATALOG } from '../core/operation.js'
+import { CATALOG, isTemporary, TEMPORARY } from '../core/operation.js'
 
 export interface Pattern {
   readonly source: string
@@ -31,14 +31,14 @@ export function patternProblem(source: string): string | undefined {
   if (/[\p{Cc}\p{Cf}]/u.test(source)) return 'expected a name without control characters'
   if (source.includes('?')) return 'expected a name; `?` is not a wildcard, `*` is'
   if (source.split('*').length > 2) return 'expected at most one `*`'
-  if (source.startsWith('$') && source !== CATALOG)
-    return `expected a name; only ${CATALOG} begins with $`
+  if (source.startsWith('$') && source !== CATALOG && source !== TEMPORARY)
+    return `expected a name; only ${CATALOG} and ${TEMPORARY} begin with $`
   return undefined
 }
 
 /**
  * A pattern that restricts (deny, mask, hold, target): `*` stands for anything. The catalogue is matched only by its
- * own name.
+ * own name, and so is what belongs to a session.
  */
 export function covers(pattern: Pattern, name: string): boolean {
   return matches(pattern, name, true)
@@ -51,6 +51,7 @@ export function permits(pattern: Pattern, name: string): boolean {
 
 function matches(pattern: Pattern, name: string, wide: boolean): boolean {
   if (name === CATALOG) return pattern.source === CATALOG
+  if (isTemporary(name)) return pattern.source === TEMPORARY
   if (
     pattern.inPublic !== undefined &&
     !name.includes('.') &&

@@ -1,7 +1,7 @@
 // Owns whether a caller may see all of what it writes. Where not, the database's messages about it are withheld: they
 // quote rows ("Failing row contains (…)", "Key (ssn)=(…) already exists").
 
-import { CATALOG, type CollectionUse, type Operation } from '../core/operation.js'
+import { CATALOG, type CollectionUse, isTemporary, type Operation } from '../core/operation.js'
 import type { CompiledRole, Condition } from './compile.js'
 import { covers } from './glob.js'
 import { conditionMet, permittingRule } from './match.js'
@@ -25,7 +25,7 @@ export function writesHidden(
     ({ access, collection }) =>
       ((open && collection !== CATALOG) || access === 'write' || access === 'admin') &&
       (masks.some((rule) => rule.collections.some((pattern) => covers(pattern, collection))) ||
-        !mayRead(roles, denials, collection)),
+        !(isTemporary(collection) || mayRead(roles, denials, collection))),
   )
 }
 

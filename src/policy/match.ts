@@ -4,6 +4,7 @@ import {
   type Access,
   CATALOG,
   type CollectionUse,
+  isTemporary,
   type Operation,
   type Risk,
 } from '../core/operation.js'
@@ -63,8 +64,12 @@ function rulePermits(rule: AllowRule, operation: Operation, use: CollectionUse):
   return rule.operations.has(use.action) || (main && rule.operations.has(operation.name))
 }
 
-/** Whether the catalogue may be used like this: whoever may use the target reads it, nobody writes it. */
+/**
+ * Whether the catalogue may be used like this: whoever may use the target reads it, nobody writes it. What is the
+ * session's own is everybody's: what is copied into it is judged as it is read.
+ */
 export function catalogueUse(use: CollectionUse): 'permitted' | 'refused' | 'not the catalogue' {
+  if (isTemporary(use.collection)) return 'permitted'
   if (use.collection !== CATALOG) return 'not the catalogue'
   return use.access === 'read' ? 'permitted' : 'refused'
 }
@@ -94,11 +99,15 @@ export function conditionMet(condition: Condition, operation: Operation, risks: 
   )
 }
 
-/** The catalogue is meant only where it is named, so that a broad rule does not stop a client from starting. */
+/**
+ * The catalogue is meant only where it is named, so that a broad rule does not stop a client from starting; so is what
+ * a session has of its own.
+ */
 function collectionMet(condition: Condition, use: CollectionUse): boolean {
   if (condition.collections !== undefined) {
     return condition.collections.some((pattern) => covers(pattern, use.collection))
   }
+  if (isTemporary(use.collection)) return false
   return use.collection !== CATALOG || use.access !== 'read'
 }
 

@@ -5,6 +5,7 @@ import {
   CATALOG,
   type CollectionUse,
   type Effect,
+  isTemporary,
   type Operation,
   type Risk,
 } from '../core/operation.js'
@@ -32,7 +33,8 @@ export function risksOf(
   if (
     EXPORTS.has(operation.name) ||
     returnsMore(operation, limits.rows) ||
-    (presume === 'bulk' && gathersMore(operation, limits.rows))
+    (presume === 'bulk' &&
+      (gathersMore(operation, limits.rows) || copiesMore(operation, limits.rows)))
   )
     whole.add('bulk-export')
   const byUse = new Map<CollectionUse, ReadonlySet<Risk>>()
@@ -62,6 +64,25 @@ export function gathersMore(operation: Operation, rows: number): boolean {
   const { gathers } = operation.returns
   if (gathers === undefined || !readsData(operation)) return false
   return gathers === 'unbounded' || !(gathers <= rows)
+}
+
+/**
+ * True when more rows than that are copied into what is the session's own: no rule about where they come from meets them
+ * there.
+ */
+export function copiesMore(operation: Operation, rows: number): boolean {
+  const copies = operation.fields.some(
+    ({ how, collection }) => how === 'copied' && collection !== CATALOG && !isTemporary(collection),
+  )
+  if (!copies) return false
+  let copied = 0
+  for (const { access, collection, effect } of operation.collections) {
+    if (!isTemporary(collection) || (access !== 'write' && access !== 'admin')) continue
+    if (effect.kind === 'none') continue
+    copied +=
+      effect.kind === 'ids' || effect.kind === 'rows' ? effect.count : Number.POSITIVE_INFINITY
+  }
+  return !(copied <= rows)
 }
 
 function useRisks(

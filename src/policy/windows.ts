@@ -1,7 +1,7 @@
 // Owns which writes are counted over time, and as what: a bulk delete in single deletes is a bulk delete. Pure; the
 // counting itself is `proxy/write-windows.ts`'s.
 
-import type { CollectionUse, Risk } from '../core/operation.js'
+import { type CollectionUse, isTemporary, type Risk } from '../core/operation.js'
 import type { CompiledRole, Condition } from './compile.js'
 import { DEFAULT_THRESHOLDS } from './defaults.js'
 import { type WriteKind, writeKind } from './write-kinds.js'
@@ -41,12 +41,13 @@ export function windowsOf(
   }
 }
 
-/** How a use is counted; undefined where it writes nothing, or is bulk by itself because nobody knows how much. */
+/** How a use is counted; undefined where it writes nothing that others see, or is bulk by itself because nobody knows how much. */
 export function countedAs(
   use: CollectionUse,
 ): { readonly kind: WriteKind; readonly count: number } | undefined {
   const kind = writeKind(use)
   const { effect } = use
+  if (isTemporary(use.collection)) return undefined
   if (kind === undefined || (effect.kind !== 'ids' && effect.kind !== 'rows')) return undefined
   return { kind, count: effect.count }
 }

@@ -53,6 +53,12 @@ SELECT 'still here';
 COMMIT;
 EXPLAIN (COSTS OFF) SELECT * FROM notes WHERE id = 5;
 DROP TABLE IF EXISTS nothing_here;
+CREATE TEMP TABLE own AS SELECT id, body FROM notes WHERE id < 4;
+INSERT INTO own VALUES (7, 'mine') RETURNING *;
+\copy own TO STDOUT
+CREATE INDEX ON own (id);
+SELECT count(*) FROM own JOIN notes USING (id);
+DROP TABLE own;
 \encoding
 \timing
 SQL

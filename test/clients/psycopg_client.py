@@ -152,6 +152,24 @@ tell("notices", notices)
 tell("empty", conn.execute("").statusmessage)
 with psycopg.ClientCursor(conn) as cur:
     tell("client side", cur.execute("SELECT id, title FROM docs WHERE title = %s OR id = %s ORDER BY id", ["O'Reilly", 2]).fetchall())
+
+# Rows in bulk by way of a temporary table, in one transaction and again.
+for count in (3, 2):
+    with conn.transaction(), conn.cursor() as cur:
+        cur.execute("CREATE TEMP TABLE incoming (LIKE notes INCLUDING DEFAULTS) ON COMMIT DROP")
+        with cur.copy("COPY incoming (id, body) FROM STDIN (FORMAT binary)") as copy:
+            copy.set_types(["int4", "text"])
+            for n in range(count):
+                copy.write_row((100 + n, f"upserted {count}"))
+        cur.executemany("INSERT INTO incoming VALUES (%s, %s)", [(n, "also") for n in range(900, 900 + count)])
+        cur.execute("INSERT INTO notes SELECT * FROM incoming ON CONFLICT (id) DO UPDATE SET body = excluded.body RETURNING id")
+        tell("upserted", sorted(r[0] for r in cur.fetchall()))
+attempt("gone", lambda: conn.execute("SELECT * FROM incoming"), psycopg.Error)
+with conn.pipeline():
+    conn.execute("CREATE TEMP TABLE kept AS SELECT id, body FROM notes WHERE id >= 900")
+    kept = conn.execute("SELECT count(*), max(body) FROM kept WHERE id < %s", [902])
+    conn.execute("TRUNCATE kept")
+tell("kept", [kept.fetchone(), conn.execute("SELECT count(*) FROM pg_temp.kept").fetchone()])
 conn.close()
 
 with psycopg.connect() as again:

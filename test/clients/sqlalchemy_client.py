@@ -88,6 +88,17 @@ with engine.connect().execution_options(stream_results=True, yield_per=5) as con
 with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
     tell("auto", conn.exec_driver_sql("SELECT count(*) FROM book").scalar())
 
+staging = sa.Table("staging", sa.MetaData(), sa.Column("name", sa.String, primary_key=True), prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
+with engine.begin() as conn:
+    staging.create(conn)
+    tell("has", sa.inspect(conn).has_table("staging"))
+    conn.execute(sa.insert(staging), [{"name": f"author {n}"} for n in range(7, 12)])
+    moved = insert(Author).from_select(["name"], sa.select(staging.c.name)).on_conflict_do_nothing(index_elements=["name"])
+    tell("moved", conn.execute(moved.returning(Author.name)).all())
+with engine.begin() as conn:
+    tell("has none", sa.inspect(conn).has_table("staging"))
+    tell("temporary", sa.inspect(conn).get_temp_table_names())
+
 reflected = sa.MetaData()
 reflected.reflect(engine, only=["docs", "notes"])
 tell("reflected", {t.name: [str(c.type) for c in t.columns] for t in reflected.sorted_tables})

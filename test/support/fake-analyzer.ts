@@ -21,6 +21,7 @@ interface Column {
 
 class FakeCatalogue implements Catalogue {
   readonly defaultSearchPath = ['public']
+  readonly temporary = undefined
   readonly columns: readonly Column[]
 
   constructor(columns: readonly Column[]) {
@@ -174,6 +175,7 @@ export function fakeAnalyzer(): SqlAnalyzer {
     },
     ownQueries: ['select 1'],
     ownCatalogue: () => undefined,
+    withTemporary: (catalogue) => catalogue,
     viewQuery: () => 'select 1',
     withViews: () => undefined,
     allowsSetting: (name) =>

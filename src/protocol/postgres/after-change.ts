@@ -25,6 +25,7 @@ const UNCOVERS: ReadonlySet<string> = new Set([
 /** What the catalogue shows of the open transaction's schema changes: there are none, it shows them, or not. */
 export interface Standing {
   readonly standing: 'unchanged' | 'seen' | 'unseen'
+  /** Where names are looked up, with what comes before the search path. */
   readonly path: readonly string[]
 }
 

@@ -9,6 +9,7 @@ import {
   collectionName,
   type Relation,
   type Routine,
+  TEMPORARY_SCHEMA,
   type TriggerEvent,
   type UserOperator,
   type UserType,
@@ -105,6 +106,19 @@ export function ownParts(
     relations: [...shared.relations.filter(({ system }) => system), ...own.relations],
     routines: [...shared.routines.filter(({ schema }) => isSystem(schema)), ...own.routines],
   }
+}
+
+/** Answers to TEMPORARY_QUERY → relations. Throws VGATE_UPSTREAM_FAILED for rows of an unexpected form. */
+export function temporaryRelations(
+  rows: readonly Row[],
+  { vectorTypeOids }: CatalogueParts,
+): readonly Relation[] {
+  const vectors = new Set(vectorTypeOids)
+  return rows.map(([oid = null, , ...rest]) => ({
+    ...relation([oid, TEMPORARY_SCHEMA, ...rest], vectors),
+    // A view that a function has made: nobody reads what it is.
+    unread: false,
+  }))
 }
 
 /** Rows of `viewQuery` by their view; undefined where they are written for another search path. */

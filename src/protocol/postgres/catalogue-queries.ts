@@ -95,6 +95,9 @@ const relations = (
  WHERE (c.relkind ${oneOf('r,v,m,f,p,S')} OR (c.relkind ${oneOf('i,I')} AND n.nspname ${noneOf(SYSTEM)}))
  AND ${where}`
 
+/** What is temporary in the session that asks, whose own schema of that kind is there. */
+export const TEMPORARY_QUERY = relations('NULL', `n.oid ${equal} pg_catalog.pg_my_temp_schema()`)
+
 export const RELATION_QUERY = relations(
   `CASE WHEN ${isView} AND n.nspname ${noneOf(SYSTEM)} THEN pg_catalog.pg_get_viewdef(c.oid) END`,
   notToast('n.nspname'),

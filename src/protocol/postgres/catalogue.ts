@@ -1,7 +1,7 @@
 // Owns the snapshot of a database's catalogue that SQL is judged against. It is built once from rows and never
 // changes; it must never guess: a name that is not in it is unknown.
 
-import { CATALOG } from '../../core/operation.js'
+import { CATALOG, TEMPORARY } from '../../core/operation.js'
 import type { Catalogue, ColumnOrigin } from './statement.js'
 
 /** One column of a relation. */
@@ -133,10 +133,14 @@ export type Lineage = (
   catalogue: CatalogueSnapshot,
 ) => readonly ColumnOrigin[] | undefined
 
+/** The name by which each session finds what is temporary in it; no other session's is ever looked at. */
+export const TEMPORARY_SCHEMA = 'pg_temp'
+
 /** Name of a relation as policy writes it: `docs` for public.docs, else `schema.table`; odd names are quoted, so that no two meet. */
 export function collectionName(schema: string, name: string): string {
   if (schema === 'pg_catalog' || schema === 'information_schema') return CATALOG
   const shown = quoteOdd(name)
+  if (schema === TEMPORARY_SCHEMA) return `${TEMPORARY}.${shown}`
   return schema === 'public' ? shown : `${quoteOdd(schema)}.${shown}`
 }
 
@@ -157,6 +161,48 @@ export function effectivePath(path: readonly string[]): readonly string[] {
 
 const qualified = (schema: string, name: string): string => `${schema}\u0000${name}`
 
+/** What is shared by a snapshot and by those of sessions that have more. */
+interface Index {
+  readonly schemas: ReadonlySet<string>
+  readonly builtInTypes: ReadonlySet<string>
+  readonly vectorTypes: ReadonlySet<number>
+  readonly relations: ReadonlyMap<string, Relation>
+  readonly byOid: ReadonlyMap<number, Relation>
+  readonly children: ReadonlyMap<number, readonly Relation[]>
+  readonly routines: ReadonlyMap<string, readonly Routine[]>
+  readonly types: ReadonlyMap<string, UserType>
+  readonly typesByOid: ReadonlyMap<number, UserType>
+  readonly operators: ReadonlyMap<string, readonly UserOperator[]>
+}
+
+function indexOf(parts: CatalogueParts): Index {
+  const relations = new Map<string, Relation>()
+  const byOid = new Map<number, Relation>()
+  const children = new Map<number, Relation[]>()
+  const routines = new Map<string, Routine[]>()
+  const operators = new Map<string, UserOperator[]>()
+  for (const relation of parts.relations) {
+    relations.set(qualified(relation.schema, relation.name), relation)
+    byOid.set(relation.oid, relation)
+    for (const parent of relation.parents) append(children, parent, relation)
+  }
+  for (const routine of parts.routines)
+    append(routines, qualified(routine.schema, routine.name), routine)
+  for (const operator of parts.operators) append(operators, operator.name, operator)
+  return {
+    schemas: new Set(parts.schemas),
+    builtInTypes: new Set(parts.builtInTypes),
+    vectorTypes: new Set(parts.vectorTypeOids),
+    relations,
+    byOid,
+    children,
+    routines,
+    types: new Map(parts.types.map((type) => [qualified(type.schema, type.name), type])),
+    typesByOid: new Map(parts.types.map((type) => [type.oid, type])),
+    operators,
+  }
+}
+
 /** The snapshot. Look-ups are by exact name. */
 export class CatalogueSnapshot implements Catalogue {
   readonly defaultSearchPath: readonly string[]
@@ -164,47 +210,39 @@ export class CatalogueSnapshot implements Catalogue {
   readonly extensions: ReadonlySet<string>
   /** View definitions already read, kept by the analysis. */
   readonly expansions = new Map<number, unknown>()
-  readonly #schemas: ReadonlySet<string>
-  readonly #builtInTypes: ReadonlySet<string>
-  readonly #vectorTypes: ReadonlySet<number>
-  readonly #relations = new Map<string, Relation>()
-  readonly #byOid = new Map<number, Relation>()
-  readonly #children = new Map<number, Relation[]>()
-  readonly #routines = new Map<string, Routine[]>()
-  readonly #types = new Map<string, UserType>()
-  readonly #typesByOid = new Map<number, UserType>()
-  readonly #operators = new Map<string, UserOperator[]>()
+  /** What the session alone has; undefined where it has never had anything temporary. */
+  readonly #temporary: ReadonlyMap<string, Relation> | undefined
+  readonly #index: Index
   readonly #lineage: Lineage
   readonly parts: CatalogueParts
 
-  constructor(parts: CatalogueParts, lineage: Lineage) {
+  constructor(
+    parts: CatalogueParts,
+    lineage: Lineage,
+    of: { readonly index?: Index; readonly temporary?: readonly Relation[] } = {},
+  ) {
     this.parts = parts
     this.defaultSearchPath = parts.defaultSearchPath
     this.user = parts.user
     this.extensions = new Set(parts.extensions)
-    this.#schemas = new Set(parts.schemas)
-    this.#builtInTypes = new Set(parts.builtInTypes)
-    this.#vectorTypes = new Set(parts.vectorTypeOids)
+    this.#index = of.index ?? indexOf(parts)
+    this.#temporary = of.temporary && new Map(of.temporary.map((each) => [each.name, each]))
     this.#lineage = lineage
-    for (const relation of parts.relations) {
-      this.#relations.set(qualified(relation.schema, relation.name), relation)
-      this.#byOid.set(relation.oid, relation)
-      for (const parent of relation.parents) append(this.#children, parent, relation)
-    }
-    for (const routine of parts.routines) {
-      append(this.#routines, qualified(routine.schema, routine.name), routine)
-    }
-    for (const type of parts.types) {
-      this.#types.set(qualified(type.schema, type.name), type)
-      this.#typesByOid.set(type.oid, type)
-    }
-    for (const operator of parts.operators) append(this.#operators, operator.name, operator)
+  }
+
+  /** The same as one session sees it, with what is temporary in it. */
+  withTemporary(temporary: readonly Relation[]): CatalogueSnapshot {
+    return new CatalogueSnapshot(this.parts, this.#lineage, { index: this.#index, temporary })
+  }
+
+  get temporary(): readonly Relation[] | undefined {
+    return this.#temporary && [...this.#temporary.values()]
   }
 
   /** The same with definitions of views that had not been read; undefined where one is another view by now. */
   defining(definitions: ReadonlyMap<number, ViewDefinition>): CatalogueSnapshot | undefined {
     for (const [oid, { version }] of definitions)
-      if (this.#byOid.get(oid)?.version !== version) return undefined
+      if (this.#index.byOid.get(oid)?.version !== version) return undefined
     const relations = this.parts.relations.map((relation) => {
       const definition = definitions.get(relation.oid)?.text
       return definition === undefined ? relation : { ...relation, definition, unread: false }
@@ -213,43 +251,52 @@ export class CatalogueSnapshot implements Catalogue {
   }
 
   unreadViews(oids: readonly number[]): readonly number[] {
-    return oids.filter((oid) => this.#byOid.get(oid)?.unread === true)
+    return oids.filter((oid) => this.relationByOid(oid)?.unread === true)
   }
 
   hasSchema(name: string): boolean {
-    return this.#schemas.has(name)
+    return this.#index.schemas.has(name)
   }
 
   isVectorType(typeOid: number): boolean {
-    return this.#vectorTypes.has(typeOid)
+    return this.#index.vectorTypes.has(typeOid)
   }
 
-  /** A relation by schema, or along the search path. */
+  /** A relation by schema, or along the search path, in which nothing temporary stands. */
   relation(
     schema: string | undefined,
     name: string,
     path: readonly string[],
   ): Relation | undefined {
-    if (schema !== undefined) return this.#relations.get(qualified(schema, name))
+    if (schema === TEMPORARY_SCHEMA) return this.#temporary?.get(name)
+    if (schema !== undefined) return this.#index.relations.get(qualified(schema, name))
     for (const candidate of effectivePath(path)) {
-      const found = this.#relations.get(qualified(candidate, name))
+      const found = this.#index.relations.get(qualified(candidate, name))
       if (found !== undefined) return found
     }
     return undefined
   }
 
   relationByOid(oid: number): Relation | undefined {
-    return this.#byOid.get(oid)
+    return this.#index.byOid.get(oid) ?? this.temporary?.find((each) => each.oid === oid)
   }
 
   /** Tables that inherit from it, at any depth. */
   descendants(relation: Relation): readonly Relation[] {
-    return this.#walk(relation, (each) => this.#children.get(each.oid) ?? [])
+    return this.#walk(relation, (each) => this.#below(each.oid))
   }
 
   /** Tables that it inherits from, at any depth. */
   ancestors(relation: Relation): readonly Relation[] {
-    return this.#walk(relation, (each) => each.parents.flatMap((oid) => this.#byOid.get(oid) ?? []))
+    return this.#walk(relation, (each) =>
+      each.parents.flatMap((oid) => this.relationByOid(oid) ?? []),
+    )
+  }
+
+  #below(oid: number): readonly Relation[] {
+    const shared = this.#index.children.get(oid) ?? []
+    const own = this.temporary?.filter(({ parents }) => parents.includes(oid)) ?? []
+    return own.length === 0 ? shared : [...shared, ...own]
   }
 
   #walk(start: Relation, next: (relation: Relation) => readonly Relation[]): readonly Relation[] {
@@ -265,8 +312,10 @@ export class CatalogueSnapshot implements Catalogue {
 
   /** Every function of this name in a schema, or in all schemas of the path. */
   routines(schema: string | undefined, name: string, path: readonly string[]): readonly Routine[] {
-    if (schema !== undefined) return this.#routines.get(qualified(schema, name)) ?? []
-    return effectivePath(path).flatMap((each) => this.#routines.get(qualified(each, name)) ?? [])
+    if (schema !== undefined) return this.#index.routines.get(qualified(schema, name)) ?? []
+    return effectivePath(path).flatMap(
+      (each) => this.#index.routines.get(qualified(each, name)) ?? [],
+    )
   }
 
   /** Operators outside pg_catalog of this name in a schema, or in the schemas of the path. */
@@ -275,25 +324,25 @@ export class CatalogueSnapshot implements Catalogue {
     name: string,
     path: readonly string[],
   ): readonly UserOperator[] {
-    const all = this.#operators.get(name) ?? []
+    const all = this.#index.operators.get(name) ?? []
     if (schema !== undefined) return all.filter((each) => each.schema === schema)
     return all.filter((each) => path.includes(each.schema))
   }
 
   isBuiltInType(name: string): boolean {
-    return this.#builtInTypes.has(name)
+    return this.#index.builtInTypes.has(name)
   }
 
   userType(schema: string, name: string): UserType | undefined {
-    return this.#types.get(qualified(schema, name))
+    return this.#index.types.get(qualified(schema, name))
   }
 
   userTypeByOid(oid: number): UserType | undefined {
-    return this.#typesByOid.get(oid)
+    return this.#index.typesByOid.get(oid)
   }
 
   originsOf(tableOid: number, attribute: number): readonly ColumnOrigin[] | undefined {
-    const relation = this.#byOid.get(tableOid)
+    const relation = this.relationByOid(tableOid)
     if (relation === undefined) return undefined
     if (relation.system || attribute < 0) return []
     if (attribute === 0) return this.#wholeRow(relation)

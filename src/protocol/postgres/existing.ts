@@ -15,12 +15,15 @@ const STAND_IN = 'SHOW client_min_messages'
 /** Levels at which the server itself would not send a notice. */
 const SILENT: ReadonlySet<string> = new Set(['warning', 'error', 'fatal', 'panic'])
 
-/** True where it changes the catalogue when it runs as this. */
+/** True where it changes the catalogue that others see when it runs as this. */
 export function changesSchema(
   statement: ParsedStatement | undefined,
   run: Run | undefined,
 ): boolean {
-  return statement?.effects.ddl === true && run?.found.existing === undefined
+  const found = run?.found
+  return (
+    statement?.effects.ddl === true && found?.existing === undefined && found?.temporary !== true
+  )
 }
 
 /**

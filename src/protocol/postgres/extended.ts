@@ -207,6 +207,7 @@ export class ExtendedQueries {
     },
   ): void {
     const { recorded, ...kept } = given
+    this.#permits.opened(run)
     const portal: Portal = {
       name,
       prepared,
@@ -225,7 +226,6 @@ export class ExtendedQueries {
       turned: false,
     }
     const changes: NameChanges = { portals: [{ name, value: portal }] }
-    this.#permits.opened(run)
     this.#pipeline.send(bytes, {
       kind: 'bind',
       changes,
@@ -255,7 +255,7 @@ export class ExtendedQueries {
 
   #describeStatement(bytes: Buffer, prepared: Prepared): void {
     // The server may plan it anew for this; what the protocol prepared is parsed again where that matters.
-    if (prepared.sql === true && prepared.names !== '' && this.#judging.path.length > 1)
+    if (prepared.sql === true && prepared.names !== '' && this.#judging.manyPlaces)
       prepared.names = undefined
     this.#pipeline.send(bytes, { kind: 'describe', prepared, swallow: false, parameters: false })
   }

@@ -15,6 +15,7 @@ export function usesOf(found: readonly Pick<Classification, 'uses'>[]): Catalogu
     relations: [...relations.values()].sort((a, b) => a.oid - b.oid),
     names: Object.assign({}, ...all.map(({ names }) => names)),
     path: all[0]?.path ?? [],
+    ...(all.some(({ temporary }) => temporary) ? { temporary: true } : {}),
   }
 }
 

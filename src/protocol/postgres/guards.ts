@@ -203,7 +203,8 @@ export class Guards {
    */
   planOf(uses: CatalogueUses | undefined): string {
     const names = namesKey(uses)
-    if (uses === undefined || names === '' || uses.path.length < 2) return names
+    const alone = uses?.temporary !== true && (uses?.path.length ?? 0) < 2
+    if (uses === undefined || names === '' || alone) return names
     const key = guardKey(uses)
     return `${names}|${key}|${this.#known.get(key)?.stamp.toString('hex') ?? ''}`
   }

@@ -23,6 +23,7 @@ import type {
   Parameter,
   ParsedStatement,
   ParseOutcome,
+  Row,
   SqlAnalyzer,
 } from './statement.js'
 import { unclassified } from './unclassified.js'
@@ -70,6 +71,10 @@ export class Judging {
   #lastId = 0
   /** What everybody sees. */
   #shared: Catalogue
+  /** With what is temporary in this session. */
+  #with:
+    | { readonly base: Catalogue; readonly rows: readonly Row[]; readonly found: Catalogue }
+    | undefined
   readonly own: OwnCatalogue
 
   constructor(
@@ -93,7 +98,12 @@ export class Judging {
 
   /** What is judged by: where the open transaction has changed the schema, what it sees of that. */
   get catalogue(): Catalogue {
-    return this.own.catalogue ?? this.#shared
+    const base = this.own.catalogue ?? this.#shared
+    const rows = this.#pipeline.path.temporary
+    if (rows === undefined) return base
+    if (this.#with?.base !== base || this.#with.rows !== rows)
+      this.#with = { base, rows, found: this.#analyzer.withTemporary(base, rows) }
+    return this.#with.found
   }
 
   get waiting(): boolean {
@@ -155,6 +165,11 @@ export class Judging {
   /** The path in which unqualified names are looked up. */
   get path(): readonly string[] {
     return this.#pipeline.path.schemas ?? this.catalogue.defaultSearchPath
+  }
+
+  /** One name may be found in more than one schema. */
+  get manyPlaces(): boolean {
+    return this.path.length > 1 || this.catalogue.temporary !== undefined
   }
 
   #ask(question: Question, then: (answer: Answer) => void): void {
@@ -250,7 +265,8 @@ export class Judging {
       }
     })
     const standing = own.unseen ? 'unseen' : own.needed ? 'seen' : 'unchanged'
-    return whereItRuns(statements, found, { standing, path })
+    const several = catalogue.temporary === undefined ? path : ['pg_temp', ...path]
+    return whereItRuns(statements, found, { standing, path: several })
   }
 
   /** Whether these statements are classified now as they were before a wait; then what they use is proved again. */

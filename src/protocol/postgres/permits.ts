@@ -104,6 +104,7 @@ export class Permits {
     }
     add(text)
     for (const name of this.#judging.path) add(name)
+    for (const { name } of this.#judging.catalogue.temporary ?? []) add(`temporary ${name}`)
     for (const { type, format, value } of parameters) {
       add(`${type}/${format}/${value === null ? 'null' : 'value'}`)
       add(value ?? '')

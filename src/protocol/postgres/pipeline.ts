@@ -196,6 +196,7 @@ export class Pipeline {
 
   /** Sync: of the client, or of ours behind a rewritten Query. */
   sync(bytes: Buffer = SYNC): void {
+    this.path.closing()
     this.#sync(bytes, { kind: 'ready', sync: true })
   }
 

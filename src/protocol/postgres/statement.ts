@@ -21,6 +21,8 @@ export interface Catalogue {
   hasSchema(name: string): boolean
   /** Base columns behind one column of a table or view; undefined where the relation or column is unknown to this snapshot. */
   originsOf(tableOid: number, attribute: number): readonly ColumnOrigin[] | undefined
+  /** What is temporary in the session that it is for; undefined where there has never been anything. */
+  readonly temporary: readonly { readonly name: string }[] | undefined
   /** True for an OID of a type that holds embeddings. */
   isVectorType(typeOid: number): boolean
   /** Those of these relations that are views whose definitions it lacks. */
@@ -50,6 +52,8 @@ export interface CatalogueUses {
   readonly names: Readonly<Record<string, number>>
   /** Where names were looked up. */
   readonly path: readonly string[]
+  /** In front of it something temporary may stand. */
+  readonly temporary?: true
 }
 
 /** What COPY … FROM STDIN says of the rows that will come. Single bytes where PostgreSQL takes single bytes. */
@@ -82,6 +86,8 @@ export interface Classification {
   readonly unread?: readonly number[]
   /** Absent where nothing but the database's own catalogue is used. */
   readonly uses?: CatalogueUses
+  /** What it makes, changes or drops is temporary, so that the schema that others see stays as it is. */
+  readonly temporary?: true
   /** Where names are looked up may be another place behind it. */
   readonly movesPath?: true
   /** Of CREATE … IF NOT EXISTS. */
@@ -229,6 +235,8 @@ export interface SqlAnalyzer {
   readonly ownQueries: readonly string[]
   /** The snapshot of these answers, and of what the shared one knows; undefined where they cannot be relied on. */
   ownCatalogue(answers: readonly (readonly Row[])[], shared: Catalogue): Catalogue | undefined
+  /** The same as a session sees it in which TEMPORARY_QUERY has these answers. */
+  withTemporary(catalogue: Catalogue, rows: readonly Row[]): Catalogue
   /** What is asked for the definitions of views, and the snapshot that has them; undefined where they are others by now. */
   viewQuery(oids: readonly number[]): string
   withViews(catalogue: Catalogue, answer: readonly Row[]): Catalogue | undefined

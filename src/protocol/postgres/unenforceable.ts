@@ -51,7 +51,7 @@ export function behindPath(
   if (moves < 0 || statements.slice(moves + 1).every(({ effects }) => effects.pathless === true))
     return undefined
   return notSupported(
-    'a statement behind one that may change the search_path, in one message',
+    'a statement behind one that may change what names mean, in one message',
     'send what stands behind it as a message of its own',
   )
 }

@@ -1,7 +1,7 @@
 // Owns ALTER, RENAME, SET SCHEMA and COMMENT. A new name for governed data counts as copying it: masks follow names.
 
 import type { Risk } from '../../../core/operation.js'
-import { collectionName, type Relation } from '../catalogue.js'
+import { collectionName, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import {
   admin,
@@ -17,6 +17,7 @@ import { evaluate } from './expression.js'
 import { relationItem } from './from.js'
 import { twoParts } from './names.js'
 import { Scope } from './scope.js'
+import { demandFree, demandRoom, isOwn } from './temporary.js'
 import {
   expectNode,
   type Fields,
@@ -44,6 +45,7 @@ export function alterTable(fields: Fields, analysis: Analysis): Definition {
   const relation = isIndex
     ? indexed(fields['relation'], analysis)
     : table(fields['relation'], analysis)
+  if (isOwn(relation)) demandRoom(analysis)
   const scope = new Scope()
   const item = analysis.dry((trial) =>
     relationItem(relation, false, { name: undefined, columns: [] }, trial),
@@ -60,23 +62,30 @@ export function alterTable(fields: Fields, analysis: Analysis): Definition {
     // What does not fit the new type fails: that tells of the values.
     if (subtype === 'AT_AlterColumnType')
       analysis.use(Scope.column(item, text(command['name'])), 'derived')
-    alteration(subtype, command['def'], scope, analysis)
+    alteration(subtype, command['def'], scope, analysis, isOwn(relation) ? relation : undefined)
   }
   return change(relation, isIndex ? 'alter_index' : 'alter_collection', [...risks], analysis)
 }
 
-function alteration(subtype: string, definition: unknown, scope: Scope, analysis: Analysis): void {
+/** `own`: the table, where it is temporary, and where its indexes and sequences are then. */
+function alteration(
+  subtype: string,
+  definition: unknown,
+  scope: Scope,
+  analysis: Analysis,
+  own: Relation | undefined,
+): void {
   if (definition === undefined) return
   if (subtype === 'AT_AddColumn')
-    columnDefinition(expectNode(definition, 'ColumnDef'), scope, analysis)
+    columnDefinition(expectNode(definition, 'ColumnDef'), scope, analysis, own)
   else if (subtype === 'AT_AlterColumnType') {
     // The grammar keeps USING in the definition's raw default.
     const { raw_default: using, ...rest } =
       isFields(definition) && isFields(definition['ColumnDef']) ? definition['ColumnDef'] : {}
-    columnDefinition(open(rest, 'ColumnDef'), scope, analysis)
+    columnDefinition(open(rest, 'ColumnDef'), scope, analysis, own)
     if (using !== undefined) analysis.use(evaluate(using, scope, analysis), 'derived')
   } else if (subtype === 'AT_AddConstraint')
-    constraint(expectNode(definition, 'Constraint'), scope, analysis)
+    constraint(expectNode(definition, 'Constraint'), scope, analysis, own)
   else if (subtype === 'AT_ColumnDefault')
     analysis.use(evaluate(definition, scope, analysis), 'derived')
   else if (tagOf(definition) === 'List') storage(expectNode(definition, 'List')['items'])
@@ -108,6 +117,7 @@ export function rename(fields: Fields, analysis: Analysis): Definition {
     analysis.useSources([source], 'copied')
     return change(relation, 'alter_collection', ['schema'], analysis)
   }
+  if (isOwn(relation)) demandFree(text(fields['newname']), analysis)
   if (!isIndex) named(relation, collectionName(relation.schema, text(fields['newname'])), analysis)
   return change(relation, isIndex ? 'alter_index' : 'rename_collection', ['schema'], analysis)
 }
@@ -131,6 +141,8 @@ export function moveSchema(fields: Fields, analysis: Analysis): Definition {
   if (!['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW'].includes(type))
     throw new NotUnderstood(`not supported yet: SET SCHEMA of ${type}`)
   const relation = table(fields['relation'], analysis)
+  if (isOwn(relation) || text(fields['newschema']).startsWith(TEMPORARY_SCHEMA))
+    throw new NotUnderstood('cannot move objects into or out of temporary schemas')
   named(relation, collectionName(text(fields['newschema']), relation.name), analysis)
   return change(relation, 'rename_collection', ['schema'], analysis)
 }

@@ -11,7 +11,8 @@ import type {
 } from '../../../core/operation.js'
 import { CATALOG } from '../../../core/operation.js'
 import type { PostgresProduct } from '../../table.js'
-import type { CatalogueSnapshot, Relation } from '../catalogue.js'
+import { type CatalogueSnapshot, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
+import { isOfSession } from '../search-path.js'
 import type { CatalogueUses, Classification, ColumnOrigin, CopyForm } from '../statement.js'
 import type { BoundParameters } from './bound-parameters.js'
 import { NotUnderstood } from './tree.js'
@@ -77,9 +78,16 @@ export class Analysis {
   readonly #used = new Set<Relation>()
   readonly #named = new Map<string, Relation | undefined>()
   #called = false
+  /** Names without a schema are looked for among what is temporary first. */
+  readonly #temporary: boolean
 
-  constructor(surroundings: Surroundings, effort = { depth: 0, work: 0, scanned: 0 }) {
+  constructor(
+    surroundings: Surroundings,
+    effort = { depth: 0, work: 0, scanned: 0 },
+    temporary = true,
+  ) {
     this.#effort = effort
+    this.#temporary = temporary
     this.catalogue = surroundings.catalogue
     this.path = surroundings.path
     this.product = surroundings.product
@@ -105,9 +113,14 @@ export class Analysis {
     if (this.#effort.scanned > MAX_SCANNED) throw new NotUnderstood('statement too complex')
   }
 
-  /** The relation of a name, by its schema or along the path; that the statement means it is noted. */
+  /** The relation of a name, by its schema or where names are looked up; that the statement means it is noted. */
   named(schema: string | undefined, name: string): Relation | undefined {
-    const relation = this.catalogue.relation(schema, name, this.path)
+    // By its own name nobody knows whose it is.
+    if (schema !== undefined && schema !== TEMPORARY_SCHEMA && isOfSession(schema))
+      throw new NotUnderstood(`schema "${schema}" is a session's own`, 'call your own one pg_temp')
+    const first = schema === undefined && this.#temporary
+    const own = first ? this.catalogue.relation(TEMPORARY_SCHEMA, name, []) : undefined
+    const relation = own ?? this.catalogue.relation(schema, name, this.path)
     if (relation?.system === true) return relation
     this.#named.set(
       schema === undefined ? quoted(name) : `${quoted(schema)}.${quoted(name)}`,
@@ -117,6 +130,11 @@ export class Analysis {
     return relation
   }
 
+  /** It reaches something temporary. */
+  get usesTemporary(): boolean {
+    return [...this.#used].some(({ schema }) => schema === TEMPORARY_SCHEMA)
+  }
+
   /** What of the catalogue the account hangs on. */
   get uses(): CatalogueUses | undefined {
     if (this.#used.size === 0 && this.#named.size === 0 && !this.#called) return undefined
@@ -124,6 +142,7 @@ export class Analysis {
       path: this.path,
       relations: [...this.#used].sort((a, b) => a.oid - b.oid),
       names: Object.fromEntries([...this.#named].map(([name, each]) => [name, each?.oid ?? 0])),
+      ...(this.catalogue.temporary === undefined ? {} : { temporary: true }),
     }
   }
 
@@ -225,13 +244,15 @@ export class Analysis {
 
   /** Tries something without keeping its account. */
   dry<T>(work: (trial: Analysis) => T): T {
-    return work(this.separate(this.path))
+    const { catalogue, path, product, parameters } = this
+    const around = { catalogue, path, product, parameters }
+    return work(new Analysis(around, this.#effort, this.#temporary))
   }
 
-  /** A fresh account under the same limits, for a view's definition or a trial. */
+  /** A fresh account under the same limits, for a view's definition, whose names mean nothing temporary. */
   separate(path: readonly string[]): Analysis {
     const { catalogue, product, parameters } = this
-    return new Analysis({ catalogue, path, product, parameters }, this.#effort)
+    return new Analysis({ catalogue, path, product, parameters }, this.#effort, false)
   }
 
   /** Adds another account to this one. */

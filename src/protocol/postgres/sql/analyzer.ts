@@ -12,6 +12,7 @@ import {
   ownParts,
   readCatalogueRows,
   readCatalogueVersion,
+  temporaryRelations,
   viewDefinitions,
 } from '../catalogue-load.js'
 import { OWN_QUERIES, viewQuery } from '../catalogue-queries.js'
@@ -25,7 +26,7 @@ import type {
 } from '../statement.js'
 import { told } from '../told.js'
 import type { Surroundings } from './analysis.js'
-import { BoundParameters } from './bound-parameters.js'
+import { BoundParameters, highestParameter } from './bound-parameters.js'
 import { classifyTree, refused } from './classify.js'
 import { effectsOf } from './effects.js'
 import { argumentValues, classifyExecution } from './execution.js'
@@ -94,6 +95,10 @@ export function createAnalyzer(product: PostgresProduct): SqlAnalyzer {
     ownCatalogue: (answers, shared) => {
       const parts = ownParts(answers, snapshot(shared).parts, product)
       return parts && new CatalogueSnapshot(parts, lineage)
+    },
+    withTemporary: (catalogue, rows) => {
+      const known = snapshot(catalogue)
+      return known.withTemporary(temporaryRelations(rows, known.parts))
     },
     viewQuery,
     withViews: (catalogue, answer) => {
@@ -376,24 +381,4 @@ class Statement implements ParsedStatement {
       position,
     }
   }
-}
-
-function highestParameter(root: unknown): number {
-  let highest = 0
-  const waiting: unknown[] = [root]
-  for (
-    let value = waiting.pop();
-    value !== undefined || waiting.length > 0;
-    value = waiting.pop()
-  ) {
-    if (Array.isArray(value)) waiting.push(...value)
-    else if (isFields(value)) {
-      const reference = value['ParamRef']
-      if (isFields(reference) && typeof reference['number'] === 'number')
-        highest = Math.max(highest, reference['number'])
-      for (const inner of Object.values(value))
-        if (typeof inner === 'object' && inner !== null) waiting.push(inner)
-    }
-  }
-  return highest
 }

@@ -3,6 +3,7 @@
 
 import type { Parameter } from '../statement.js'
 import { textNorm } from '../vector-norm.js'
+import { isFields } from './tree.js'
 
 export class BoundParameters {
   readonly #values: readonly Parameter[]
@@ -31,4 +32,25 @@ export class BoundParameters {
     if (parameter?.known === false) return parameter.norm?.()
     return typeof parameter?.value === 'string' ? textNorm(parameter.value) : undefined
   }
+}
+
+/** The highest `$n` of a tree. */
+export function highestParameter(root: unknown): number {
+  let highest = 0
+  const waiting: unknown[] = [root]
+  for (
+    let value = waiting.pop();
+    value !== undefined || waiting.length > 0;
+    value = waiting.pop()
+  ) {
+    if (Array.isArray(value)) waiting.push(...value)
+    else if (isFields(value)) {
+      const reference = value['ParamRef']
+      if (isFields(reference) && typeof reference['number'] === 'number')
+        highest = Math.max(highest, reference['number'])
+      for (const inner of Object.values(value))
+        if (typeof inner === 'object' && inner !== null) waiting.push(inner)
+    }
+  }
+  return highest
 }

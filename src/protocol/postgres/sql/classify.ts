@@ -20,6 +20,7 @@ import { evaluateQuery, type Query } from './query.js'
 import { Scope } from './scope.js'
 import { serverErrorOf } from './server-error.js'
 import { judgeSession, judgeShow, plainName } from './session.js'
+import { changesTemporary } from './temporary.js'
 import {
   expectNode,
   type Fields,
@@ -63,13 +64,15 @@ export function classifyTree(
       throw new NotUnderstood('pg_settings is read by name only', "add WHERE name = '…'")
     const keys = Object.fromEntries(analysis.keys)
     const { existing } = found
+    const temporary = changesTemporary(analysis)
     const otherwise = (): Existing['otherwise'] =>
       classifyTree(tree, shown, { ...surroundings, unlessThere: false }).operation
     return {
       operation: operationOf(found, shown, analysis),
       // What is there is not run, and so needs no proof.
       ...(analysis.uses === undefined || existing !== undefined ? {} : { uses: analysis.uses }),
-      ...(analysis.movesPath ? { movesPath: true } : {}),
+      ...(temporary ? { temporary: true } : {}),
+      ...(analysis.movesPath || temporary ? { movesPath: true } : {}),
       ...(existing === undefined ? {} : { existing: { ...existing, otherwise: otherwise() } }),
       ...(analysis.keys.size > 0 ? { keys, keyedBy: keyedBy(analysis) } : {}),
       ...(analysis.copyIn === undefined ? {} : { copyIn: analysis.copyIn }),

@@ -1,7 +1,7 @@
 // Owns statements that define things: what they make, change and drop, and the risk that follows from the form.
 // What would need a role, a server or code is not here: it is refused.
 
-import { collectionName, type Relation } from '../catalogue.js'
+import { collectionName, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
 import { alterTable, comment, moveSchema, rename } from './alter.js'
 import type { Analysis } from './analysis.js'
 import {
@@ -13,8 +13,10 @@ import {
   constraint,
   create,
   type Definition,
+  demandTemporaryFor,
   existingRelation,
   indexed,
+  type NewName,
   NONE,
   newName,
   options,
@@ -26,6 +28,7 @@ import { relationItem, resolveRelation } from './from.js'
 import { twoParts } from './names.js'
 import { evaluateQuery, evaluateSelect } from './query.js'
 import { Scope } from './scope.js'
+import { demandFree, demandRoom, isOwn } from './temporary.js'
 import {
   expectNode,
   type Fields,
@@ -38,6 +41,7 @@ import {
   tagOf,
   text,
 } from './tree.js'
+import { NOTHING } from './value.js'
 
 type Handler = (fields: Fields, analysis: Analysis) => Definition
 
@@ -73,6 +77,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
       if (name === 'owned_by') throw new NotUnderstood('not supported yet: OWNED BY')
     }
     const { sequence } = fields
+    if (newName(sequence, analysis).schema === TEMPORARY_SCHEMA)
+      throw new NotUnderstood('not supported yet: temporary sequences')
     const there = existingRelation(fields, sequence, 'CREATE SEQUENCE', analysis)
     return there ?? create(sequence, analysis)
   },
@@ -128,17 +134,16 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
   // What it would have been nobody reads: not the server either.
   const there = existingRelation(fields, fields['relation'], 'CREATE TABLE', analysis)
   if (there !== undefined) return there
-  if (fields['oncommit'] !== 'ONCOMMIT_NOOP')
-    throw new NotUnderstood('not supported yet: ON COMMIT')
   storage(fields['options'])
   const own = new Scope()
   const made = newName(fields['relation'], analysis)
+  demandTemporaryFor(fields['oncommit'], made)
   const columns = list(fields['tableElts'])
-    .filter((each) => tagOf(each) === 'ColumnDef')
-    .map((each) => ({
-      name: text(expectNode(each, 'ColumnDef')['colname']),
-      value: { kind: 'derived', sources: [] } as const,
-    }))
+    .flatMap((each) => {
+      if (tagOf(each) === 'ColumnDef') return [text(expectNode(each, 'ColumnDef')['colname'])]
+      return tagOf(each) === 'TableLikeClause' ? likeTable(each, made, analysis) : []
+    })
+    .map((name) => ({ name, value: NOTHING }))
   own.add({ items: [{ alias: made.name, columns, rows: 0 }], columns, rows: () => 0 })
   for (const each of [
     ...list(fields['tableElts']),
@@ -148,9 +153,27 @@ function createTable(fields: Fields, analysis: Analysis): Definition {
     const { tag, fields: inner } = node(each)
     if (tag === 'ColumnDef') columnDefinition(inner, own, analysis, made)
     else if (tag === 'Constraint') constraint(inner, own, analysis, made)
-    else throw new NotUnderstood(`not supported yet: ${tag} in CREATE TABLE`)
+    else if (tag !== 'TableLikeClause')
+      throw new NotUnderstood(`not supported yet: ${tag} in CREATE TABLE`)
   }
   return create(fields['relation'], analysis)
+}
+
+/** Options of LIKE that copy comments and forms of storage (parsenodes.h, TableLikeOption); all others copy code. */
+const LIKE_FORMS = (1 << 0) | (1 << 1) | (1 << 7) | (1 << 8)
+
+/** LIKE copies a form, no data. Defaults, checks and indexes run code as the table that they come from does. */
+function likeTable(value: unknown, made: NewName, analysis: Analysis): readonly string[] {
+  if (made.schema !== TEMPORARY_SCHEMA) throw new NotUnderstood('not supported yet: LIKE')
+  const fields = expectNode(value, 'TableLikeClause')
+  const { relation } = resolveRelation(fields['relation'], analysis)
+  analysis.reach(relation, 'read', 'describe_collection', NONE)
+  const { options = 0 } = fields
+  const plain = typeof options === 'number' && (options & ~LIKE_FORMS) === 0
+  if (!plain && !isOwn(relation)) analysis.reach(relation, 'write', 'insert', NONE)
+  const columns = relation.columns.map(({ name }) => name)
+  if (!plain) for (const name of columns) demandFree(`${made.name}_${name}_seq`, analysis)
+  return columns
 }
 
 function createTableAs(fields: Fields, analysis: Analysis): Definition {
@@ -160,34 +183,45 @@ function createTableAs(fields: Fields, analysis: Analysis): Definition {
   const into = open(fields['into'], 'IntoClause')
   const tag =
     fields['objtype'] === 'OBJECT_MATVIEW' ? 'CREATE MATERIALIZED VIEW' : 'CREATE TABLE AS'
-  readForTable(into, query, analysis)
-  return existingRelation(fields, into['rel'], tag, analysis) ?? filledTable(into, analysis)
+  const made = newName(into['rel'], analysis)
+  if (tag === 'CREATE MATERIALIZED VIEW' && made.schema === TEMPORARY_SCHEMA)
+    throw new NotUnderstood('not supported yet: temporary views')
+  const rows = readForTable(into, query, analysis)
+  return existingRelation(fields, into['rel'], tag, analysis) ?? filledTable(into, rows, analysis)
 }
 
 /** SELECT … INTO: what is read is copied. */
 export function intoTable(into: Fields, query: unknown, analysis: Analysis): Definition {
-  readForTable(into, query, analysis)
-  return filledTable(into, analysis)
+  return filledTable(into, readForTable(into, query, analysis), analysis)
 }
 
-function readForTable(into: Fields, query: unknown, analysis: Analysis): void {
-  if (into['onCommit'] !== 'ONCOMMIT_NOOP') throw new NotUnderstood('not supported yet: ON COMMIT')
+/** Reads what is copied; answers how many rows it may be. */
+function readForTable(into: Fields, query: unknown, analysis: Analysis): number {
+  demandTemporaryFor(into['onCommit'], newName(into['rel'], analysis))
   storage(into['options'])
   const select = { ...expectNode(query, 'SelectStmt') }
   delete select['intoClause']
   const result = evaluateSelect(select, new Scope(), analysis)
   for (const column of result.columns) analysis.use(column.value, 'copied')
+  return into['skipData'] === true ? 0 : result.rows
 }
 
-function filledTable(into: Fields, analysis: Analysis): Definition {
-  const made = create(into['rel'], analysis)
+function filledTable(into: Fields, rows: number, analysis: Analysis): Definition {
   analysis.writes += 1
-  return made
+  const { schema } = newName(into['rel'], analysis)
+  if (schema !== TEMPORARY_SCHEMA) return create(into['rel'], analysis)
+  const many = { kind: 'unknown', reason: 'the number of rows comes from a query' } as const
+  const effect = Number.isFinite(rows) ? ({ kind: 'rows', count: rows } as const) : many
+  return create(into['rel'], analysis, effect)
 }
 
 function createView(fields: Fields, analysis: Analysis): Definition {
   storage(fields['options'])
   const result = evaluateQuery(fields['query'], new Scope(), analysis)
+  // A view of what is temporary is temporary itself.
+  const { schema } = newName(fields['view'], analysis)
+  if (schema === TEMPORARY_SCHEMA || analysis.usesTemporary)
+    throw new NotUnderstood('not supported yet: temporary views')
   for (const column of result.columns) analysis.use(column.value, 'copied')
   return create(fields['view'], analysis)
 }
@@ -196,6 +230,8 @@ function createIndex(fields: Fields, analysis: Analysis): Definition {
   const { relation, only } = resolveRelation(fields['relation'], analysis)
   storage(fields['options'])
   const index = fields['idxname']
+  if (isOwn(relation)) demandRoom(analysis)
+  if (isOwn(relation) && typeof index === 'string') demandFree(index, analysis)
   const there =
     typeof index === 'string' && mayBeThere(fields, analysis)
       ? analysis.named(relation.schema, index)
@@ -281,8 +317,8 @@ function truncate(fields: Fields, analysis: Analysis): Definition {
     if (relation.system)
       throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
     analysis.reach(relation, 'write', 'truncate', { kind: 'all' }, only)
+    if (!analysis.family(relation, only).every(isOwn)) analysis.risks.add('bulk-delete')
   }
-  analysis.risks.add('bulk-delete')
   return { name: 'truncate' }
 }
 

@@ -1,7 +1,7 @@
 // Owns what definitions share: names to be made or changed, columns, constraints and storage options.
 
-import { CATALOG, type Risk } from '../../../core/operation.js'
-import { collectionName, effectivePath, type Relation } from '../catalogue.js'
+import { CATALOG, type Effect, isTemporary, type Risk } from '../../../core/operation.js'
+import { collectionName, effectivePath, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
 import type { Existing } from '../statement.js'
 import type { Analysis } from './analysis.js'
 import { evaluate } from './expression.js'
@@ -9,6 +9,7 @@ import { resolveRelation } from './from.js'
 import { resolveType } from './names.js'
 import type { Scope } from './scope.js'
 import { noteReferred } from './telling.js'
+import { demandFree, demandFreeSequence, demandRoom, isOwn } from './temporary.js'
 import { expectNode, type Fields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
 import { NOTHING } from './value.js'
 
@@ -29,15 +30,16 @@ export interface NewName {
 /** Definitions touch no rows. */
 export const NONE = { kind: 'none' } as const
 
-/** Notes that a name is made, changed or dropped. */
+/** Notes that a name is made, changed or dropped. What nobody else sees is no risk. */
 export function admin(
   collection: string,
   action: string,
   risks: readonly Risk[],
   analysis: Analysis,
+  effect: Effect = NONE,
 ): Definition {
-  for (const risk of risks) analysis.risks.add(risk)
-  analysis.collection({ collection, access: 'admin', action, effect: NONE })
+  if (!isTemporary(collection)) for (const risk of risks) analysis.risks.add(risk)
+  analysis.collection({ collection, access: 'admin', action, effect })
   return { name: action }
 }
 
@@ -50,7 +52,7 @@ export function change(
 ): Definition {
   if (relation.system)
     throw new NotUnderstood(`the catalogue cannot be written: "${relation.name}"`)
-  for (const risk of risks) analysis.risks.add(risk)
+  if (!analysis.family(relation).every(isOwn)) for (const risk of risks) analysis.risks.add(risk)
   analysis.reach(relation, 'admin', action, NONE)
   return { name: action }
 }
@@ -74,20 +76,41 @@ export function indexed(value: unknown, analysis: Analysis): Relation {
 /** Where a new relation would be made: the schema named, or the first of the path that is there. */
 export function newName(value: unknown, analysis: Analysis): NewName {
   const fields = open(value, 'RangeVar')
-  if (fields['relpersistence'] !== 'p')
-    throw new NotUnderstood('not supported yet: temporary or unlogged tables')
-  const schema = fields['schemaname'] === undefined ? analysis.path[0] : text(fields['schemaname'])
+  const name = text(fields['relname'])
+  const schema = placeOf(fields, analysis)
+  if (schema === TEMPORARY_SCHEMA) return { schema, name, collection: collectionName(schema, name) }
   if (schema === undefined || schema.startsWith('pg_') || schema === 'information_schema') {
     throw new NotUnderstood('no schema to create in')
   }
-  const name = text(fields['relname'])
   return { schema, name, collection: collectionName(schema, name) }
 }
 
-/** A new relation. */
-export function create(value: unknown, analysis: Analysis): Definition {
-  const { collection } = newName(value, analysis)
-  return admin(collection, 'create_collection', ['schema'], analysis)
+function placeOf(fields: Fields, { path }: Analysis): string | undefined {
+  const schema = fields['schemaname'] === undefined ? undefined : text(fields['schemaname'])
+  if (fields['relpersistence'] === 'p') return schema ?? path[0]
+  if (fields['relpersistence'] !== 't')
+    throw new NotUnderstood('not supported yet: unlogged tables')
+  if (schema !== undefined && schema !== TEMPORARY_SCHEMA)
+    throw new NotUnderstood('cannot create temporary relation in non-temporary schema')
+  return TEMPORARY_SCHEMA
+}
+
+/** A new relation. `effect`: what is copied into it. */
+export function create(value: unknown, analysis: Analysis, effect: Effect = NONE): Definition {
+  const { schema, name, collection } = newName(value, analysis)
+  if (schema === TEMPORARY_SCHEMA) {
+    // What is there the server itself refuses.
+    analysis.named(schema, name)
+    demandFree(name, analysis)
+    demandRoom(analysis)
+  }
+  return admin(collection, 'create_collection', ['schema'], analysis, effect)
+}
+
+/** What becomes of the rows when the transaction ends is for temporary tables to say. */
+export function demandTemporaryFor(onCommit: unknown, { schema }: NewName): void {
+  if (onCommit !== 'ONCOMMIT_NOOP' && schema !== TEMPORARY_SCHEMA)
+    throw new NotUnderstood('ON COMMIT can only be used on temporary tables')
 }
 
 /** Creating a relation that is there, if absent, is a read of it; undefined where it is not there. */
@@ -165,6 +188,7 @@ export function columnDefinition(
   made?: NewName,
 ): void {
   resolveType(fields['typeName'], analysis, true)
+  if (made?.schema === TEMPORARY_SCHEMA) demandFreeSequence(made.name, fields, analysis)
   if (fields['collClause'] !== undefined)
     names(open(fields['collClause'], 'CollateClause')['collname'])
   for (const each of list(fields['constraints']))
@@ -174,6 +198,9 @@ export function columnDefinition(
 /** A constraint: its expression, and the table that it refers to. `made`: the table that is being made with it. */
 export function constraint(fields: Fields, scope: Scope, analysis: Analysis, made?: NewName): void {
   storage(fields['options'])
+  // It may be an index of that name.
+  if (made?.schema === TEMPORARY_SCHEMA && fields['conname'] !== undefined)
+    demandFree(text(fields['conname']), analysis)
   if (fields['raw_expr'] !== undefined)
     analysis.use(evaluate(fields['raw_expr'], scope, analysis), 'derived')
   // A unique key tells which values are there twice, and from then on which are there.
@@ -192,7 +219,9 @@ function refersTo(made: NewName | undefined, value: unknown, analysis: Analysis)
   if (made === undefined || text(fields['relname']) !== made.name) return false
   if (fields['schemaname'] !== undefined) return text(fields['schemaname']) === made.schema
   // Noted, so that it is proved to be what the name means without the new one.
-  analysis.named(undefined, made.name)
+  const found = analysis.named(undefined, made.name)
+  if (made.schema === TEMPORARY_SCHEMA) return true
+  if (found !== undefined && isOwn(found)) return false
   const first = effectivePath(analysis.path).find(
     (schema) =>
       schema === made.schema || analysis.catalogue.relation(schema, made.name, []) !== undefined,

@@ -97,6 +97,7 @@ export const KNOWN: Readonly<Record<string, ReadonlySet<string>>> = Object.assig
     LockStmt: row('relations mode nowait'),
     CopyStmt: row('relation query attlist is_from options whereClause'),
     TruncateStmt: row('relations restart_seqs behavior'),
+    TableLikeClause: row('relation options'),
     IntoClause: row('rel colNames accessMethod options onCommit skipData'),
     CreateTableAsStmt: row('query into objtype is_select_into if_not_exists'),
     CreateStmt: row(

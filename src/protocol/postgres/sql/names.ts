@@ -4,6 +4,7 @@
 import type { Routine } from '../catalogue.js'
 import type { Analysis } from './analysis.js'
 import { allowsBuiltIn, EXACT_TYPES, isAdvisoryLock } from './builtin.js'
+import { demandNoOwnType } from './temporary.js'
 import { constantText, expectNode, list, NotUnderstood, names, open } from './tree.js'
 import type { Value } from './value.js'
 
@@ -137,6 +138,7 @@ export function resolveType(
   const { schema, name } = twoParts(names(fields['names']), 'type')
   const array = list(fields['arrayBounds']).length > 0
   const places = schema === undefined ? analysis.path : [schema]
+  if (schema === undefined) demandNoOwnType(name, analysis)
   const builtInFirst = schema === undefined && !analysis.path.includes('pg_catalog')
   const builtIn: TypeMeaning = {
     name,

@@ -3,7 +3,7 @@
 // built where counting could do anything: functions, sub-selects, joins and views give a reason instead.
 
 import type { PreviewQuery } from '../../../core/adapter.js'
-import type { CatalogueSnapshot, Relation } from '../catalogue.js'
+import { type CatalogueSnapshot, type Relation, TEMPORARY_SCHEMA } from '../catalogue.js'
 import type { Parameter } from '../statement.js'
 import { parseTree } from './parser.js'
 import { isFields, list, tagOf, text } from './tree.js'
@@ -84,6 +84,7 @@ function one(
   if (relation === undefined) return []
   const { collection } = relation
   const unknown = (why: string): readonly PreviewQuery[] => [{ collection, unknown: why }]
+  if (relation.schema === TEMPORARY_SCHEMA) return unknown('it is a temporary table')
   if (obstacle !== undefined) return unknown(obstacle)
   if (relation.kind !== 'r' && relation.kind !== 'p') return unknown('it is not a table')
   const only = range['inh'] === false ? 'ONLY ' : ''
@@ -111,7 +112,9 @@ function find(
   { catalogue, path }: Given,
 ): Relation | undefined {
   const schema = text(range['schemaname'])
-  return catalogue.relation(schema === '' ? undefined : schema, text(range['relname']), path)
+  const name = text(range['relname'])
+  if (schema !== '') return catalogue.relation(schema, name, path)
+  return catalogue.relation(TEMPORARY_SCHEMA, name, []) ?? catalogue.relation(undefined, name, path)
 }
 
 function quoted(name: string): string {

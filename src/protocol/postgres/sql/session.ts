@@ -36,7 +36,8 @@ export function judgeSession(tag: string, fields: () => Fields, analysis: Analys
         throw new NotUnderstood(`names that begin with "${GUARD_PREFIX}" are the gateway's own`)
       return true
     case 'DiscardStmt':
-      if (fields()['target'] === 'DISCARD_ALL') analysis.movesPath = true
+      if (['DISCARD_ALL', 'DISCARD_TEMP'].includes(text(fields()['target'])))
+        analysis.movesPath = true
       return true
     case 'ClosePortalStmt':
     case 'UnlistenStmt':

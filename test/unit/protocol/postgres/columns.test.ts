@@ -10,6 +10,7 @@ import type { Catalogue } from '../../../../src/protocol/postgres/statement.js'
 const VECTOR = 90000
 const catalogue: Catalogue = {
   defaultSearchPath: ['public'],
+  temporary: undefined,
   hasSchema: () => true,
   originsOf: (table, attribute) =>
     table === 20000

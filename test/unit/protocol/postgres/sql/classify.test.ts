@@ -391,7 +391,12 @@ describe('refusals', () => {
     ['SHOW hba_file', 'setting "hba_file" may not be shown'],
     ['SHOW ALL', 'setting "all" may not be shown'],
     ["PREPARE TRANSACTION 'x'", 'two-phase transactions are not allowed'],
-    ['CREATE TEMP TABLE docs (id int)', 'not supported yet: temporary or unlogged tables'],
+    ['CREATE TEMP TABLE docs (id int)', 'a temporary relation "docs" would hide "shadow.docs"'],
+    ['CREATE TEMP TABLE int4 (id int)', 'a temporary relation "int4" would hide a type "int4"'],
+    ['CREATE TEMP VIEW v AS SELECT 1', 'not supported yet: temporary views'],
+    ['CREATE TEMP SEQUENCE s', 'not supported yet: temporary sequences'],
+    ['CREATE UNLOGGED TABLE u (id int)', 'not supported yet: unlogged tables'],
+    ['CREATE TABLE u (id int) ON COMMIT DROP', 'ON COMMIT can only be used on temporary tables'],
     ['DROP TABLE notes CASCADE', 'not supported yet: CASCADE'],
     ['COPY notes TO PROGRAM $$x$$', 'COPY with a file or program of the server is not allowed'],
     [
