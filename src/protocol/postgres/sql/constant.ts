@@ -3,7 +3,10 @@
 import type { Analysis } from './analysis.js'
 import type { TypeMeaning } from './names.js'
 import { constantText, type Fields, NotUnderstood } from './tree.js'
-import type { Value } from './value.js'
+import { LONG_CONSTANT, type Value } from './value.js'
+
+/** Characters of a literal that counts as no more than any other value. */
+const SHORT = 1000
 
 /** A literal as a value. */
 export function literalConstant(whole: unknown): Value {
@@ -11,7 +14,8 @@ export function literalConstant(whole: unknown): Value {
   if (constant === undefined) throw new NotUnderstood('malformed constant')
   const exact = constant.form !== 'bits'
   const elements = elementsOf(constant.value)
-  return { kind: 'constant', sources: [], literal: constant.value, exact, elements }
+  const growth = (constant.value?.length ?? 0) > SHORT ? LONG_CONSTANT : 1
+  return { kind: 'constant', sources: [], literal: constant.value, exact, elements, growth }
 }
 
 /** A parameter: bound, unbound at prepare, or not decoded. */
@@ -48,6 +52,7 @@ export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
     kind: 'constant',
     sources: value.sources,
     exact,
+    ...(value.growth === undefined ? {} : { growth: value.growth }),
     ...(value.pending === true ? { pending: true } : {}),
     get literal() {
       return value.literal
