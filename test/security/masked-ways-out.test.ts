@@ -131,6 +131,18 @@ for (const kind of ['plain', 'pgvector', '17', '18'] as const) {
       ],
       ["SELECT doc->'list'->0 FROM people WHERE id = 2", [2]],
       ['SELECT doc->$$key$$ IS NULL FROM people WHERE id = 2', '42501'],
+      // A cast makes another name of a literal.
+      ["SELECT doc->>'key  '::char(9) FROM people WHERE id = 2", '42501'],
+      ["SELECT doc->>'keys'::varchar(3) FROM people WHERE id = 2", '42501'],
+      ["SELECT doc->>lower('KEY') FROM people WHERE id = 2", '42501'],
+      ["SELECT doc->>'open'::text FROM people WHERE id = 2", '42501'],
+      // What would grow past a gigabyte if it had a certain letter.
+      [
+        "SELECT concat(translate(left(ssn, 1), '9', ''), repeat('x', 1073741800)) FROM people",
+        '42501',
+      ],
+      ["SELECT string_agg(email, ''), json_agg(p) FROM people p", ['[masked]', '[masked]']],
+      ["SELECT string_agg(email, '') FROM people, generate_series(1, 9)", '42501'],
       [
         'SELECT (SELECT ssn FROM people WHERE id = 1), min(email) FROM people',
         ['[masked]', '[masked]'],

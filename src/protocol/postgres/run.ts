@@ -176,7 +176,8 @@ export class Run {
     let same = true
     for (const { change, hidesNull } of plan) {
       const value = reader.value()
-      const result = value === null && hidesNull !== true ? undefined : change?.(value ?? NOTHING)
+      const shown = hidesNull === true ? (value ?? NOTHING) : value
+      const result = shown === null ? undefined : change?.(shown)
       values.push(result === undefined ? value : result.value)
       masked += result?.masked ?? 0
       same &&= result === undefined || result.value === value

@@ -93,7 +93,7 @@ function callValue(
   return (
     distance(values, name, routines, analysis) ??
     reshaped(values, name, routines, analysis) ??
-    totalCall(name, routines, values, beside) ??
+    totalCall(name, routines, values, { beside, items: scope.items }) ??
     derived(...parts)
   )
 }

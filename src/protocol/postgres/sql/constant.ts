@@ -4,7 +4,10 @@ import { textNorm } from '../vector-norm.js'
 import type { Analysis } from './analysis.js'
 import type { TypeMeaning } from './names.js'
 import { constantText, type Fields, NotUnderstood } from './tree.js'
-import type { Value } from './value.js'
+import { LONG_CONSTANT, type Value } from './value.js'
+
+/** Characters of a literal that counts as no more than any other value. */
+const SHORT = 1000
 
 /** A literal as a value. */
 export function literalConstant(whole: unknown): Value {
@@ -15,7 +18,17 @@ export function literalConstant(whole: unknown): Value {
   const { value, form } = constant
   const norm = (): number | undefined => (value === null ? undefined : textNorm(value))
   const identity = `'${form} ${value}`
-  return { kind: 'constant', sources: [], literal: value, exact, elements, norm, identity }
+  const growth = (value?.length ?? 0) > SHORT ? LONG_CONSTANT : 1
+  return {
+    kind: 'constant',
+    sources: [],
+    literal: value,
+    exact,
+    elements,
+    norm,
+    identity,
+    growth,
+  }
 }
 
 /** A parameter: bound, unbound at prepare, or not decoded. */
@@ -60,6 +73,7 @@ export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
     kind: 'constant',
     sources: value.sources,
     exact,
+    ...(value.growth === undefined ? {} : { growth: value.growth }),
     ...(value.pending === true ? { pending: true } : {}),
     ...(value.identity === undefined ? {} : { identity: value.identity }),
     ...(value.norm !== undefined && type.number ? { norm: value.norm } : {}),

@@ -231,7 +231,7 @@ function operation(fields: Fields, scope: Scope, analysis: Analysis): Value {
       score(meaning.name, meaning.plain, left, right, analysis) ??
       negated(meaning.name, left, right, fields['lexpr']) ??
       (meaning.plain && left !== undefined && right !== undefined
-        ? sound(meaning.name, left, right)
+        ? sound(meaning.name, left, right, fields['rexpr'])
         : derived(left ?? NOTHING, right ?? NOTHING))
     )
   }
@@ -240,8 +240,9 @@ function operation(fields: Fields, scope: Scope, analysis: Analysis): Value {
 }
 
 /** What a built-in operator of two values gives. */
-function sound(name: string, left: Value, right: Value): Value {
-  return name === '||' ? joined(left, right) : (memberOf(name, left, right) ?? derived(left, right))
+function sound(name: string, left: Value, right: Value, rightNode: unknown): Value {
+  if (name === '||') return joined(left, right)
+  return memberOf(name, left, rightNode) ?? derived(left, right)
 }
 
 /** One side of an operator: an expression, or the list of IN and BETWEEN. */
@@ -304,6 +305,9 @@ function negated(
     : undefined
 }
 
+/** A list of more rows than these could be as long as the caller likes. */
+const LISTED_ROWS = 1000
+
 function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
   analysis.repeated += 1
   const query = evaluateQuery(fields['subselect'], scope, analysis)
@@ -325,7 +329,7 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
   }
   if (kind === 'ARRAY_SUBLINK') {
     if (outputs.some((each) => allSources(each).length > 0)) analysis.gather(query.rows, true)
-    return listOf(outputs)
+    return query.rows <= LISTED_ROWS ? listOf(outputs) : derived(...outputs)
   }
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') return derived(test, ...outputs)
   throw new NotUnderstood(`not supported yet: ${kind}`)

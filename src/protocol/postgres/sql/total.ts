@@ -1,32 +1,42 @@
 // Owns which expressions cannot fail, whatever the values in them are: only such may hold masked values, and then a
-// constant stands in their place. What could fail would tell of the value by doing so (1 / (salary - 5000), email::int).
+// constant stands in their place. What could fail would tell of the value by doing so: 1 / (salary - 5000), email::int, and
+// what grows past the gigabyte that PostgreSQL gives a value, if it has a certain letter.
 
 import type { Routine } from '../catalogue.js'
 import { OID } from '../values.js'
 import type { TypeMeaning } from './names.js'
-import { allSources, derived, isSound, NOTHING, unite, type Value } from './value.js'
+import type { Item } from './scope.js'
+import { constantText } from './tree.js'
+import { allSources, derived, growthOf, isSound, NOTHING, unite, type Value } from './value.js'
 
 const VARCHAR = 1043
 /** Types whose values need no conversion beside others of the same type. */
 const PLAIN_TYPES: ReadonlySet<number | undefined> = new Set([
-  ...[OID.text, VARCHAR, OID.bool, OID.int2, OID.int4, OID.int8, OID.numeric, OID.uuid],
+  ...[OID.text, VARCHAR, OID.bool, OID.int2, OID.int4, OID.int8, OID.uuid],
 ])
 
 const words = (list: string): ReadonlySet<string> => new Set(list.split(' '))
 
+/** A step can make a text three times as long as its parts together (escapes of JSON, `upper`), seldom ever does. */
+const STEP = 3
+/** Seven steps, or as many parts: of a megabyte that is less than PostgreSQL gives a value. */
+const MOST_GROWTH = STEP ** 7
+
 /** Functions of pg_catalog that give a text or a number for any text. */
 const OF_TEXT = words(
-  'lower upper initcap btrim ltrim rtrim reverse md5 left right replace translate length char_length character_length octet_length',
+  'lower upper initcap btrim ltrim rtrim reverse md5 left right translate length char_length character_length octet_length',
 )
 const NUMBERS = words('length char_length character_length octet_length')
 /** Those that give JSON or a text for anything. */
-const OF_ANYTHING = words('row_to_json to_json json_build_array json_agg concat concat_ws')
+const OF_ANYTHING = words('row_to_json to_json json_build_array concat concat_ws')
 /** The same, as jsonb: a document of type json may hold what jsonb cannot (\u0000). */
-const OF_ANYTHING_BUT_JSON = words('to_jsonb jsonb_build_array jsonb_agg')
+const OF_ANYTHING_BUT_JSON = words('to_jsonb jsonb_build_array')
 /** Every other argument is a name. */
 const OBJECTS = words('json_build_object jsonb_build_object')
-/** Aggregates of texts. */
-const GATHERS_TEXT = words('array_agg string_agg min max')
+/** Aggregates that give one of several texts. */
+const CHOOSES_TEXT = words('min max')
+/** Aggregates that put values together: see `isOfItem`. */
+const GATHERS = words('json_agg jsonb_agg array_agg string_agg')
 /** Window functions that give a value of another row as it is. */
 const MOVES = words('lag lead first_value last_value')
 
@@ -42,8 +52,10 @@ export function whole(
   beside: readonly Value[] = [],
 ): Value {
   if (!parts.every(isSound)) return derived(...parts, ...beside)
+  const growth = STEP * parts.reduce((sum, each) => sum + growthOf(each), 0)
+  if (growth > MOST_GROWTH) return derived(...parts, ...beside)
   const sources = unite([...parts, ...beside].map(allSources))
-  return sources.length === 0 ? NOTHING : { kind: 'whole', sources, type }
+  return sources.length === 0 ? NOTHING : { kind: 'whole', sources, type, growth }
 }
 
 /** A value cast to a type: to text anything can be. */
@@ -80,12 +92,16 @@ export function listOf(parts: readonly Value[]): Value {
   return everyText(parts) ? whole(parts) : derived(...parts)
 }
 
-/** `document -> 'name'`, `document ->> 'name'`: a member of the document, under its path. */
-export function memberOf(operator: string, left: Value, right: Value): Value | undefined {
+/**
+ * `document -> 'name'`, `document ->> 'name'`: a member of the document, under its path. Only a literal says which: a cast
+ * (`'phone '::char(9)`) or the type of a parameter makes another name of it.
+ */
+export function memberOf(operator: string, left: Value, name: unknown): Value | undefined {
   if (operator !== '->' && operator !== '->>') return undefined
-  if (left.kind !== 'column' || left.row !== undefined || !isConstant(right)) return undefined
+  if (left.kind !== 'column' || left.row !== undefined) return undefined
   if (left.type !== OID.json && left.type !== OID.jsonb) return undefined
-  const { literal } = right
+  const constant = constantText(name)
+  const literal = constant?.form === 'string' ? constant.value : undefined
   // A number may count the members of a list; a dot would look like a path.
   if (typeof literal !== 'string' || !/^[^.]+$/.test(literal) || /^\s*[-+]?\d/.test(literal))
     return undefined
@@ -93,15 +109,19 @@ export function memberOf(operator: string, left: Value, right: Value): Value | u
   return { kind: 'column', sources, type: operator === '->' ? left.type : OID.text }
 }
 
-/** A call of a function that cannot fail on such arguments; undefined for any other. `beside`: its order, filter and window. */
+/**
+ * A call of a function that cannot fail on such arguments; undefined for any other. `beside`: its order, filter and window;
+ * `items`: the FROM of its query.
+ */
 export function totalCall(
   name: string,
   routines: readonly Routine[],
   values: readonly Value[],
-  beside: readonly Value[],
+  { beside, items }: { readonly beside: readonly Value[]; readonly items: readonly Item[] },
 ): Value | undefined {
   const builtIn = routines.length > 0 && routines.every(({ schema }) => schema === 'pg_catalog')
-  if (!builtIn || !isTotal(name, values)) return undefined
+  const total = GATHERS.has(name) ? gathers(name, values, items) : isTotal(name, values)
+  if (!builtIn || !total) return undefined
   const [first] = values
   const text = OF_TEXT.has(name) || name.startsWith('concat') || name === 'string_agg'
   const known = text || name === 'min' || name === 'max' ? OID.text : undefined
@@ -109,8 +129,26 @@ export function totalCall(
   return whole(values, type, beside)
 }
 
+/** A list of values of one table's rows, each once: joined with others, they could be as many as the caller likes. */
+function gathers(name: string, values: readonly Value[], items: readonly Item[]): boolean {
+  const [item, ...others] = items
+  if (item === undefined || others.length > 0 || !values.every((each) => isOfItem(each, item)))
+    return false
+  if (name === 'json_agg') return true
+  return name === 'jsonb_agg' ? values.every(isSafeInJsonb) : everyText(values)
+}
+
+/** Columns of the item as they stand, or its rows: nothing that could make them longer. */
+function isOfItem(value: Value, item: Item): boolean {
+  if (value.row !== undefined)
+    return value.sources.length === 0 && value.row.every((each) => isOfItem(each.value, item))
+  // A long separator would bring the whole near its limit.
+  if (isConstant(value)) return growthOf(value) <= 1
+  return isSound(value) && item.mark !== undefined && value.base?.item === item.mark
+}
+
 function isTotal(name: string, values: readonly Value[]): boolean {
-  if (OF_TEXT.has(name) || GATHERS_TEXT.has(name)) return everyText(values)
+  if (OF_TEXT.has(name) || CHOOSES_TEXT.has(name)) return everyText(values)
   if (OF_ANYTHING.has(name)) return true
   if (OF_ANYTHING_BUT_JSON.has(name)) return values.every(isSafeInJsonb)
   if (OBJECTS.has(name)) {

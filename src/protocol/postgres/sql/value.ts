@@ -45,6 +45,8 @@ export interface Value {
   readonly pending?: boolean
   /** OID of its type, where that is known. */
   readonly type?: number | undefined
+  /** Of what is whole: how many times as long as the values in it it can be; of a constant: as how many it counts. */
+  readonly growth?: number
   /** A constant, or one of several, that may be compared with a key and still names at most one. */
   readonly exact?: boolean
 }
@@ -94,7 +96,7 @@ export function merge(left: Value, right: Value): Value {
     }
   }
   if ([left, right].every((each) => plain(each) || each.kind === 'whole'))
-    return { kind: 'whole', sources, type }
+    return { kind: 'whole', sources, type, growth: Math.max(growthOf(left), growthOf(right)) }
   if (
     left.kind === 'score' &&
     right.kind === 'score' &&
@@ -117,8 +119,18 @@ export function leaving(value: Value): FieldHow {
 export function isSound(value: Value): boolean {
   if (value.row !== undefined)
     return value.sources.length === 0 && value.row.every((column) => isSound(column.value))
-  if (value.kind === 'derived') return value.sources.length === 0
-  return value.kind !== 'score'
+  // Without a source it may be of any length: repeat('x', 1e9).
+  return value.kind !== 'derived' && value.kind !== 'score'
+}
+
+/** A parameter can be as long as a message. */
+export const LONG_CONSTANT = 128
+
+/** How many times as long as the fields in it a value can be. */
+export function growthOf(value: Value): number {
+  if (value.row !== undefined)
+    return value.row.reduce((sum, column) => sum + growthOf(column.value), 0)
+  return value.growth ?? (value.kind === 'constant' ? LONG_CONSTANT : 1)
 }
 
 /** What a view's own column says of its embeddings. */

@@ -4,7 +4,7 @@ import type { Analysis } from './analysis.js'
 import { evaluateQuery, evaluateSelect, mergeColumns, type Query } from './query.js'
 import type { Scope } from './scope.js'
 import { expectNode, isFields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
-import { allSources, type Column, type Value } from './value.js'
+import { allSources, type Column, derived, type Value } from './value.js'
 
 const MAX_ROUNDS = 12
 
@@ -96,15 +96,22 @@ function readRecursive(
     const next = analysis.dry((trial) =>
       evaluateSelect(open(select['rarg'], 'SelectStmt'), scope, trial),
     )
-    columns = mergeColumns(columns, next.columns)
+    columns = settled(mergeColumns(columns, next.columns))
   }
   const whole = evaluateQuery(query, scope, analysis)
-  const merged = mergeColumns(columns, whole.columns)
+  const merged = settled(mergeColumns(columns, whole.columns))
   if (known !== undefined) scope.tables.set(name, known)
   // Round by round a computed column can gather a whole table.
   if (merged.some(({ value }) => isComputed(value) && allSources(value).length > 0))
     analysis.gather(Number.POSITIVE_INFINITY, false)
   return { columns: merged, rows: Number.POSITIVE_INFINITY }
+}
+
+/** Round by round a text can grow without end. */
+function settled(columns: readonly Column[]): readonly Column[] {
+  return columns.map((column) =>
+    column.value.kind === 'whole' ? { ...column, value: derived(column.value) } : column,
+  )
 }
 
 const LOSS = { constant: 0, column: 0, score: 0, whole: 1, derived: 2 } as const

@@ -25,7 +25,10 @@ describe('outputs', () => {
     ['initcap(ssn), ssn || \'x\', ssn::varchar(3), ssn COLLATE "C"', 'whole whole whole whole'],
     ['ssn::text, (SELECT d.ssn), ssn::varchar', 'column column column'],
     ["coalesce(ssn, 'x'), CASE WHEN id > 1 THEN ssn END, concat(id, ssn)", 'whole whole whole'],
-    ['ARRAY[ssn], ARRAY(SELECT ssn FROM docs), (SELECT reverse(d.ssn))', 'whole whole whole'],
+    [
+      'ARRAY[ssn], ARRAY(SELECT ssn FROM docs LIMIT 9), (SELECT reverse(d.ssn))',
+      'whole whole whole',
+    ],
     ["nullif(ssn, 'x'), substring(ssn from 'x'), ssn::int", 'derived derived derived'],
     ['reverse(ssn)::int, length(upper(ssn)) + 1, ssn IS NULL', 'derived derived derived'],
     ['ARRAY[ARRAY[ssn], $1], id || ssn, greatest(ssn, body)', 'derived derived derived'],
@@ -37,7 +40,7 @@ describe('outputs', () => {
   }
 
   it('of aggregates and windows', () => {
-    expect(kinds('SELECT json_agg(d), max(ssn), string_agg(ssn, $1) FROM docs d')).toBe(
+    expect(kinds('SELECT json_agg(d), max(ssn), string_agg(ssn, $$,$$) FROM docs d')).toBe(
       'whole whole whole',
     )
     expect(kinds('SELECT sum(id), array_agg(id), count(ssn) FROM docs')).toBe(
@@ -51,13 +54,47 @@ describe('outputs', () => {
     )
   })
 
+  it('of what can grow without end: nothing', () => {
+    const nested = (times: number): string => `${'reverse('.repeat(times)}ssn${')'.repeat(times)}`
+    expect(kinds(`SELECT ${nested(7)} FROM docs`)).toBe('whole')
+    expect(kinds(`SELECT ${nested(8)} FROM docs`)).toBe('derived')
+    const doubled = Array.from(
+      { length: 9 },
+      (_, at) => `x${at + 1} AS (SELECT s || s AS s FROM x${at})`,
+    )
+    const steps = `WITH x0 AS (SELECT ssn AS s FROM docs), ${doubled.join(', ')}`
+    expect(kinds(`${steps} SELECT s FROM x2`)).toBe('whole')
+    expect(kinds(`${steps} SELECT s FROM x9`)).toBe('derived')
+    const parameters = (count: number): string => Array(count).fill('$1').join(', ')
+    expect(kinds(`SELECT concat(ssn, ${parameters(3)}) FROM docs`)).toBe('whole')
+    expect(kinds(`SELECT concat(ssn, ${parameters(6)}) FROM docs`)).toBe('derived')
+    for (const expression of [
+      "replace(ssn, 'a', 'bbb')",
+      "concat(ssn, repeat('x', 1000000000))",
+      "concat(ssn, concat(repeat('x', 1000000000)))",
+      'ARRAY(SELECT d.ssn FROM generate_series(1, 9999999))',
+      "(SELECT string_agg(d.ssn, '') FROM notes)",
+    ])
+      expect({ expression, kind: kinds(`SELECT ${expression} FROM docs d`) }).toEqual({
+        expression,
+        kind: 'derived',
+      })
+    for (const gathered of ["string_agg(ssn, '')", 'json_agg(d)', 'array_agg(ssn)']) {
+      expect(kinds(`SELECT ${gathered} FROM docs d`)).toBe('whole')
+      expect(kinds(`SELECT ${gathered} FROM docs d, generate_series(1, 9)`)).toBe('derived')
+      expect(kinds(`SELECT ${gathered} FROM docs d JOIN notes n USING (id)`)).toBe('derived')
+    }
+    expect(kinds("SELECT string_agg(reverse(ssn), '') FROM docs")).toBe('derived')
+    expect(kinds('SELECT string_agg(ssn, $1) FROM docs')).toBe('derived')
+  })
+
   it('of set operations and recursion: the weaker of both', () => {
     expect(kinds('SELECT reverse(ssn) FROM docs UNION ALL SELECT body FROM notes')).toBe('whole')
     expect(kinds('SELECT ssn::int FROM docs UNION ALL SELECT id FROM notes')).toBe('derived')
     const recursive = (step: string): string =>
       `WITH RECURSIVE r AS (SELECT ssn FROM docs UNION ALL SELECT ${step} FROM r) SELECT * FROM r`
     expect(kinds(recursive('ssn'))).toBe('column')
-    expect(kinds(recursive('reverse(ssn)'))).toBe('whole')
+    expect(kinds(recursive('reverse(ssn)'))).toBe('derived')
     expect(kinds(recursive('repeat(ssn, 2)'))).toBe('derived')
   })
 })
