@@ -19,6 +19,8 @@ export interface MaskedText {
 export interface FieldMasker {
   /** True when every value becomes NULL, so that the value need not be decoded. */
   readonly alwaysNull: boolean
+  /** The text that every value becomes, where it is always the same: the value need not be decoded. */
+  readonly constant?: string
   /** Masks a value given as text. For kind `other` the answer is NULL (a mask that cannot fit its column). */
   mask(value: string): MaskedText
 }

@@ -31,7 +31,7 @@ export interface Finding extends Span {
 /** The detector of a name, or of `re2:PATTERN` (linear time). Throws a VgateError for any other. */
 export function detectorNamed(name: string): Detector {
   const known = TABLE.get(name)
-  if (known !== undefined) return (text) => known(foldDigits(text))
+  if (known !== undefined) return (text, folded = foldDigits(text)) => known(folded)
   if (!name.startsWith('re2:')) {
     throw new VgateError('VGATE_CONFIG_INVALID', `unknown detector "${name.slice(0, 40)}"`)
   }
@@ -55,8 +55,9 @@ function findPattern(pattern: RE2JS, text: string): Span[] {
 
 /** What all detections find in a text, in order; findings that overlap become one, under the stricter mask. */
 export function findAll(detections: readonly Detection[], text: string): Finding[] {
+  const folded = foldDigits(text)
   const all = detections.flatMap((detection) =>
-    detection.detector(text).map((span) => ({ ...span, with: detection.with })),
+    detection.detector(text, folded).map((span) => ({ ...span, with: detection.with })),
   )
   all.sort((a, b) => a.start - b.start || b.end - a.end)
   const joined: Finding[] = []

@@ -7,7 +7,7 @@ import type { FieldMasker, MaskedText, MaskerFactory, ValueKind } from '../core/
 import { type Detection, detectorNamed, findAll } from './detectors.js'
 import { rewriteJson } from './json-text.js'
 import { strictest } from './strictness.js'
-import { transformText } from './transform.js'
+import { REDACTED, transformText } from './transform.js'
 
 export interface MaskerOptions {
   /** Key of the `hash` transform: one for each target, so that hashes of two targets cannot be joined. */
@@ -54,6 +54,8 @@ function forField(masks: readonly FieldMask[], kind: ValueKind, hashKey: Buffer)
 }
 
 function textMasker(place: Place, hashKey: Buffer): FieldMasker {
+  if (place.whole === 'redact')
+    return { alwaysNull: false, constant: REDACTED, mask: () => ({ value: REDACTED, masked: 1 }) }
   return { alwaysNull: false, mask: (value) => maskText(value, place, hashKey) }
 }
 

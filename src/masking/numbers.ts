@@ -1,12 +1,14 @@
 // Owns finding payment cards, IBANs and social security numbers: numbers that prove themselves by a checksum or a form.
 
-import { digitGroups, isLetterOrDigit, type Span } from './span.js'
+import { digitGroups, isLetterOrDigit, lengthOf, type Span } from './span.js'
 
 /** Payment cards: 13 to 19 digits, together or in groups, with a right check digit (ISO/IEC 7812-1, Luhn). */
 export function findCards(text: string): Span[] {
   const groups = digitGroups(text)
   const found: Span[] = []
   for (let first = 0; first < groups.length; first++) {
+    // No card begins with so short a group, and a text has many.
+    if (lengthOf(groups[first] ?? { start: 0, end: 0 }) < 4) continue
     const last = cardFrom(text, groups, first)
     const [start, end] = [groups[first]?.start, groups[last ?? -1]?.end]
     if (last === undefined || start === undefined || end === undefined) continue
@@ -26,7 +28,7 @@ function cardFrom(
   let best: number | undefined
   for (let at = first; at < groups.length; at++) {
     const group = groups[at]
-    if (group === undefined || digits.length + group.digits.length > 19) break
+    if (group === undefined || digits.length + lengthOf(group) > 19) break
     const before = groups[at - 1]
     if (
       at > first &&
@@ -34,10 +36,10 @@ function cardFrom(
         !/^(?:[ .\u00a0-]| {2}|\u2013)$/.test(text.slice(before.end, group.start)))
     )
       break
-    digits += group.digits
+    digits += text.slice(group.start, group.end)
     if (digits.length >= 13 && isCard(digits)) best = at
     // Groups inside a card have four to seven digits; only the last may be shorter.
-    if (group.digits.length < 4) break
+    if (lengthOf(group) < 4) break
   }
   return best
 }
@@ -150,6 +152,8 @@ function ibanEnd(text: string, start: number): number | undefined {
     } else if (!/[ \u00a0-]/.test(character) || !/[A-Za-z0-9]/.test(text[at + 1] ?? '')) break
   }
   const known = IBAN_LENGTHS[compact.slice(0, 2)]
+  // Running text may happen to have right check digits; in groups of four it hardly does.
+  if (known === undefined && !inFours(text.slice(start, ends.at(-1)))) return undefined
   const lengths =
     known === undefined ? Array.from({ length: 20 }, (_, index) => 34 - index) : [known]
   for (const length of lengths) {
@@ -158,6 +162,17 @@ function ibanEnd(text: string, start: number): number | undefined {
     if (remainder97(compact.slice(4, length) + compact.slice(0, 4)) === 1) return end
   }
   return undefined
+}
+
+/** Without separators, or printed as IBANs are: groups of four, the last one shorter. */
+function inFours(text: string): boolean {
+  const groups = text.split(/[ \u00a0-]/)
+  return (
+    groups.length === 1 ||
+    groups.every(
+      (group, index) => group.length === 4 || (index === groups.length - 1 && group.length < 4),
+    )
+  )
 }
 
 function remainder97(text: string): number {

@@ -6,21 +6,34 @@ export interface Span {
   readonly end: number
 }
 
-/** Finds what it is named after. Linear in the length of the text, whatever the text is. */
-export type Detector = (text: string) => Span[]
-
-/** One run of digits. */
-export interface DigitGroup extends Span {
-  readonly digits: string
-}
+/**
+ * Finds what it is named after. Linear in the length of the text, whatever the text is. `folded` is `foldDigits` of it,
+ * where several look at one text.
+ */
+export type Detector = (text: string, folded?: string) => Span[]
 
 /** The runs of ASCII digits of a text, in order. */
-export function digitGroups(text: string): DigitGroup[] {
-  const groups: DigitGroup[] = []
-  for (const match of text.matchAll(/\d+/g)) {
-    groups.push({ start: match.index, end: match.index + match[0].length, digits: match[0] })
+export function digitGroups(text: string): Span[] {
+  const groups: Span[] = []
+  // By `test`, which makes no list for each: numbers are what a text has many of.
+  const digits = /\d+/g
+  while (digits.test(text)) {
+    const end = digits.lastIndex
+    let start = end - 1
+    while (isDigit(text.charCodeAt(start - 1))) start -= 1
+    groups.push({ start, end })
   }
   return groups
+}
+
+/** An ASCII digit; NaN, before the begin, is none. */
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39
+}
+
+/** How long it is, in UTF-16 units. */
+export function lengthOf({ start, end }: Span): number {
+  return end - start
 }
 
 /** Decimal digits of other scripts as ASCII ones, so that detectors see them; positions stay the same. */

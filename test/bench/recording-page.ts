@@ -1,7 +1,6 @@
-// Owns the section of docs/benchmarks.md on recordings: what was measured, beside its target. Other benchmarks write the
-// rest of the page and keep this section as it is.
+// Owns the section of docs/benchmarks.md on recordings: what was measured, beside its target.
 
-const HEADING = '## Recording'
+export const RECORDING_HEADING = 'Recording'
 
 /** What one round found. */
 export interface RecordingRound {
@@ -24,28 +23,6 @@ export interface RecordingResults {
   readonly rounds: readonly RecordingRound[]
 }
 
-/** The page with its section on recordings replaced, or put at its end. */
-export function withRecordingSection(page: string, section: string): string {
-  const rest = `${withoutSection(page).trimEnd()}\n`
-  return section === '' ? rest : `${rest}\n${section.trimEnd()}\n`
-}
-
-/** The section as it stands in a page; empty where there is none. */
-export function recordingSection(page: string): string {
-  const from = page.indexOf(HEADING)
-  return from < 0 ? '' : page.slice(from, endOf(page, from))
-}
-
-function withoutSection(page: string): string {
-  const from = page.indexOf(HEADING)
-  return from < 0 ? page : page.slice(0, from) + page.slice(endOf(page, from))
-}
-
-function endOf(page: string, from: number): number {
-  const next = page.indexOf('\n## ', from)
-  return next < 0 ? page.length : next + 1
-}
-
 /** The section as Markdown. */
 export function recordingPage(results: RecordingResults): string {
   const noisy = results.load > 0.5
@@ -63,7 +40,7 @@ export function recordingPage(results: RecordingResults): string {
     return `| ${what} | ${target?.text ?? '–'} | ${shown(values, digits)} | ${verdict} |`
   }
   return [
-    HEADING,
+    `## ${RECORDING_HEADING}`,
     `Written by the benchmark of recordings; ${results.machine}, load ${results.load.toFixed(1)} at the start${noisy ? ' (**noisy**: other work had most of both cores, which stretches CPU time too; nothing here decides whether a target of time is met)' : ''}, ${results.rounds.length} rounds, each in a process of its own; medians, lowest and highest in brackets. A record is one of a pair: an \`operation.judged\` of a prepared select by key with one parameter, and its \`operation.delivered\` with a row of two text columns; about 330 bytes of JSON each. \`durable\` appends groups of 500 and has every group fsynced on the disk of the temporary folder; CPU is user and system time of the process. Verification is of 300 MB of such records (2,000 groups over and over) with a checkpoint every 50,000, by a thread for each processor; MB are 10^6 stored bytes, from the page cache.`,
     '',
     '| | target | measured | |',

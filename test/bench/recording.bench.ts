@@ -1,20 +1,18 @@
 // Owns the benchmark of recordings: as many rounds as asked for, each in a process of its own. Publishes only with
 // --write, and says when the machine was busy.
 
-import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { it } from 'vitest'
 import { bundled } from '../support/bundled.js'
-import { type RecordingRound, recordingPage, withRecordingSection } from './recording-page.js'
+import { RECORDING_HEADING, type RecordingRound, recordingPage } from './recording-page.js'
+import { writeSection } from './section.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
   load?: number
   rounds?: number
   write?: boolean
 }
-const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url))
 const ROUNDS = options.rounds ?? 7
 
 it('recordings', async () => {
@@ -27,7 +25,6 @@ it('recordings', async () => {
   }
   const machine = `Node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown'}`
   const text = recordingPage({ rounds, machine, load: options.load ?? 0 })
-  if (options.write === true)
-    writeFileSync(PAGE, withRecordingSection(readFileSync(PAGE, 'utf8'), text))
+  if (options.write === true) writeSection(RECORDING_HEADING, text)
   process.stdout.write(`${text}\n`)
 })

@@ -1,4 +1,5 @@
 // Owns `npm run bench`: its flags, and starting the benchmarks. Usage: npm run bench -- [tunnel] [recording] [sessions] [decision] [beside]
+// [masking]
 // [--allow-load] [--rounds N] [--seconds N] [--write]; without a name all, of which only `tunnel` takes as long as
 // rounds and seconds say. Must never publish numbers of a busy machine without saying so.
 
@@ -7,7 +8,7 @@ import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const ALL = ['tunnel', 'recording', 'sessions', 'decision', 'beside']
+const ALL = ['tunnel', 'recording', 'sessions', 'decision', 'beside', 'masking']
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {

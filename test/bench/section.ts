@@ -17,6 +17,15 @@ export function sectionOf(page: string, heading: string): string {
   return page.slice(from, next < 0 ? page.length : next + 1)
 }
 
+/** A page made anew, with what other benchmarks wrote behind it in the old one. */
+export function withSectionsOf(old: string, text: string): string {
+  const headings = [...old.matchAll(/^## (.*)$/gm)].map(([, heading = '']) => heading)
+  const kept = headings
+    .filter((heading) => sectionOf(text, heading) === '')
+    .map((heading) => sectionOf(old, heading).trim())
+  return `${[text.trim(), ...kept].join('\n\n')}\n`
+}
+
 /** Puts a section behind everything else, in place of the one before. */
 export function writeSection(heading: string, text: string): void {
   const page = readFileSync(PAGE, 'utf8')

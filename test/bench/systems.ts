@@ -50,6 +50,7 @@ roles:
     limits: { rows: 1000000 }
 access:
   - { who: { group: data-science }, role: masked, targets: ["*"], grant: { default: 8h, max: 8h } }
+  - { who: { group: contractors }, role: dropped, targets: ["*"], grant: { default: 8h, max: 8h } }
   - { who: { group: data-owners }, role: plain, targets: ["*"], grant: { default: 8h, max: 8h } }
 `
 
@@ -63,7 +64,7 @@ export function direct(postgres: TestPostgres, database: string): System {
   }
 }
 
-/** Two systems of one gateway, with TLS, policy and recording: one column masked, and passed through. */
+/** Systems of one gateway, with TLS, policy and recording: one column masked, passed through, without embeddings. */
 export async function vgate(
   postgres: TestPostgres,
   database: string,
@@ -101,6 +102,7 @@ export async function vgate(
   const systems = [
     await open('vgate, one column masked', 'alice'),
     await open('vgate, no mask', 'bob'),
+    await open('vgate, embeddings dropped', 'carol'),
   ]
   return { systems, stop: () => stopAll(systems, product, folder) }
 }

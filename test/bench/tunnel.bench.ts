@@ -8,8 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { startPostgres } from '../support/postgres.js'
 import { type Cell, page, type Results } from './page.js'
-import { recordingSection, withRecordingSection } from './recording-page.js'
-import { SESSIONS_HEADING, sectionOf } from './section.js'
+import { withSectionsOf } from './section.js'
 import { cpuSeconds, direct, haproxy, memoryKib, type System, ssh, vgate } from './systems.js'
 
 const options = JSON.parse(process.env['VGATE_BENCH'] ?? '{}') as {
@@ -194,19 +193,13 @@ it('bench', async () => {
     }
     for (const system of systems) keep(results, system, 'idle', await idleKib(system))
     const text = page(results)
-    if (options.write === true) writeFileSync(PAGE, keptSections(text, readFileSync(PAGE, 'utf8')))
+    if (options.write === true)
+      writeFileSync(PAGE, withSectionsOf(readFileSync(PAGE, 'utf8'), text))
     else process.stdout.write(text)
   } finally {
     for (const step of cleanup.reverse()) await step()
   }
 })
-
-/** With the other benchmarks' sections of the page as it was. */
-function keptSections(text: string, old: string): string {
-  const sessions = sectionOf(old, SESSIONS_HEADING).trimEnd()
-  const kept = withRecordingSection(text, recordingSection(old))
-  return sessions === '' ? kept : `${kept}\n${sessions}\n`
-}
 
 function keep(results: Results, system: System, name: string, value: number): void {
   const cells = results.systems.get(system.name)
@@ -226,5 +219,7 @@ async function askOracle(systems: readonly System[]): Promise<string> {
   const masked = await of('vgate, one column masked')
   expect(masked.rows).toBe(straight.rows)
   expect(masked.first).toEqual([straight.first[0], '[masked]', straight.first[2]])
+  const dropped = await of('vgate, embeddings dropped')
+  expect(dropped.first).toEqual([...straight.first.slice(0, 2), null])
   return `md5 of ${straight.rows} rows direct and through vgate without masks: ${plain.md5}, equal; masked rows equal the reference`
 }

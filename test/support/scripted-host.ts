@@ -30,6 +30,8 @@ export interface ScriptOptions {
     name: string,
   ])[]
   readonly analyzer?: SqlAnalyzer
+  /** Always the same by default. */
+  readonly randomBytes?: (size: number) => Buffer
 }
 
 export class ScriptedHost implements AdapterHost {
@@ -55,7 +57,7 @@ export class ScriptedHost implements AdapterHost {
       secret: verifier,
       masker,
       limits,
-      randomBytes: (size: number) => Buffer.alloc(size, 7),
+      randomBytes: options.randomBytes ?? ((size: number) => Buffer.alloc(size, 7)),
     }
     this.adapter = new PostgresAdapter(context, this, options.analyzer ?? fakeAnalyzer())
   }

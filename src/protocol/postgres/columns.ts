@@ -18,6 +18,12 @@ export interface ResultColumn {
   readonly format: number
 }
 
+/** Where the value stays as it is, it is the same buffer. */
+interface Changed {
+  readonly value: Buffer | null
+  readonly masked: number
+}
+
 /** What the client gets in place of a value. */
 export interface ColumnPlan {
   readonly column: ResultColumn
@@ -25,7 +31,7 @@ export interface ColumnPlan {
   /** It is not an embedding, but may be made of some: `embedding::text`, an array of them, the line of a plan. */
   readonly madeOfVectors?: true
   /** Absent: the value passes. */
-  readonly change?: (value: Buffer) => { readonly value: Buffer | null; readonly masked: number }
+  readonly change?: (value: Buffer) => Changed
 }
 
 /** Reads RowDescription. Throws a violation when it is malformed. */
@@ -95,7 +101,8 @@ function strictestScore(masks: readonly FieldMask[]): ScoreTransform {
   return strictest
 }
 
-const hidden = (): { value: null; masked: number } => ({ value: null, masked: 1 })
+const HIDDEN = { value: null, masked: 1 } as const
+const hidden = (): typeof HIDDEN => HIDDEN
 
 /** To so many digits, on the scale on which asking with a longer vector gains nothing. */
 function roundScore(
@@ -154,6 +161,10 @@ function jsonSafe(type: number, text: string): string {
 function valueChange(column: ResultColumn, masker: FieldMasker): ColumnPlan['change'] {
   if (masker.alwaysNull) return hidden
   const { type, format } = column
+  if (masker.constant !== undefined && type !== OID.json && type !== OID.jsonb) {
+    const same = { value: Buffer.from(masker.constant), masked: 1 }
+    return () => same
+  }
   return (bytes) => {
     const text = valueText(type, format, bytes)
     if (text === undefined) return hidden()

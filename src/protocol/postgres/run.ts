@@ -10,7 +10,7 @@ import { type CopyRows, copyRows, KEY_BYTES } from './copy-rows.js'
 import type { Catalogue, Classification } from './statement.js'
 import { Tally } from './tally.js'
 import { OID, recordedValue, valueText, wholeValue, withoutVectors } from './values.js'
-import { BodyReader, i16, i32, message, violation } from './wire.js'
+import { BodyReader, violation } from './wire.js'
 
 /** Rows that one delivery carries at most. */
 export const DELIVERY_ROWS = 500
@@ -41,7 +41,6 @@ export class Run {
   readonly #kept: typeof recordedValue
   #plan: readonly ColumnPlan[] | undefined
   #announce: readonly string[] | undefined
-  #changes = false
   #rows: RecordedValue[][] = []
   #batchRows = 0
   #batchBytes = 0
@@ -157,7 +156,6 @@ export class Run {
       this.#masker,
       this.#catalogue,
     )
-    this.#changes = this.#plan.some((plan) => plan.change !== undefined)
     this.#announce = columns.map((column) => column.name)
   }
 
@@ -173,8 +171,18 @@ export class Run {
     const reader = new BodyReader(bytes)
     if (reader.count() !== plan.length)
       throw violation('the database sent a row with other columns than described')
-    const { values, masked } = this.#changes ? changed(reader, plan) : plain(reader, plan)
-    const given = this.#changes ? rowMessage(values) : bytes
+    const values: (Buffer | null)[] = []
+    let masked = 0
+    let same = true
+    for (const { change } of plan) {
+      const value = reader.value()
+      const result = value === null ? undefined : change?.(value)
+      values.push(result === undefined ? value : result.value)
+      masked += result?.masked ?? 0
+      same &&= result === undefined || result.value === value
+    }
+    reader.done()
+    const given = same ? bytes : rowMessage(values)
     if (this.byteLimit !== undefined && this.#tally.bytes + given.length > this.byteLimit.bytes) {
       this.exceeded = 'bytes'
       return undefined
@@ -297,31 +305,18 @@ export class Run {
   }
 }
 
-interface Values {
-  readonly values: readonly (Buffer | null)[]
-  readonly masked: number
-}
-
-function plain(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
-  const values = plan.map(() => reader.value())
-  reader.done()
-  return { values, masked: 0 }
-}
-
-function changed(reader: BodyReader, plan: readonly ColumnPlan[]): Values {
-  let masked = 0
-  const values = plan.map(({ change }) => {
-    const value = reader.value()
-    if (value === null || change === undefined) return value
-    const result = change(value)
-    masked += result.masked
-    return result.value
-  })
-  reader.done()
-  return { values, masked }
-}
-
+/** DataRow ("Message Formats"), written once. */
 function rowMessage(values: readonly (Buffer | null)[]): Buffer {
-  const parts = values.flatMap((value) => (value === null ? [i32(-1)] : [i32(value.length), value]))
-  return message('D', i16(values.length), ...parts)
+  let size = 6 + 4 * values.length
+  for (const value of values) size += value?.length ?? 0
+  const row = Buffer.allocUnsafe(1 + size)
+  row[0] = 0x44
+  row.writeUInt32BE(size, 1)
+  row.writeUInt16BE(values.length, 5)
+  let at = 7
+  for (const value of values) {
+    at = row.writeInt32BE(value?.length ?? -1, at)
+    if (value !== null) at += value.copy(row, at)
+  }
+  return row
 }

@@ -10,10 +10,8 @@ interface ParserModule {
   _wasm_parse_query_raw(pointer: number): number
   _wasm_free_parse_result(pointer: number): void
   getValue(pointer: number, type: 'i32'): number
-  UTF8ToString(pointer: number): string
-  stringToUTF8(text: string, pointer: number, size: number): void
-  lengthBytesUTF8(text: string): number
-  readonly HEAPU8?: Uint8Array
+  /** Another one whenever the memory has grown. */
+  readonly HEAPU8: Uint8Array
 }
 
 export type TreeOutcome =
@@ -85,10 +83,12 @@ export function parseTree(text: string): TreeOutcome {
 }
 
 function run(parser: ParserModule, text: string): TreeOutcome {
-  const size = parser.lengthBytesUTF8(text) + 1
-  const query = parser._malloc(size)
+  const size = Buffer.byteLength(text)
+  const query = parser._malloc(size + 1)
   if (query === 0) throw new Error('out of memory')
-  parser.stringToUTF8(text, query, size)
+  const memory = memoryOf(parser)
+  memory.write(text, query, size, 'utf8')
+  memory[query + size] = 0
   const result = parser._wasm_parse_query_raw(query)
   parser._free(query)
   if (result === 0) throw new Error('out of memory')
@@ -97,17 +97,27 @@ function run(parser: ParserModule, text: string): TreeOutcome {
   return outcome
 }
 
+function memoryOf({ HEAPU8: { buffer, byteOffset, length } }: ParserModule): Buffer {
+  return Buffer.from(buffer, byteOffset, length)
+}
+
+/** The text that ends with the next NUL. */
+function textAt(parser: ParserModule, pointer: number): string {
+  const memory = memoryOf(parser)
+  return memory.toString('utf8', pointer, memory.indexOf(0, pointer))
+}
+
 function read(parser: ParserModule, result: number): TreeOutcome {
   const error = parser.getValue(result + 8, 'i32')
   if (error !== 0) {
-    const message = parser.UTF8ToString(parser.getValue(error, 'i32'))
+    const message = textAt(parser, parser.getValue(error, 'i32'))
     const position = parser.getValue(error + 16, 'i32')
     if (message.startsWith('memory exhausted')) {
       return { ok: false, kind: 'failed', message: 'the statement is nested too deeply' }
     }
     return { ok: false, kind: 'syntax', message, position: Math.max(1, position) }
   }
-  const tree: unknown = JSON.parse(parser.UTF8ToString(parser.getValue(result, 'i32')))
+  const tree: unknown = JSON.parse(textAt(parser, parser.getValue(result, 'i32')))
   if (!isFields(tree)) throw new Error('no tree')
   return { ok: true, tree }
 }

@@ -117,8 +117,14 @@ function literal(fields: Readonly<Record<string, unknown>>, source: ByteText, cu
   const sparse = match === null ? SPARSE.exec(window) : null
   const found = match ?? sparse
   if (found === null) return
-  const size = sparse === null ? text.split(',').length : Number(sparse[1])
+  const size = sparse === null ? elementsOf(text) : Number(sparse[1])
   cuts.push({ from, to: from + Buffer.byteLength(found[0]), with: `vector(${size})` })
+}
+
+function elementsOf(text: string): number {
+  let elements = 1
+  for (let at = text.indexOf(','); at !== -1; at = text.indexOf(',', at + 1)) elements += 1
+  return elements
 }
 
 function constructed(fields: Readonly<Record<string, unknown>>, cuts: Cut[]): boolean {
