@@ -28,6 +28,7 @@ interface Over {
   readonly gathers?: number | 'unbounded'
   readonly hows?: readonly FieldHow[]
   readonly uses?: Operation['collections']
+  readonly probes?: number
 }
 
 function read({
@@ -36,6 +37,7 @@ function read({
   gathers,
   hows = [],
   uses,
+  probes = 0,
 }: Over = {}): Operation {
   return {
     name: 'get',
@@ -47,6 +49,7 @@ function read({
     returns: { rows, outputs, ...(gathers === undefined ? {} : { gathers }) },
     risks: [],
     functions: [],
+    probes: Array.from({ length: probes }, () => ({ collection: 'docs', field: 'embedding' })),
     text: '',
   }
 }
@@ -82,6 +85,11 @@ describe('an operation takes', () => {
       { rows: [0, 1], probes: [2, 0] },
     ],
     ['a probe for a search without one', { hows: ['nearest'] }, { rows: [0, 1], probes: [1, 0] }],
+    [
+      'a probe for each different distance, wherever it stands',
+      { outputs: [SCORE], hows: ['nearest', 'cutoff'], probes: 3 },
+      { rows: [0, 1], probes: [3, 0] },
+    ],
     [
       'a probe for each condition',
       { hows: ['predicate', 'equality'] },

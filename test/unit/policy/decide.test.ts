@@ -299,8 +299,23 @@ test.each([
   ['derived', 'deny roles.reader.mask[3]'],
   ['equality', 'deny roles.reader.mask[3]'],
   ['order', 'deny roles.reader.mask[3]'],
+  ['cutoff', 'deny roles.reader.mask[3]'],
 ] as const)('a hidden embedding by %s', (how, expected) => {
   expect(short(ask(['reader'], select({ fields: [field('embedding', how, true)] })))).toBe(expected)
+})
+
+test.each([
+  [{ at: 0.8 }, 'permit roles.reader.allow[0]'],
+  [{ at: 'pending' }, 'permit roles.reader.allow[0]'],
+  [{ at: -0.79999976, unit: 1.0000003 }, 'permit roles.reader.allow[0]'],
+  [{ at: 0.803 }, 'deny roles.reader.mask[3]'],
+  [{ at: 0.80002 }, 'deny roles.reader.mask[3]'],
+  [{ at: 1e300 }, 'deny roles.reader.mask[3]'],
+  [{ at: Number.NaN }, 'deny roles.reader.mask[3]'],
+  [{}, 'deny roles.reader.mask[3]'],
+] as const)('a distance that is cut off at %j', (cutoff, expected) => {
+  const use = { ...field('embedding', 'cutoff', true), cutoff }
+  expect(short(ask(['reader'], select({ fields: [use] })))).toBe(expected)
 })
 
 test('two equalities are a search', () => {

@@ -163,7 +163,28 @@ describe('scores', () => {
     expect(only?.change?.(float8(0.987654)).value).toEqual(float8(0.99))
   })
 
-  test('the strictest transform wins; an inner product is dropped', () => {
+  test('minus zero has no sign', () => {
+    const [only] = plan(
+      [column({ type: 701, format: 1 })],
+      [distance],
+      [mask('embedding', { round: 2 })],
+    )
+    expect(only?.change?.(float8(-0.001)).value).toEqual(float8(0))
+  })
+
+  test.each([
+    [{ norm: 5 }, '-12.345', '-2.47'],
+    [{ norm: 1e6 }, '-712345.6', '-0.71'],
+    [{ norm: 5, complement: true as const }, '13.345', '3.47'],
+    [{ norm: 0 }, '0', null],
+    [{ complement: true as const }, '1.5', null],
+  ])('an inner product is divided by the norm: %j', (more, value, expected) => {
+    const from = { ...output('score', 'embedding', 'inner'), ...more }
+    const given = [mask('embedding', { round: 2 })]
+    expect(changed(column({ type: 701 }), from, given, Buffer.from(value))).toBe(expected)
+  })
+
+  test('the strictest transform wins; what no rounding protects is dropped', () => {
     const value = Buffer.from('0.123456')
     const one = column({ type: 701 })
     expect(
@@ -180,6 +201,9 @@ describe('scores', () => {
     expect(changed(one, distance, [mask('embedding', 'exact')], value)).toBeUndefined()
     expect(
       changed(one, output('score', 'embedding', 'inner'), [mask('embedding', { round: 2 })], value),
+    ).toBeNull()
+    expect(
+      changed(one, output('score', 'embedding', 'other'), [mask('embedding', { round: 2 })], value),
     ).toBeNull()
   })
 })
