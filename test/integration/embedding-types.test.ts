@@ -79,7 +79,7 @@ describe('pgvector 0.8', () => {
   })
 
   const rows = async (text: string, binary = false): Promise<unknown[][]> =>
-    (await client.query<unknown[]>({ text, rowMode: 'array', binary })).rows
+    (await client.query<unknown[]>({ text, rowMode: 'array', binary } as pg.QueryArrayConfig)).rows
 
   it.each([
     ['functions', OF_EXTENSION('pg_proc', 'proname'), FUNCTIONS],

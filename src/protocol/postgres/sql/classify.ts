@@ -7,7 +7,6 @@ import type {
   ServerError,
   Unclassified,
 } from '../../../core/operation.js'
-import { CATALOG } from '../../../core/operation.js'
 import { channelUse } from '../channel.js'
 import type { Classification, Existing } from '../statement.js'
 import { Analysis, type Surroundings } from './analysis.js'
@@ -15,8 +14,9 @@ import { evaluateCall, isAllowedSetConfig } from './call.js'
 import { judgeCopy } from './copy.js'
 import { define, intoTable } from './ddl.js'
 import { lockTables } from './lock.js'
+import { nameOf } from './operation-name.js'
 import { callProcedure } from './procedure.js'
-import { evaluateQuery, type Query } from './query.js'
+import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
 import { serverErrorOf } from './server-error.js'
 import { judgeSession, judgeShow, plainName } from './session.js'
@@ -268,58 +268,8 @@ function settingOutputs(select: Fields, analysis: Analysis): readonly Output[] |
   return calls.map(({ name }) => ({ name, kind: 'derived', sources: [] }))
 }
 
-const WRITE_NAMES = [
-  'truncate',
-  'delete_by_filter',
-  'update_by_filter',
-  'delete',
-  'update',
-  'upsert',
-  'insert',
-]
-
 function keyedBy({ keyedBy: found }: Analysis): Readonly<Record<string, string>> {
   return Object.fromEntries([...found].flatMap(([name, key]) => (key ? [[name, key]] : [])))
-}
-
-function nameOf(select: Fields | undefined, result: Query, analysis: Analysis): string {
-  const writes = analysis.collections.filter((use) => use.access === 'write')
-  if (analysis.writes > 1) return 'batch_write'
-  if (analysis.writes === 1) {
-    const own =
-      WRITE_NAMES.find((name) => writes.some((use) => use.action === name)) ?? 'batch_write'
-    // A write inside a SELECT is still a write, but not only one.
-    return select === undefined ? own : 'batch_write'
-  }
-  const name = readName(select, result, analysis)
-  for (const [index, use] of analysis.collections.entries()) {
-    if (use.access !== 'read' || use.action !== 'get') continue
-    analysis.collections[index] = { ...use, action: name }
-  }
-  return name
-}
-
-function readName(select: Fields | undefined, result: Query, analysis: Analysis): string {
-  const governed = analysis.collections.some((use) => use.collection !== CATALOG)
-  if (!governed) return analysis.collections.length > 0 ? 'describe_collection' : 'get'
-  if (analysis.searches) return 'search'
-  if (select !== undefined && isCount(select)) return 'count'
-  return Number.isFinite(result.rows) ? 'get' : 'scroll'
-}
-
-/** `SELECT count(…) FROM …`. */
-function isCount(select: Fields): boolean {
-  const targets = list(select['targetList'])
-  if (targets.length !== 1 || list(select['groupClause']).length > 0) return false
-  const value = expectNode(targets[0], 'ResTarget')['val']
-  if (!isFields(value) || tagOf(value) !== 'FuncCall') return false
-  const call = expectNode(value, 'FuncCall')
-  const last = list(call['funcname']).slice(-1)[0]
-  return (
-    call['over'] === undefined &&
-    last !== undefined &&
-    text(expectNode(last, 'String')['sval']) === 'count'
-  )
 }
 
 function outputsOf(columns: readonly Column[]): readonly Output[] {
