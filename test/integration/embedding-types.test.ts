@@ -78,8 +78,10 @@ describe('pgvector 0.8', () => {
     await server?.stop()
   })
 
-  const rows = async (text: string, binary = false): Promise<unknown[][]> =>
-    (await client.query<unknown[]>({ text, rowMode: 'array', binary } as pg.QueryArrayConfig)).rows
+  const rows = async (text: string, binary = false): Promise<unknown[][]> => {
+    const query = { text, rowMode: 'array' as const, binary }
+    return (await client.query<unknown[]>(query)).rows
+  }
 
   it.each([
     ['functions', OF_EXTENSION('pg_proc', 'proname'), FUNCTIONS],
