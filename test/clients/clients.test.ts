@@ -1,18 +1,24 @@
 // Owns that clients people use see through the gateway what they see without it: each script runs twice, directly and
-// under a role that allows everything, and tells the same. `.cache/clients` holds Python's packages (requirements.txt).
+// under a role that allows everything, and tells the same.
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestGateway } from '../support/gateway.js'
 import { findPostgres, hasPostgres, startPostgres, type TestPostgres } from '../support/postgres.js'
+import {
+  BIN,
+  type Client,
+  canRun,
+  JDBC,
+  NEEDS_JDBC,
+  NEEDS_PRISMA,
+  NEEDS_PYTHON,
+  PYTHON,
+  told,
+} from './run-client.js'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
-const PYTHON = fileURLToPath(new URL('../../.cache/clients/bin/python', import.meta.url))
-const PRISMA = fileURLToPath(new URL('../../.cache/prisma', import.meta.url))
-const JDBC = '/usr/share/java/postgresql.jar'
 
 const SETUP = `
 CREATE EXTENSION vector;
@@ -44,17 +50,10 @@ access:
   - { who: { group: corp:all }, role: reader, targets: [prod-*] }
 `
 
-interface Client {
-  readonly name: string
-  readonly command: readonly [string, ...string[]]
-  /** What it cannot run without, and where that comes from. */
-  readonly needs: readonly [path: string, from: string][]
-}
-
 const python = (script: string, ...args: readonly string[]): Client => ({
   name: script,
   command: [PYTHON, join(folder, script), ...args],
-  needs: [[PYTHON, 'python3 -m venv .cache/clients; pip install -r test/clients/requirements.txt']],
+  needs: [NEEDS_PYTHON],
 })
 const node = (script: string): Client => ({
   name: script,
@@ -69,8 +68,6 @@ const statements = (file: string): Client => ({
   needs: [],
 })
 
-/** PostgreSQL's own programs. */
-const BIN = findPostgres().pgvector ?? ''
 /** The one that is made for typing. */
 const TYPING = join(findPostgres().plain ?? '', 'psql')
 const shell = (script: string, program: string): Client => ({
@@ -98,54 +95,14 @@ const CLIENTS: readonly Client[] = [
   python('langchain_client.py', 'writer'),
   {
     ...node('prisma.mjs'),
-    needs: [[join(PRISMA, 'node_modules/.prisma/client/index.js'), 'see .ci/run, "clients"']],
+    needs: [NEEDS_PRISMA],
   },
   {
     name: 'JdbcClient.java',
     command: ['java', '-cp', JDBC, join(folder, 'JdbcClient.java')],
-    needs: [[JDBC, 'the packages libpostgresql-jdbc-java and default-jdk-headless']],
+    needs: [NEEDS_JDBC],
   },
 ]
-
-/** False where it cannot run; in CI that is an error. */
-function canRun({ name, needs }: Client): boolean {
-  const missing = needs.find(([path]) => !existsSync(path))
-  if (missing === undefined) return true
-  const why = `${name} needs ${missing[0]}: ${missing[1]}`
-  if (process.env['CI']) throw new Error(why)
-  process.stderr.write(`skipped: ${why}\n`)
-  return false
-}
-
-interface Place {
-  readonly host: string
-  readonly port: number
-  readonly user: string
-  readonly password: string
-  readonly database: string
-}
-
-/** What a client tells, line by line. */
-async function told(
-  { command: [program, ...args] }: Client,
-  { host, port, user, password, database }: Place,
-): Promise<string[]> {
-  const { stdout } = await execa(program, args, {
-    env: {
-      PGHOST: host,
-      PGPORT: String(port),
-      PGUSER: user,
-      PGPASSWORD: password,
-      PGDATABASE: database,
-      PGSSLMODE: 'disable',
-      TZ: 'UTC',
-      PATH: `${BIN}:${process.env['PATH']}`,
-      PAGER: 'cat',
-      PRISMA_HOME: PRISMA,
-    },
-  })
-  return stdout.split('\n')
-}
 
 describe.skipIf(!hasPostgres('pgvector'))('a client sees what it sees without the gateway', () => {
   let server: TestPostgres

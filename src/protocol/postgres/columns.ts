@@ -84,13 +84,17 @@ function checkOrigin(
   }
 }
 
-/** A mask on `meta.phone` concerns whoever lets `meta` out. */
-function concerns(mask: FieldMask, output: Output): boolean {
-  return output.sources.some(
-    (source) =>
-      source.collection === mask.collection &&
-      (source.field === mask.field || mask.field.startsWith(`${source.field}.`)),
-  )
+/**
+ * The masks of what is let out. Each use of a field has a mask of its own; where none is of this one, one of a member
+ * (`meta.phone`) concerns whoever lets all of it (`meta`) out.
+ */
+function concerning(masks: readonly FieldMask[], output: Output): readonly FieldMask[] {
+  const found = output.sources.flatMap(({ collection, field }) => {
+    const near = masks.filter((mask) => mask.collection === collection)
+    const same = near.filter((mask) => mask.field === field)
+    return same.length > 0 ? same : near.filter((mask) => mask.field.startsWith(`${field}.`))
+  })
+  return [...new Set(found)]
 }
 
 function strictestScore(masks: readonly FieldMask[]): ScoreTransform {
@@ -227,7 +231,7 @@ function planColumn(
     vector,
     ...(mayHoldVectors(output, operation) ? { madeOfVectors: true } : {}),
   }
-  const masks = obligations.masks.filter((mask) => concerns(mask, output))
+  const masks = concerning(obligations.masks, output)
   if (masks.length === 0) return plan
   if (output.kind === 'derived') throw unsure(`column ${column.name} is made from masked fields`)
   if (output.kind === 'whole') {
