@@ -217,12 +217,10 @@ for (const kind of ['plain', '18'] as const) {
       await admin.query('ALTER TABLE plain DROP CONSTRAINT late')
     })
 
-    test.runIf(kind === '18')(
-      'a virtual column is computed when it is read, and can fail',
-      async () => {
+    if (kind === '18')
+      test('a virtual column is computed when it is read, and can fail', async () => {
         expect(await told('reader', 'SELECT fails FROM staff_virtual')).toBe('42501')
         expect(await told('reader', 'SELECT email FROM staff_virtual')).toEqual(['[masked]'])
-      },
-    )
+      })
   })
 }
