@@ -31,7 +31,8 @@ export interface Catalogue {
 
 /** A parameter's value as text, NULL, or not known (not bound yet, or a type the adapter does not decode). */
 export type Parameter =
-  | { readonly known: true; readonly value: string | null }
+  /** `odd`: its type reads a text in a way of its own, so that the numbers in it may be others. */
+  | { readonly known: true; readonly value: string | null; readonly odd?: true }
   /** `norm`: of a vector in binary form, where it is one. */
   | { readonly known: false; readonly norm?: () => number | undefined }
 

@@ -130,9 +130,20 @@ export function valueText(type: number, format: number, bytes: Buffer): string |
 export function toParameter(type: number, format: number, bytes: Buffer | null): Parameter {
   if (bytes === null) return { known: true, value: null }
   const value = valueText(type, format, bytes)
-  if (value !== undefined) return { known: true, value }
-  return format === 1 ? { known: false, norm: () => vectorNorm(1, bytes) } : { known: false }
+  const plain = PLAIN_NUMBERS.has(type) || type >= FIRST_NORMAL_OID
+  if (value !== undefined) return { known: true, value, ...(plain ? {} : { odd: true }) }
+  return format === 1 && plain
+    ? { known: false, norm: () => vectorNorm(1, bytes) }
+    : { known: false }
 }
+
+/** Types of the catalogue itself have OIDs below this (FirstNormalObjectId). */
+const FIRST_NORMAL_OID = 16384
+/** Numbers, texts, and arrays of them, and what is not known yet. Not "char", of which '0' is 48. */
+const PLAIN_NUMBERS: ReadonlySet<number> = new Set([
+  ...[0, OID.unknown, OID.text, OID.varchar, OID.int2, OID.int4, OID.int8],
+  ...[OID.float4, OID.float8, OID.numeric, 1005, 1007, 1016, 1021, 1022, 1231, 1009, 1015],
+])
 
 const ZERO = 0x30
 const ONE = 0x31

@@ -30,15 +30,19 @@ function textElements(text: string): readonly number[] | undefined {
 function binaryElements(bytes: Buffer): readonly number[] | undefined {
   if (bytes.length < 4) return undefined
   const size = bytes.readUInt16BE(0)
+  const sparse = bytes.length < 12 ? -1 : bytes.readInt32BE(4)
+  const isSparse = sparse >= 0 && bytes.length === 12 + 8 * sparse
+  // One of very many dimensions can look like another one of few: then nobody knows.
+  if (isSparse && (bytes.length === 4 + 4 * size || bytes.length === 4 + 2 * size)) return undefined
   const at = (count: number, read: (index: number) => number): number[] =>
     Array.from({ length: count }, (_, index) => read(index))
   if (bytes.length === 4 + 4 * size) return at(size, (index) => bytes.readFloatBE(4 + 4 * index))
   if (bytes.length === 4 + 2 * size)
     return at(size, (index) => half(bytes.readUInt16BE(4 + 2 * index)))
   // sparsevec: dimension, count, unused, then as many indices and as many values.
-  const count = bytes.length < 12 ? -1 : bytes.readInt32BE(4)
-  if (count < 0 || bytes.length !== 12 + 8 * count) return undefined
-  return at(count, (index) => bytes.readFloatBE(12 + 4 * count + 4 * index))
+  return isSparse
+    ? at(sparse, (index) => bytes.readFloatBE(12 + 4 * sparse + 4 * index))
+    : undefined
 }
 
 /** IEEE 754 binary16. */

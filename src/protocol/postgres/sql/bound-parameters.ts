@@ -30,6 +30,7 @@ export class BoundParameters {
     this.#looked = true
     const parameter = this.#values[number - 1]
     if (parameter?.known === false) return parameter.norm?.()
+    if (parameter?.odd === true) return undefined
     return typeof parameter?.value === 'string' ? textNorm(parameter.value) : undefined
   }
 }

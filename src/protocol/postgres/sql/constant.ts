@@ -66,17 +66,22 @@ function elementsOf(literal: string | null | undefined): Value['elements'] {
   return typeof literal === 'string' ? arrayElements(literal) : undefined
 }
 
-/** A cast keeps a constant constant; only casts to types that compare exactly keep it a key. */
-export function evaluateConstantCast(value: Value, type: TypeMeaning): Value {
+/**
+ * A cast keeps a constant constant; only casts to types that compare exactly keep it a key. `modified`: it has a length or
+ * a precision, which can make another value of it, and a long one of a short one.
+ */
+export function evaluateConstantCast(value: Value, type: TypeMeaning, modified: boolean): Value {
   const exact = value.exact === true && (type.exact || (type.array && value.elements !== undefined))
   return {
     kind: 'constant',
     sources: value.sources,
     exact,
-    ...(value.growth === undefined ? {} : { growth: value.growth }),
+    ...(value.growth === undefined ? {} : { growth: modified ? LONG_CONSTANT : value.growth }),
     ...(value.pending === true ? { pending: true } : {}),
-    ...(value.identity === undefined ? {} : { identity: value.identity }),
-    ...(value.norm !== undefined && type.number ? { norm: value.norm } : {}),
+    ...(value.identity === undefined || modified
+      ? {}
+      : { identity: `${value.identity}::${type.name}${type.array ? '[]' : ''}` }),
+    ...(value.norm !== undefined && type.number && !modified ? { norm: value.norm } : {}),
     get literal() {
       return value.literal
     },

@@ -47,7 +47,7 @@ function valuesOf(args: readonly unknown[], own: Analysis): readonly Parameter[]
   }
 }
 
-/** An argument as the query's parameter. What is computed, or read by the server in its own way, is not known. */
+/** An argument as the query's parameter, of a type that PREPARE may have named. What is computed, or read by the server in its own way, is not known. */
 function parameterOf(value: Value): Parameter {
   if (value.kind !== 'constant' || value.pending === true) return { known: false }
   const { literal, elements } = value
@@ -57,7 +57,7 @@ function parameterOf(value: Value): Parameter {
   if (typeof literal === 'string')
     return /^[-+\s]*\d*\.?\d*e[-+]?\d+$|^[-+\s]*\d*\.\d*$/i.test(literal)
       ? { known: false }
-      : { known: true, value: literal }
+      : { known: true, value: literal, odd: true }
   return elements === undefined ? { known: false } : arrayOf(elements)
 }
 
@@ -70,6 +70,6 @@ function arrayOf(elements: readonly (string | null | undefined)[]): Parameter {
         : each,
   )
   return texts.every((each) => each !== undefined)
-    ? { known: true, value: `{${texts.join(',')}}` }
+    ? { known: true, value: `{${texts.join(',')}}`, odd: true }
     : { known: false }
 }

@@ -8,7 +8,7 @@ import { evaluateConstantCast, evaluateParameter, literalConstant } from './cons
 import { resolveOperator, resolveType } from './names.js'
 import { evaluateQuery } from './query.js'
 import { Scope } from './scope.js'
-import { castValue, joined, listOf, memberOf, oneOf, whole } from './total.js'
+import { castValue, joined, listOf, listOfRows, memberOf, oneOf, whole } from './total.js'
 import {
   expectNode,
   type Fields,
@@ -152,14 +152,14 @@ function indirection(fields: Fields, scope: Scope, analysis: Analysis): Value {
   return value
 }
 
-const BARE: ReadonlySet<string> = new Set(['A_Const', 'ParamRef'])
+const BARE: ReadonlySet<string> = new Set(['A_Const'])
 
 function arrayConstructor(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const parts = list(fields['elements']).map((each) => evaluate(each, scope, analysis))
   if (parts.every((part) => part.kind === 'constant' && part.elements === undefined)) {
     const exact = parts.every((part) => part.exact === true)
     const elements = parts.map((part) => part.literal)
-    // A cast may have made a number another one: '1'::bit(32)::int.
+    // A cast, or a type of a parameter, may have made a number another one: '1'::bit(32)::int.
     const bare = list(fields['elements']).every((each) => BARE.has(tagOf(each)))
     const norm = (): number | undefined => textNorm(`{${elements.join()}}`)
     return { kind: 'constant', sources: [], exact, elements, ...(bare ? { norm } : {}) }
@@ -184,8 +184,12 @@ function choice(fields: Fields, scope: Scope, analysis: Analysis): Value {
 function cast(fields: Fields, scope: Scope, analysis: Analysis): Value {
   const value = evaluate(fields['arg'], scope, analysis)
   const type = resolveType(fields['typeName'], analysis)
-  if (value.kind === 'constant') return evaluateConstantCast(value, type)
   const modified = list(open(fields['typeName'], 'TypeName')['typmods']).length > 0
+  if (value.kind === 'constant') {
+    // The length of an embedding is only looked at; that of a bit string makes another one.
+    const checked = type.vector && !Object.hasOwn(analysis.product.builtInVectorTypes, type.name)
+    return evaluateConstantCast(value, type, modified && !checked)
+  }
   const result = castValue(value, type, modified)
   if (value.embedding !== true || !type.vector) return result
   return {
@@ -324,12 +328,12 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
       return { kind: 'derived', sources: only.sources, row: only.row }
     // It fails where there are several rows, whatever they hold.
     if (outputs.length === 1 && only?.kind === 'column')
-      return { kind: 'column', sources: only.sources, type: only.type }
+      return { kind: 'column', sources: only.sources, type: only.type, growth: only.growth }
     return outputs.length === 1 && only?.kind === 'whole' ? only : derived(...outputs)
   }
   if (kind === 'ARRAY_SUBLINK') {
     if (outputs.some((each) => allSources(each).length > 0)) analysis.gather(query.rows, true)
-    return query.rows <= LISTED_ROWS ? listOf(outputs) : derived(...outputs)
+    return query.rows <= LISTED_ROWS ? listOfRows(outputs) : derived(...outputs)
   }
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') return derived(test, ...outputs)
   throw new NotUnderstood(`not supported yet: ${kind}`)

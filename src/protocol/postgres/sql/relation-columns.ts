@@ -49,7 +49,8 @@ export function relationColumns(
     const kind = how === 'output' ? (generated ?? 'column') : how === 'whole' ? how : 'derived'
     const embedding = column.vector && analysis.catalogue.isVectorType(column.typeOid)
     const type = column.typeOid
-    const value: Value = { kind, sources, embedding, type, ...throughView(further) }
+    const growth = further?.growth
+    const value: Value = { kind, sources, embedding, type, growth, ...throughView(further) }
     return { name: column.name, value }
   })
   if (behind === undefined) COLUMNS[only ? 'only' : 'all'].set(relation, columns)

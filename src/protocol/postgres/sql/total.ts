@@ -17,10 +17,12 @@ const PLAIN_TYPES: ReadonlySet<number | undefined> = new Set([
 
 const words = (list: string): ReadonlySet<string> => new Set(list.split(' '))
 
-/** A step can make a text three times as long as its parts together (escapes of JSON, `upper`), seldom ever does. */
+/** A step can make a text some times as long as its parts together (escapes of JSON, `upper`), seldom ever does. */
 const STEP = 3
-/** Seven steps, or as many parts: of a megabyte that is less than PostgreSQL gives a value. */
-const MOST_GROWTH = STEP ** 7
+/** Steps, one in another, over one value: fewer than any long constant counts. */
+const MOST_GROWTH = STEP ** 4
+/** The same for rows of a table as they stand, which may have hundreds of columns. */
+const MOST_OF_ROW = STEP ** 7
 
 /** Functions of pg_catalog that give a text or a number for any text. */
 const OF_TEXT = words(
@@ -45,16 +47,56 @@ const isUnread = (value: Value): boolean => allSources(value).length === 0
 const isText = (value: Value): boolean =>
   value.row === undefined && (value.type === OID.text || value.type === VARCHAR)
 
-/** A value made by what cannot fail; derived where a part of it can. `beside`: what steers it, noted elsewhere. */
+/**
+ * A value made by what cannot fail; derived where a part of it can. `beside`: what steers it, noted elsewhere.
+ *
+ * The caller chooses the other parts. A long one beside a masked value would fail, or not, by what the masked one turns it
+ * into: `translate(long, translate(ssn, …), …)`. So there is one value beside short literals, or columns of one table's row
+ * as they stand, of which only the lengths add up.
+ */
 export function whole(
   parts: readonly Value[],
   type?: number,
   beside: readonly Value[] = [],
 ): Value {
-  if (!parts.every(isSound)) return derived(...parts, ...beside)
+  const read = parts.filter((each) => !isConstant(each))
+  const short = parts.every((each) => !isConstant(each) || growthOf(each) <= 1)
+  const [first] = read
+  const item = rowItem(read)
+  const several = read.length > 1 || first?.row !== undefined || first?.standing !== undefined
   const growth = STEP * parts.reduce((sum, each) => sum + growthOf(each), 0)
-  if (growth > MOST_GROWTH) return derived(...parts, ...beside)
+  const most = item === undefined ? MOST_GROWTH : MOST_OF_ROW
+  if (!parts.every(isSound) || !short || growth > most || (several && item === undefined))
+    return derived(...parts, ...beside)
   const sources = unite([...parts, ...beside].map(allSources))
+  if (sources.length === 0) return NOTHING
+  return { kind: 'whole', sources, type, growth, ...(several ? { standing: item } : {}) }
+}
+
+/** The one item of FROM whose columns, or rows, these are as they stand; undefined where there is none. */
+function rowItem(values: readonly Value[]): object | undefined {
+  const items = new Set(values.map(itemOf))
+  const [item] = items
+  return items.size === 1 ? item : undefined
+}
+
+function itemOf(value: Value): object | undefined {
+  if (value.row !== undefined)
+    return value.sources.length === 0 ? rowItem(value.row.map((each) => each.value)) : undefined
+  // A generated column that is stored is whole, and stands there like any other.
+  const stands = value.kind === 'column' || (value.kind === 'whole' && value.growth === undefined)
+  return value.standing ?? (stands ? value.base?.item : undefined)
+}
+
+/** One of several, as it is: no longer than the longest. */
+function choice(
+  parts: readonly Value[],
+  type: number | undefined,
+  beside: readonly Value[],
+): Value {
+  if (!parts.every(isSound)) return derived(...parts, ...beside)
+  const sources = unite([...parts, ...beside].map(allSources))
+  const growth = Math.max(...parts.map(growthOf))
   return sources.length === 0 ? NOTHING : { kind: 'whole', sources, type, growth }
 }
 
@@ -63,7 +105,9 @@ export function castValue(value: Value, type: TypeMeaning, modified: boolean): V
   if (!type.textual) return derived(value)
   if (value.kind === 'column' && isText(value) && !modified)
     return { kind: 'column', sources: value.sources, type: OID.text }
-  return whole([value], OID.text)
+  const { standing } = value
+  // As long as it was: what a row was made of does not matter any more.
+  return standing === undefined ? whole([value], OID.text) : { ...value, type: OID.text }
 }
 
 /** `a || b` of texts. Of lists of several dimensions it can fail. */
@@ -83,13 +127,19 @@ export function oneOf(parts: readonly Value[], beside: readonly Value[] = []): V
     read.every((each) => each.type === first?.type || (isText(each) && first && isText(first)))
   const exact = parts.every((each) => !isConstant(each) || each.exact === true)
   return alike && exact && first !== undefined
-    ? whole(parts, first.type, beside)
+    ? choice(parts, first.type, beside)
     : derived(...parts, ...beside)
 }
 
 /** A list of texts. */
 export function listOf(parts: readonly Value[]): Value {
   return everyText(parts) ? whole(parts) : derived(...parts)
+}
+
+/** A list of what a query of few rows gives: nothing further is made of it. */
+export function listOfRows(parts: readonly Value[]): Value {
+  const list = listOf(parts)
+  return list.kind === 'whole' ? { ...list, growth: MOST_OF_ROW } : list
 }
 
 /**
@@ -148,7 +198,8 @@ function isOfItem(value: Value, item: Item): boolean {
 }
 
 function isTotal(name: string, values: readonly Value[]): boolean {
-  if (OF_TEXT.has(name) || CHOOSES_TEXT.has(name)) return everyText(values)
+  if (OF_TEXT.has(name)) return everyText(values) && isOfOne(values)
+  if (CHOOSES_TEXT.has(name)) return everyText(values)
   if (OF_ANYTHING.has(name)) return true
   if (OF_ANYTHING_BUT_JSON.has(name)) return values.every(isSafeInJsonb)
   if (OBJECTS.has(name)) {
@@ -159,6 +210,11 @@ function isTotal(name: string, values: readonly Value[]): boolean {
   const [first, distance, other] = values
   if (first === undefined || (distance !== undefined && !isUnread(distance))) return false
   return other === undefined || isConstant(other) || other.type === first.type
+}
+
+/** The value first, the rest constants; not of a row's columns together, whose letters the function would count. */
+function isOfOne([first, ...others]: readonly Value[]): boolean {
+  return first !== undefined && first.standing === undefined && others.every(isConstant)
 }
 
 // Types of pg_catalog have OIDs below this (FirstNormalObjectId).

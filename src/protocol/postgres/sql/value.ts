@@ -46,7 +46,9 @@ export interface Value {
   /** OID of its type, where that is known. */
   readonly type?: number | undefined
   /** Of what is whole: how many times as long as the values in it it can be; of a constant: as how many it counts. */
-  readonly growth?: number
+  readonly growth?: number | undefined
+  /** Columns of one item's row together, as they stand (`total.ts`): the item. */
+  readonly standing?: object | undefined
   /** A constant, or one of several, that may be compared with a key and still names at most one. */
   readonly exact?: boolean
 }
@@ -92,6 +94,7 @@ export function merge(left: Value, right: Value): Value {
       sources,
       embedding: left.embedding === true && right.embedding === true,
       type,
+      growth: Math.max(growthOf(left), growthOf(right)),
       ...(apart || left.mixed === true || right.mixed === true ? { mixed: true } : {}),
     }
   }
