@@ -328,7 +328,7 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
     return outputs.length === 1 && only?.kind === 'whole' ? only : derived(...outputs)
   }
   if (kind === 'ARRAY_SUBLINK') {
-    if (outputs.some((each) => allSources(each).length > 0)) analysis.gather(query.rows, true)
+    analysis.gather(query.rows, true)
     return query.rows <= LISTED_ROWS ? listOf(outputs) : derived(...outputs)
   }
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') return derived(test, ...outputs)
