@@ -168,8 +168,7 @@ function copiedRows(budget: BudgetRule, operation: Operation): number | undefine
   )
   const within = writes.filter(({ collection }) => isOf(budget, collection))
   const into = writes.filter(
-    (use) =>
-      !isOf(budget, use.collection) && (copies || !within.some((one) => standsOn(use, one))),
+    (use) => !isOf(budget, use.collection) && (copies || !within.some((one) => standsOn(use, one))),
   )
   // What is defined by what is read has no effect that says how much.
   if (copies && into.some(({ access, effect }) => access === 'admin' && effect.kind === 'none'))

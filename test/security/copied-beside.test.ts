@@ -99,10 +99,41 @@ describe.skipIf(!hasPostgres('pgvector'))('what is found by comparing', () => {
     await expect(session.query(sql)).rejects.toThrow()
   })
 
-  it('is counted by a limit where it is gathered', async () => {
+  it.each([
+    ['an aggregate', "string_agg(g::text, ',') FROM generate_series(1, 100) g JOIN docs ON id = g"],
+    ['an array', 'ARRAY(SELECT g FROM generate_series(1, 100) g JOIN docs ON id = g)'],
+    [
+      'an array by a condition',
+      'ARRAY(SELECT g FROM generate_series(1, 100) g WHERE EXISTS (SELECT FROM docs WHERE id = g))',
+    ],
+    [
+      'an aggregate of a subquery',
+      `(SELECT string_agg(g::text, ',')) FROM generate_series(1, 100) g JOIN docs ON id = g`,
+    ],
+  ])('is counted by a limit where it is gathered: %s', async (_name, selected) => {
     const session = await as('lim')
-    const sql = "SELECT string_agg(g::text, ',') FROM generate_series(1, 100) g JOIN docs ON id = g"
-    await expect(session.query(sql)).rejects.toThrow()
+    await expect(session.query(`SELECT ${selected}`)).rejects.toThrow('would gather more than 5')
+    const common = `WITH x AS (SELECT g FROM generate_series(1, 100) g JOIN docs ON id = g)
+      SELECT ARRAY(SELECT g FROM x)`
+    await expect(session.query(common)).rejects.toThrow('would gather more than 5')
+  })
+
+  it('is no matter for what is small, one’s own, or compared with nothing', async () => {
+    const session = await as('lim')
+    await session.query('CREATE TEMP TABLE t (id int, tag text)')
+    await session.query("INSERT INTO t SELECT g, 'x' FROM generate_series(1, 100) g")
+    await session.query("UPDATE t SET tag = 'y' WHERE id > 50")
+    await session.query('INSERT INTO t SELECT id FROM docs ORDER BY id LIMIT 5')
+    const twice = `WITH a AS (INSERT INTO t SELECT id FROM docs LIMIT 2)
+      INSERT INTO t SELECT id FROM docs LIMIT 3`
+    await session.query(twice)
+    const tags = "ARRAY(SELECT lower(u) FROM unnest('{TITLE 1,TITLE 2}'::text[]) u)"
+    const listed = `SELECT id FROM docs WHERE title = ANY(${tags}) ORDER BY id LIMIT 5`
+    expect((await session.query(listed)).rows).toEqual([{ id: 1 }, { id: 2 }])
+    const own =
+      'SELECT count(*)::int AS n, count(DISTINCT docs.id)::int AS d FROM t JOIN docs USING (id)'
+    expect((await session.query(own)).rows).toEqual([{ n: 30, d: 20 }])
+    await session.query("DELETE FROM t WHERE tag = 'y'")
   })
 
   it('is counted for each table into which rows are copied', async () => {
