@@ -2,10 +2,17 @@
 // and altogether. Pure; the counting is `proxy/budgets.ts`'s. What nobody could count is refused.
 
 import type { FieldMask } from '../core/decision.js'
-import type { FieldUse, Operation, Output } from '../core/operation.js'
+import {
+  type CollectionUse,
+  type FieldUse,
+  isTemporary,
+  type Operation,
+  type Output,
+} from '../core/operation.js'
 import type { CompiledRole } from './compile.js'
 import { covers, type Pattern } from './glob.js'
 import { describeOperation } from './reasons.js'
+import { writtenRows } from './risks.js'
 
 /** One entry of a role's `budget`. */
 export interface BudgetRule {
@@ -132,7 +139,7 @@ function takenOf(
     rows: { fixed: gathers + copied, perRow: gives },
     vectors: {
       // An embedding inside of a value that gathers rows is as many.
-      fixed: (plain + made) * gathers + copied * countOf(uses, ['copied']),
+      fixed: (plain + made) * gathers + copied * toldIn(uses),
       perRow: (plain + made) * gives,
     },
     probes: {
@@ -143,26 +150,60 @@ function takenOf(
   }
 }
 
-/** Rows that end up in a collection outside of the budget; undefined where nobody knows how many. */
+/**
+ * Rows that end up in collections outside of the budget; undefined where nobody knows how many. Rows that are found by
+ * comparing them with those of the budget count as what is copied out of it.
+ */
 function copiedRows(budget: BudgetRule, operation: Operation): number | undefined {
   const copies = operation.fields.some(
     (use) => use.how === 'copied' && isOf(budget, use.collection),
   )
-  if (!copies) return 0
-  const into = operation.collections.filter(
-    ({ access, collection }) =>
-      (access === 'write' || access === 'admin') && !isOf(budget, collection),
+  const reads = operation.collections.some(
+    ({ access, action, collection }) =>
+      access === 'read' && action !== 'describe_collection' && isOf(budget, collection),
   )
-  let rows = 0
-  for (const { effect } of into) {
-    if (effect.kind === 'none') continue
-    if (effect.kind !== 'ids' && effect.kind !== 'rows') return undefined
-    rows = Math.max(rows, effect.count)
-  }
-  // A table that is made of what is read has no effect that says how much.
-  return into.some(({ access, effect }) => access === 'admin' && effect.kind === 'none')
-    ? undefined
-    : rows
+  if (!copies && !reads) return 0
+  const writes = operation.collections.filter(
+    ({ access }) => access === 'write' || access === 'admin',
+  )
+  const within = writes.filter(({ collection }) => isOf(budget, collection))
+  const into = writes.filter(
+    (use) => !isOf(budget, use.collection) && (copies || !within.some((one) => standsOn(use, one))),
+  )
+  // What is defined by what is read has no effect that says how much.
+  if (copies && into.some(({ access, effect }) => access === 'admin' && effect.kind === 'none'))
+    return undefined
+  const rows = writtenRows(into)
+  return Number.isFinite(rows) ? rows : undefined
+}
+
+/** Whether a write may be one with that: of a parent, a part or a view of what is written there. */
+function standsOn(use: CollectionUse, written: CollectionUse): boolean {
+  const { action, effect, collection } = use
+  return (
+    !isTemporary(collection) &&
+    action === written.action &&
+    JSON.stringify(effect) === JSON.stringify(written.effect)
+  )
+}
+
+/** Ways to use an embedding that tell of it in rows that are copied, beside distances to the caller's own vectors. */
+const TELLING: readonly FieldUse['how'][] = [
+  'copied',
+  'predicate',
+  'equality',
+  'join',
+  'group',
+  'order',
+  'derived',
+  'whole',
+  'exists',
+]
+
+/** Embeddings that each copied row may hold or tell of. */
+function toldIn(uses: readonly FieldUse[]): number {
+  const told = uses.filter(({ how }) => TELLING.includes(how))
+  return new Set(told.map(({ collection, field }) => JSON.stringify([collection, field]))).size
 }
 
 /** An embedding of the budget leaves with it, and no mask hides it. */

@@ -67,22 +67,40 @@ export function gathersMore(operation: Operation, rows: number): boolean {
 }
 
 /**
- * True when more rows than that are copied into what is the session's own: no rule about where they come from meets them
- * there.
+ * True when more rows than that may be copied into what is the session's own: no rule about where they come from meets
+ * them there. What is compared with rows tells them as well as a copy does, so that any read counts.
  */
 export function copiesMore(operation: Operation, rows: number): boolean {
-  const copies = operation.fields.some(
-    ({ how, collection }) => how === 'copied' && collection !== CATALOG && !isTemporary(collection),
+  if (!readsGoverned(operation)) return false
+  const written = operation.collections.filter(({ collection }) => isTemporary(collection))
+  return !(writtenRows(written) <= rows)
+}
+
+/** True when it reads what is neither the catalogue nor the session's own. A plan reads no rows. */
+function readsGoverned({ collections, fields }: Operation): boolean {
+  const governed = (collection: string): boolean =>
+    collection !== CATALOG && !isTemporary(collection)
+  return (
+    collections.some(({ collection, access, action }) => {
+      return access === 'read' && action !== 'describe_collection' && governed(collection)
+    }) || fields.some(({ how, collection }) => how === 'copied' && governed(collection))
   )
-  if (!copies) return false
-  let copied = 0
-  for (const { access, collection, effect } of operation.collections) {
-    if (!isTemporary(collection) || (access !== 'write' && access !== 'admin')) continue
-    if (effect.kind === 'none') continue
-    copied +=
-      effect.kind === 'ids' || effect.kind === 'rows' ? effect.count : Number.POSITIVE_INFINITY
+}
+
+/**
+ * Rows that these uses write at most; infinite where nobody knows. Uses of one collection by one action each carry the
+ * total of the request already.
+ */
+export function writtenRows(uses: readonly CollectionUse[]): number {
+  const most = new Map<string, number>()
+  for (const { access, collection, action, effect } of uses) {
+    if ((access !== 'write' && access !== 'admin') || effect.kind === 'none') continue
+    const known = effect.kind === 'ids' || effect.kind === 'rows'
+    const count = known ? effect.count : Number.POSITIVE_INFINITY
+    const key = `${collection}\u0000${action}`
+    most.set(key, Math.max(most.get(key) ?? 0, count))
   }
-  return !(copied <= rows)
+  return [...most.values()].reduce((sum, count) => sum + count, 0)
 }
 
 function useRisks(

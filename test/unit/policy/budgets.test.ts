@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import type { FieldMask } from '../../../src/core/decision.js'
-import type { FieldHow, Operation, Output } from '../../../src/core/operation.js'
+import type { Effect, FieldHow, Operation, Output } from '../../../src/core/operation.js'
 import { claimsOf } from '../../../src/policy/budgets.js'
 import { compile } from './fixture.js'
 
@@ -144,6 +144,31 @@ describe('an operation takes', () => {
     // What stays among them is counted when it leaves.
     expect(taken(into({ kind: 'filter' }, 'docs'))).toEqual({})
     expect(taken(read({ gathers: 'unbounded' }))).toContain('would gather a number of rows')
+  })
+
+  it('what it writes elsewhere by comparing, once for each collection and action', () => {
+    const use = (collection: string, action: string, effect: Effect) =>
+      ({ collection, access: action === 'get' ? 'read' : 'write', action, effect }) as const
+    const reads = use('docs', 'get', { kind: 'none' })
+    const insert = (collection: string, count: number) =>
+      use(collection, 'insert', { kind: 'rows', count })
+    const many = (collection: string) => use(collection, 'update_by_filter', { kind: 'filter' })
+    const found = (uses: Operation['collections'], hows: readonly FieldHow[] = []) =>
+      taken(read({ rows: 0, hows, uses: [reads, ...uses] }))
+    expect(found([insert('a', 4), insert('b', 4)])).toEqual({ rows: [8, 0] })
+    // Both carry what the request inserts there.
+    expect(found([insert('a', 6), insert('a', 6)])).toEqual({ rows: [6, 0] })
+    expect(found([insert('a', 6)], ['predicate', 'join'])).toMatchObject({
+      rows: [6, 0],
+      vectors: [6, 0],
+    })
+    expect(found([insert('a', 6)], ['nearest', 'cutoff'])).not.toHaveProperty('vectors')
+    expect(found([many('a')])).toContain('would copy a number of rows')
+    // A write of what is budgeted, and of what it is a part of.
+    expect(found([many('docs')])).toEqual({})
+    expect(found([many('docs'), many('docs_2026')])).toEqual({})
+    expect(found([many('docs'), many('$temp.t')])).toContain('would copy a number of rows')
+    expect(found([use('a', 'update', { kind: 'none' })])).toEqual({})
   })
 
   it('a share of each collection by itself; the rest of all that are named together', () => {

@@ -64,6 +64,8 @@ export class Analysis {
   readonly probes: ColumnOrigin[] = []
   /** Some expression is a distance to a constant. */
   searches = false
+  /** Tables met so far, the catalogue's apart; those of WITH, whatever they are made of. */
+  met = 0
   /** Gathering aggregates met in the query at hand. */
   gathering = 0
   /** Subqueries at hand that may run once for each row around them. */
@@ -165,6 +167,7 @@ export class Analysis {
       })
       return
     }
+    this.met += 1
     for (const each of this.family(relation, only)) {
       this.collection({ collection: each.collection, access, action, effect })
     }
@@ -263,6 +266,7 @@ export class Analysis {
     for (const name of other.functions) this.functions.add(name)
     for (const name of other.locks) this.locks.add(name)
     this.movesPath ||= other.movesPath
+    this.met += other.met
     this.#called ||= other.#called
     for (const each of other.unproved) this.unproved.add(each)
     // Names in a view's definition were resolved when it was made.

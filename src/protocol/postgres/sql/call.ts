@@ -10,7 +10,7 @@ import type { Scope } from './scope.js'
 import { allowsSetting, allowsShow, judgeSearchPath } from './settings.js'
 import { totalCall } from './total.js'
 import { expectNode, type Fields, list, NotUnderstood, names } from './tree.js'
-import { allSources, derived, NOTHING, type Value } from './value.js'
+import { derived, NOTHING, type Value } from './value.js'
 
 export interface Call {
   readonly value: Value
@@ -85,7 +85,8 @@ function callValue(
   const windowed = fields['over'] !== undefined
   if (windowed) beside.push(evaluateWindow(fields['over'], scope, analysis))
   const parts = [...values, ...beside]
-  if (gathers(name, routines) && parts.some((each) => allSources(each).length > 0)) {
+  // Whatever its arguments are: which rows there are to gather is found by what is read.
+  if (gathers(name, routines)) {
     // A window gathers again for each row.
     if (windowed) analysis.gather(Number.POSITIVE_INFINITY, true)
     else analysis.gathering += 1

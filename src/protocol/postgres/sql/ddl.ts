@@ -208,8 +208,6 @@ function readForTable(into: Fields, query: unknown, analysis: Analysis): number 
 
 function filledTable(into: Fields, rows: number, analysis: Analysis): Definition {
   analysis.writes += 1
-  const { schema } = newName(into['rel'], analysis)
-  if (schema !== TEMPORARY_SCHEMA) return create(into['rel'], analysis)
   const many = { kind: 'unknown', reason: 'the number of rows comes from a query' } as const
   const effect = Number.isFinite(rows) ? ({ kind: 'rows', count: rows } as const) : many
   return create(into['rel'], analysis, effect)

@@ -314,6 +314,7 @@ const LISTED_ROWS = 1000
 
 function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
   analysis.repeated += 1
+  const { met } = analysis
   const query = evaluateQuery(fields['subselect'], scope, analysis)
   analysis.repeated -= 1
   const kind = text(fields['subLinkType'])
@@ -332,7 +333,9 @@ function subLink(fields: Fields, scope: Scope, analysis: Analysis): Value {
     return outputs.length === 1 && only?.kind === 'whole' ? only : derived(...outputs)
   }
   if (kind === 'ARRAY_SUBLINK') {
-    if (outputs.some((each) => allSources(each).length > 0)) analysis.gather(query.rows, true)
+    // What it holds may come of no column: its rows can be found by comparing with those of a table.
+    if (analysis.met > met || outputs.some((each) => allSources(each).length > 0))
+      analysis.gather(query.rows, true)
     return query.rows <= LISTED_ROWS ? listOfRows(outputs) : derived(...outputs)
   }
   if (kind === 'ANY_SUBLINK' || kind === 'ALL_SUBLINK') return derived(test, ...outputs)

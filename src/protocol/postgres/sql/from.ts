@@ -87,6 +87,7 @@ function tableRange(fields: Fields, left: Scope, analysis: Analysis): Range {
   const name = text(fields['relname'])
   const common = fields['schemaname'] === undefined ? left.table(name) : undefined
   if (common !== undefined) {
+    analysis.met += 1
     const columns = renamed(common.columns(), alias.columns)
     return single({ alias: alias.name ?? name, columns, rows: common.rows() })
   }
