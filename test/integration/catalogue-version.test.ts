@@ -33,6 +33,8 @@ const CHANGES = [
   'drop index by_title',
   'alter table child add constraint refers foreign key (a) references docs (id)',
   'alter table child drop constraint refers',
+  'alter table docs add constraint positive check (id > 0)',
+  'alter table docs drop constraint positive',
   'alter table docs add column made text generated always as (title) stored',
   'alter table docs drop column made',
   'create or replace view shown as select id from docs where id > 0',

@@ -8,6 +8,7 @@ import {
   type CatalogueParts,
   collectionName,
   type Relation,
+  type RelationColumn,
   type Routine,
   TEMPORARY_SCHEMA,
   type TriggerEvent,
@@ -221,11 +222,22 @@ function relation(row: Row, vectors: ReadonlySet<number>): Relation {
     indexOf: row[9] === null || row[9] === undefined ? undefined : Number(row[9]),
     version: row[10] ?? '',
     leaf: row[11] === 'leaf',
-    unique: namesOf(json(row[13]), all),
+    unique: json(row[13]).map((entry) => withMadeOf(namesOf(numbers(entry), all), columns)),
     references: json(row[14]).map((entry) => {
-      const [column, target, attribute] = Array.isArray(entry) ? entry : []
-      const [named] = namesOf([column], all)
-      return { column: named ?? '', relation: Number(target), attribute: Number(attribute) }
+      const [own, target, others] = Array.isArray(entry) ? entry : []
+      // One by one: in the order of the key.
+      const named = numbers(own).flatMap((each) => namesOf([each], all))
+      return { columns: named, relation: Number(target), attributes: numbers(others) }
+    }),
+    checks: json(row[15]).map((entry) => {
+      const found = numbers(entry)
+      const wanted = found.includes(0)
+        ? columns.map(({ name }) => name)
+        : namesOf(
+            found.filter((each) => each > 0),
+            all,
+          )
+      return withMadeOf(wanted, columns)
     }),
   }
 }
@@ -235,6 +247,20 @@ function namesOf(numbers: readonly unknown[], columns: readonly unknown[]): read
   const found = columns.filter((each) => Array.isArray(each) && numbers.includes(each[0]))
   if (found.length !== numbers.length) throw malformed('relation')
   return found.map((each) => String(Array.isArray(each) ? each[1] : ''))
+}
+
+/** Columns, and those that generated ones of them are computed from: to write these is to write those. */
+function withMadeOf(
+  names: readonly string[],
+  columns: readonly RelationColumn[],
+): readonly string[] {
+  const behind = columns.flatMap(({ name, madeOf }) => (names.includes(name) ? (madeOf ?? []) : []))
+  return [...new Set([...names, ...behind])]
+}
+
+function numbers(value: unknown): readonly number[] {
+  if (!Array.isArray(value)) throw malformed('relation')
+  return value.map(Number)
 }
 
 /** The bits of pg_trigger.tgtype (catalog/pg_trigger.h). */

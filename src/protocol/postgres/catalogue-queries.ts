@@ -28,14 +28,17 @@ const ofRelation = (column: string): string => `x.${column} OPERATOR(pg_catalog.
 const INSTEAD = `(x.tgtype OPERATOR(pg_catalog.&) '64'::pg_catalog.int2) OPERATOR(pg_catalog.<>) '0'::pg_catalog.int2`
 
 const FOREIGN = `x.contype OPERATOR(pg_catalog.=) 'f'`
+const CHECK = `x.contype OPERATOR(pg_catalog.=) 'c'`
+/** The constraints that are read here; those of unique keys are read as indexes. */
+const CONSTRAINT = `x.contype ${oneOf('f,c')}`
 
 /**
  * What changes with the definition of relation `c` of schema `n`: its name, kind and rules, columns, indexes, foreign
- * keys, parents and children, triggers of a view. Not with TRUNCATE or ANALYZE.
+ * keys, checks, parents and children, triggers of a view. Not with TRUNCATE or ANALYZE.
  */
 const RELATION_VERSION = `pg_catalog.concat_ws('/', n.nspname, c.relname, c.relkind, c.relhasrules,
  ${versionOf('pg_attribute', ofRelation('attrelid'))}, ${versionOf('pg_index', ofRelation('indrelid'))},
- ${versionOf('pg_constraint', `${ofRelation('conrelid')} AND ${FOREIGN}`)},
+ ${versionOf('pg_constraint', `${ofRelation('conrelid')} AND ${CONSTRAINT}`)},
  ${versionOf('pg_rewrite', ofRelation('ev_class'))}, ${versionOf('pg_inherits', ofRelation('inhrelid'))},
  ${versionOf('pg_inherits', ofRelation('inhparent'))},
  CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN
@@ -47,17 +50,23 @@ const notToast = (schema: string): string =>
   `NOT pg_catalog.starts_with(${schema}${text}, 'pg_toast') AND NOT pg_catalog.starts_with(${schema}${text}, 'pg_temp')`
 const isView = `c.relkind ${oneOf('v,m')}`
 
-/** The columns of unique and exclusion indexes, those in their expressions and conditions too. */
-const UNIQUE = `(SELECT pg_catalog.json_agg(DISTINCT k.attribute) FROM pg_catalog.pg_index i, LATERAL (
-   SELECT pg_catalog.unnest(i.indkey)::pg_catalog.int4 AS attribute UNION ALL
-   SELECT d.refobjsubid FROM pg_catalog.pg_depend d WHERE d.classid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass
-     AND d.objid ${equal} i.indexrelid AND d.refclassid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid ${equal} i.indrelid) k
-   WHERE i.indrelid ${equal} c.oid AND (i.indisunique OR i.indisexclusion) AND k.attribute OPERATOR(pg_catalog.>) 0)`
+/** Of each unique or exclusion index: the columns of its key, those in its expressions and condition too. */
+const UNIQUE = `(SELECT pg_catalog.json_agg(g.attributes) FROM (
+   SELECT pg_catalog.json_agg(DISTINCT k.attribute) AS attributes FROM pg_catalog.pg_index i, LATERAL (
+   SELECT u.attribute::pg_catalog.int4 AS attribute FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY u(attribute, at)
+     WHERE u.at OPERATOR(pg_catalog.<=) i.indnkeyatts UNION ALL
+   SELECT d.refobjsubid FROM pg_catalog.pg_depend d WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+     AND d.classid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid ${equal} i.indexrelid AND d.refclassid ${equal} 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid ${equal} i.indrelid) k
+   WHERE i.indrelid ${equal} c.oid AND (i.indisunique OR i.indisexclusion) AND k.attribute OPERATOR(pg_catalog.>) 0
+   GROUP BY i.indexrelid) g)`
 
-/** Foreign keys, column by column. */
-const REFERENCES = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.conkey[k], x.confrelid::pg_catalog.int8, x.confkey[k]) ORDER BY x.oid, k)
-   FROM pg_catalog.pg_constraint x, LATERAL pg_catalog.generate_subscripts(x.conkey, 1) k
-   WHERE ${ofRelation('conrelid')} AND ${FOREIGN})`
+/** Foreign keys: columns, the relation that they refer to, its columns. */
+const REFERENCES = `(SELECT pg_catalog.json_agg(pg_catalog.json_build_array(x.conkey, x.confrelid::pg_catalog.int8, x.confkey) ORDER BY x.oid)
+   FROM pg_catalog.pg_constraint x WHERE ${ofRelation('conrelid')} AND ${FOREIGN})`
+
+/** Of each check: the columns that it names; 0 is the whole row. */
+const CHECKS = `(SELECT pg_catalog.json_agg(x.conkey ORDER BY x.oid)
+   FROM pg_catalog.pg_constraint x WHERE ${ofRelation('conrelid')} AND ${CHECK} AND x.conkey IS NOT NULL)`
 
 /**
  * The columns that generated column `a` is computed from; NULL for any other column. Until PostgreSQL 14 the column itself
@@ -70,7 +79,7 @@ const MADE_OF = `CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) '' THEN (SELEC
      OR d.classid ${equal} 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) ANY (ARRAY(
        SELECT f.oid FROM pg_catalog.pg_attrdef f WHERE f.adrelid ${equal} a.attrelid AND f.adnum ${equal} a.attnum)))) END`
 
-/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view, columns of unique indexes, foreign keys. */
+/** Relations: oid, schema, name, kind, columns, unique keys, parents, definition, rules, table of an index, version, leaf, triggers of a view, columns of unique indexes, foreign keys, checks. */
 const relations = (
   definition: string,
   where: string,
@@ -90,7 +99,8 @@ const relations = (
  CASE WHEN c.relkind ${equal} 'v' THEN
    (SELECT pg_catalog.bit_or(x.tgtype)${text} FROM pg_catalog.pg_trigger x WHERE x.tgrelid ${equal} c.oid AND ${INSTEAD}) END,
  CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${UNIQUE} END${text},
- CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${REFERENCES} END${text}
+ CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${REFERENCES} END${text},
+ CASE WHEN n.nspname ${noneOf(SYSTEM)} THEN ${CHECKS} END${text}
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ${equal} c.relnamespace
  WHERE (c.relkind ${oneOf('r,v,m,f,p,S')} OR (c.relkind ${oneOf('i,I')} AND n.nspname ${noneOf(SYSTEM)}))
  AND ${where}`
@@ -196,7 +206,7 @@ const READ: readonly (readonly [table: string, where?: string])[] = [
   ],
   ['pg_attribute', NOT_TEMPORARY('x.attrelid')],
   ['pg_index', NOT_TEMPORARY('x.indrelid')],
-  ['pg_constraint', `${FOREIGN} AND ${NOT_TEMPORARY('x.conrelid')}`],
+  ['pg_constraint', `${CONSTRAINT} AND ${NOT_TEMPORARY('x.conrelid')}`],
   ['pg_range'],
   ['pg_inherits'],
   ['pg_rewrite', NOT_TEMPORARY('x.ev_class')],

@@ -20,11 +20,11 @@ export interface RelationColumn {
 /** What a trigger can stand for. */
 export type TriggerEvent = 'insert' | 'update' | 'delete'
 
-/** One column of a foreign key, and where its values are looked for, by attribute number. */
+/** The columns of a foreign key, and where the values of each are looked for, by attribute number. */
 export interface Reference {
-  readonly column: string
+  readonly columns: readonly string[]
   readonly relation: number
-  readonly attribute: number
+  readonly attributes: readonly number[]
 }
 
 /** A table, view, sequence or index. */
@@ -41,10 +41,15 @@ export interface Relation {
   readonly columns: readonly RelationColumn[]
   /** Unique keys whose columns are all NOT NULL: column names. */
   readonly keys: readonly (readonly string[])[]
-  /** Columns of which a write tells whether a value is there: those of unique and exclusion indexes of any form. */
-  readonly unique: readonly string[]
+  /**
+   * Columns of which a write tells whether their values are there together: of each unique or exclusion index those of its
+   * key, its expressions and its condition, and those that a generated one of them is computed from.
+   */
+  readonly unique: readonly (readonly string[])[]
   /** Columns whose values must be in another relation: foreign keys. */
   readonly references: readonly Reference[]
+  /** Columns of which a check asks, and those that a generated one of them is computed from. */
+  readonly checks: readonly (readonly string[])[]
   readonly parents: readonly number[]
   /** The query of a view or materialised view. */
   readonly definition: string | undefined

@@ -7,7 +7,7 @@ import { resolveRelation } from './from.js'
 import { evaluateQuery } from './query.js'
 import { relationColumns } from './relation-columns.js'
 import { Scope } from './scope.js'
-import { noteTold } from './telling.js'
+import { noteTold, Writing } from './telling.js'
 import { expectNode, type Fields, list, NotUnderstood, names, tagOf, text } from './tree.js'
 import { type Column, leaving, NOTHING } from './value.js'
 
@@ -78,6 +78,7 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
   }
   const wanted = names(fields['attlist'])
   const columnNames = wanted.length > 0 ? wanted : relation.columns.map((each) => each.name)
+  const writing = new Writing(true)
   for (const name of columnNames) {
     const column = relation.columns.find((each) => each.name === name)
     if (column === undefined)
@@ -86,8 +87,9 @@ function copyIn(fields: Fields, analysis: Analysis): { name: string; columns: re
       [{ collection: relation.collection, field: name, vector: column.vector }],
       'written',
     )
-    noteTold(relation, false, name, 'many', analysis)
+    writing.set(name, 'many')
   }
+  noteTold(relation, false, writing, analysis)
   if (fields['whereClause'] !== undefined) {
     // It sees the caller's own lines only.
     const columns = relation.columns.map((each): Column => ({ name: each.name, value: NOTHING }))

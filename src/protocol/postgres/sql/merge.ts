@@ -9,8 +9,15 @@ import { readRange } from './from.js'
 import { resolveOperator } from './names.js'
 import type { Query } from './query.js'
 import { type Item, type Range, Scope } from './scope.js'
-import { noteWritten, reachTarget, readTarget, type Target, targetOf } from './target.js'
-import { guessesOf } from './telling.js'
+import {
+  noteTelling,
+  noteWritten,
+  reachTarget,
+  readTarget,
+  type Target,
+  targetOf,
+} from './target.js'
+import { guessesOf, Writing } from './telling.js'
 import {
   expectNode,
   type Fields,
@@ -182,8 +189,12 @@ function inserted(fields: Fields, scope: Scope, found: Merge): number {
     named.length > 0
       ? named
       : target.relation.columns.slice(0, values.length).map(({ name }) => name)
-  for (const [index, name] of written.entries())
-    noteWritten(target, name, guessesOf(given[index]), analysis)
+  const writing = new Writing(true)
+  for (const [index, name] of written.entries()) {
+    noteWritten(target, name, analysis)
+    writing.set(name, guessesOf(given[index]))
+  }
+  noteTelling(target, writing, analysis)
   const effect: Effect = Number.isFinite(sourceRows)
     ? { kind: 'rows', count: sourceRows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }

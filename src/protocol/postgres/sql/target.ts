@@ -7,7 +7,7 @@ import type { Analysis } from './analysis.js'
 import { isAlwaysTrue, type NamedKeys } from './condition.js'
 import { relationItem, resolveRelation } from './from.js'
 import type { Item, Scope } from './scope.js'
-import { type Guesses, noteTold } from './telling.js'
+import { noteTold, type Writing } from './telling.js'
 import { isFields, list, NotUnderstood, names, open, tagOf, text } from './tree.js'
 import type { Column } from './value.js'
 import { definitionOf, viewColumns } from './view.js'
@@ -186,13 +186,8 @@ export function showsPart({ levels }: Target): boolean {
   return levels.some(({ part }) => part)
 }
 
-/** Notes that a column is written, with what its name covers, and what that tells. */
-export function noteWritten(
-  { relation, levels }: Target,
-  name: string,
-  guesses: Guesses,
-  analysis: Analysis,
-): void {
+/** Notes that a column is written, with what its name covers. */
+export function noteWritten({ relation, levels }: Target, name: string, analysis: Analysis): void {
   if (!relation.columns.some((each) => each.name === name))
     throw new NotUnderstood(`unknown column "${name}" of "${relation.name}"`)
   for (const { relation: each, only, column } of levels) {
@@ -207,8 +202,13 @@ export function noteWritten(
       .family(each, only)
       .map(({ collection }) => ({ collection, field: found.name, vector: found.vector }))
     analysis.useSources(sources, 'written')
-    noteTold(each, only, found.name, guesses, analysis)
   }
+}
+
+/** Notes what a write, all of whose columns are noted, tells on every relation that it stands on. */
+export function noteTelling({ levels }: Target, writing: Writing, analysis: Analysis): void {
+  for (const { relation, only, column } of levels)
+    noteTold(relation, only, writing.as(column), analysis)
 }
 
 /** The actions by which a write is known, from what it touches. */

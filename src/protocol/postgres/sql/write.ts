@@ -11,6 +11,7 @@ import { relationColumns } from './relation-columns.js'
 import { type Item, Scope } from './scope.js'
 import {
   nameTarget,
+  noteTelling,
   noteWritten,
   reachTarget,
   readTarget,
@@ -18,7 +19,7 @@ import {
   type Target,
   targetOf,
 } from './target.js'
-import { guessesOf } from './telling.js'
+import { guessesOf, Writing } from './telling.js'
 import {
   expectNode,
   type Fields,
@@ -84,12 +85,14 @@ function insert(fields: Fields, scope: Scope, analysis: Analysis): Query {
     columns.length > 0
       ? columns
       : target.relation.columns.slice(0, source.columns.length).map((each) => each.name)
+  const writing = new Writing(true)
   for (const [index, name] of written.entries()) {
     const stands =
       columns.length > 0 ? expectNode(list(fields['cols'])[index], 'ResTarget') : fields
-    const guesses = guessesOf(source.columns[index]?.value)
-    placed(stands, () => noteWritten(target, name, guesses, analysis))
+    placed(stands, () => noteWritten(target, name, analysis))
+    writing.set(name, guessesOf(source.columns[index]?.value))
   }
+  noteTelling(target, writing, analysis)
   const effect: Effect = Number.isFinite(source.rows)
     ? { kind: 'rows', count: source.rows }
     : { kind: 'unknown', reason: 'the number of rows comes from a query' }
@@ -175,16 +178,18 @@ export function assignments(
 ): boolean {
   let reads = false
   const shared = new Map<unknown, Value>()
+  const writing = new Writing(false)
   for (const each of list(value)) {
     const assignment = expectNode(each, 'ResTarget')
     const name = text(assignment['name'])
-    placed(assignment, () => noteWritten(target, name, 'none', analysis))
+    placed(assignment, () => noteWritten(target, name, analysis))
     noteSteps(assignment['indirection'], scope, analysis)
     const assigned = assignedValue(assignment['val'], shared, scope, analysis)
-    noteWritten(target, name, guessesOf(assigned), analysis)
+    writing.set(name, guessesOf(assigned), list(assignment['indirection']).length > 0)
     analysis.use(assigned, 'copied')
     if (assigned.kind !== 'constant') reads = true
   }
+  noteTelling(target, writing, analysis)
   return reads
 }
 

@@ -132,9 +132,9 @@ describe('uses', () => {
     // ssn (6) is unique; body (3) of notes refers to it.
     const relations = rows.relations.map((row) => {
       const known = Array.from({ length: 13 }, (_, at) => row[at] ?? null)
-      if (row[1] === 'public' && row[2] === 'docs') return [...known, '[6]', null]
+      if (row[1] === 'public' && row[2] === 'docs') return [...known, '[[6]]', null]
       const refers = row[1] === 'public' && row[2] === 'notes'
-      return refers ? [...known, null, `[[3, ${docs?.[0]}, 6]]`] : row
+      return refers ? [...known, null, `[[[3], ${docs?.[0]}, [6]]]`] : row
     })
     const catalogue = new CatalogueSnapshot(
       catalogueParts({ ...rows, relations }, PGVECTOR.product),
